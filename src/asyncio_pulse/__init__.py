@@ -1,0 +1,44 @@
+"""Keeps an asyncio event loop responsive whatever its tasks do.
+
+This is the everyday door. Configuration is in `asyncio_pulse.config`, everything else, for tools and tests, in
+`asyncio_pulse.lowlevel`; each public name goes through exactly one of them, except that the few names of configuration
+that everybody needs stand here too.
+"""
+
+from __future__ import annotations
+
+from asyncio_pulse.errors import ConfigError, NotGovernedError, PulseError, UnavailableError
+from asyncio_pulse.policy.policies import TierConfig
+from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.context import TaskView, budget_spent, checkpoint, current, governed, spawn
+from asyncio_pulse.runtime.install import (
+    get_manager,
+    install,
+    new_event_loop,
+    new_uvloop_event_loop,
+    run,
+    uninstall,
+)
+from asyncio_pulse.runtime.manager import TierManager
+
+__all__ = [
+    "ConfigError",
+    "NotGovernedError",
+    "PulseError",
+    "TaskPriority",
+    "TaskView",
+    "TierConfig",
+    "TierManager",
+    "UnavailableError",
+    "budget_spent",
+    "checkpoint",
+    "current",
+    "get_manager",
+    "governed",
+    "install",
+    "new_event_loop",
+    "new_uvloop_event_loop",
+    "run",
+    "spawn",
+    "uninstall",
+]

@@ -1,0 +1,235 @@
+// How a coroutine comes to its governor, its group and its options, at its first poll.
+//
+// At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
+// it inherits; and creation stays cheap.
+#include "governed.h"
+
+enum { MOST_WRAPPERS = 4 };
+
+// Name of the coroutine that does the work: through wrappers whose code is the same for every task. New reference.
+static PyObject *
+name_of_work(pulse_state *state, PyObject *coro)
+{
+    PyObject *inner = Py_NewRef(coro);
+    PyObject *name = PyObject_GetAttr(inner, state->str_qualname);
+    for (int i = 0; i < MOST_WRAPPERS && name != NULL; i++) {
+        PyObject *variable = PyDict_GetItemWithError(state->wrappers, name);
+        if (variable == NULL) {
+            break;
+        }
+        PyObject *frame = PyObject_GetAttr(inner, state->str_cr_frame);
+        PyObject *variables = frame == NULL ? NULL : PyObject_GetAttrString(frame, "f_locals");
+        PyObject *wrapped = variables == NULL ? NULL : PyObject_GetItem(variables, variable);
+        PyObject *wrapped_name = wrapped == NULL ? NULL : PyObject_GetAttr(wrapped, state->str_qualname);
+        Py_XDECREF(variables);
+        Py_XDECREF(frame);
+        if (wrapped_name == NULL) {
+            // Another version of that library: the wrapper's own name is the best we have.
+            PyErr_Clear();
+            Py_XDECREF(wrapped);
+            break;
+        }
+        Py_SETREF(inner, wrapped);
+        Py_SETREF(name, wrapped_name);
+    }
+    Py_DECREF(inner);
+    if (name == NULL || !PyUnicode_CheckExact(name)) {
+        PyErr_Clear();
+        Py_XDECREF(name);
+        name = PyUnicode_FromString(Py_TYPE(coro)->tp_name);
+    }
+    return name;
+}
+
+// Name of the explicit group to enter, new reference, or NULL: without an exception if there is none.
+static PyObject *
+explicit_name(pulse_state *state, pulse_options *options)
+{
+    if (options != NULL && options->group != NULL) {
+        return Py_NewRef(options->group);
+    }
+    PyObject *name = NULL;
+    if (PyContextVar_Get(state->group_variable, NULL, &name) < 0) {
+        return NULL;
+    }
+    return name;
+}
+
+static int
+enter_group(pulse_governed *governed, pulse_group *group)
+{
+    if (governed->group != NULL && governed->counted_alive) {
+        atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
+    }
+    pulse_counter_add(&group->tasks, 1);
+    pulse_counter_add(&group->alive, 1);
+    governed->counted_alive = true;
+    Py_XSETREF(governed->group, group);
+    return 0;
+}
+
+// Children inherit the group through the context.
+static int
+publish_group(pulse_governed *governed, PyObject *name)
+{
+    PyObject *token = PyContextVar_Set(governed->governor->state->group_variable, name);
+    if (token == NULL) {
+        return -1;
+    }
+    if (governed->group_token == NULL) {
+        governed->group_token = token;
+    }
+    else {
+        // The first one leads back to what was before us.
+        Py_DECREF(token);
+    }
+    return 0;
+}
+
+static int
+find_and_enter_group(pulse_governed *governed, pulse_options *options)
+{
+    pulse_governor *governor = governed->governor;
+    PyObject *name = explicit_name(governor->state, options);
+    if (name == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    bool is_explicit = name != NULL;
+    if (!is_explicit) {
+        name = name_of_work(governor->state, governed->coro);
+    }
+    pulse_group *group = name == NULL ? NULL : pulse_groups_find(&governor->groups, governor->state, name, is_explicit);
+    Py_XDECREF(name);
+    return group == NULL ? -1 : enter_group(governed, group);
+}
+
+static int
+apply(pulse_governed *governed, pulse_options *options)
+{
+    if (governed->group == NULL || (options != NULL && options->group != NULL)) {
+        if (find_and_enter_group(governed, options) < 0) {
+            return -1;
+        }
+    }
+    if (options == NULL) {
+        return 0;
+    }
+    if (options->group != NULL && publish_group(governed, options->group) < 0) {
+        return -1;
+    }
+    if (options->priority != PULSE_UNSET) {
+        governed->priority = (uint8_t)options->priority;
+    }
+    if (options->budget_us != PULSE_UNSET) {
+        governed->flags |= PULSE_GOVERNED_BUDGET;
+    }
+    Py_XSETREF(governed->options, Py_NewRef((PyObject *)options));
+    return 0;
+}
+
+// A task made of a decorated function runs the decorator's coroutine, which awaits the governed call at once: then the
+// options are meant for the task. `code` is what all those coroutines share.
+static int
+is_decorator_of(const pulse_governed *outer, const pulse_governed *call)
+{
+    pulse_options *options = (pulse_options *)call->options;
+    if (options == NULL || options->code == NULL || pulse_counter_read(&outer->polls) != 0) {
+        return 0;
+    }
+    PyObject *code = PyObject_GetAttr(outer->coro, outer->governor->state->str_cr_code);
+    if (code == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int same = code == options->code;
+    Py_DECREF(code);
+    return same;
+}
+
+static int
+give_options_to(pulse_governed *outer, pulse_governed *call)
+{
+    // What was said when the task was spawned is nearer than what the decorator says.
+    PyObject *merged = pulse_options_merge(outer->governor->state, outer->options, call->options);
+    if (merged == NULL) {
+        return -1;
+    }
+    int result = apply(outer, (pulse_options *)merged);
+    Py_DECREF(merged);
+    return result;
+}
+
+static int
+bind_call(pulse_governed *call)
+{
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_type(Py_TYPE(call)), false);
+    pulse_governed *outer = thread == NULL ? NULL : thread->current;
+    if (outer == NULL || outer->governor->flags & PULSE_GOVERNOR_DETACHED) {
+        call->flags |= PULSE_GOVERNED_TRANSPARENT;
+        return 0;
+    }
+    if (is_decorator_of(outer, call)) {
+        call->flags |= PULSE_GOVERNED_TRANSPARENT;
+        return give_options_to(outer, call);
+    }
+    call->governor = (pulse_governor *)Py_NewRef(outer->governor);
+    call->priority = outer->priority;
+    return apply(call, (pulse_options *)call->options);
+}
+
+void
+pulse_governed_bind(pulse_governed *governed)
+{
+    governed->flags &= ~(uint32_t)PULSE_GOVERNED_NEW;
+    pulse_state *state = pulse_state_of_type(Py_TYPE(governed));
+    int result = 0;
+    if (governed->flags & PULSE_GOVERNED_CALL) {
+        result = bind_call(governed);
+    }
+    else if (governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
+        governed->flags |= PULSE_GOVERNED_TRANSPARENT;
+    }
+    else {
+        result = apply(governed, (pulse_options *)governed->options);
+    }
+    if (result < 0) {
+        pulse_state_contain_error(state);
+        governed->flags |= PULSE_GOVERNED_TRANSPARENT;
+    }
+}
+
+PyObject *
+pulse_governed_update(PyObject *self, PyObject *options)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    pulse_state *state = pulse_state_of_type(Py_TYPE(self));
+    if (!Py_IS_TYPE(options, state->options_type)) {
+        PyErr_Format(PyExc_TypeError, "options must be Options, got %R", options);
+        return NULL;
+    }
+    if (governed->governor == NULL || governed->group == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "only a coroutine that is governed, and was polled, can be updated");
+        return NULL;
+    }
+    PyObject *merged = pulse_options_merge(state, options, governed->options);
+    if (merged == NULL) {
+        return NULL;
+    }
+    int result = 0;
+    if (((pulse_options *)options)->group == NULL) {
+        // Its group is as it was, so it is not entered a second time.
+        pulse_options *kept = (pulse_options *)merged;
+        PyObject *group = kept->group;
+        kept->group = NULL;
+        result = apply(governed, kept);
+        kept->group = group;
+    }
+    else {
+        result = apply(governed, (pulse_options *)merged);
+    }
+    Py_DECREF(merged);
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

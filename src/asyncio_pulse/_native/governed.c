@@ -1,0 +1,402 @@
+#include "governed.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+#include "poll.h"
+
+uint64_t
+pulse_governed_budget(const pulse_governed *governed)
+{
+    if (governed->flags & PULSE_GOVERNED_BUDGET) {
+        return pulse_clock_from_ns((uint64_t)((pulse_options *)governed->options)->budget_us * 1000);
+    }
+    return governed->governor->budget_ticks[governed->priority];
+}
+
+static void
+refill(pulse_governed *governed)
+{
+    // Once a poll, on the first use: polls that spend nothing pay nothing.
+    uint32_t poll = (uint32_t)pulse_counter_read(&governed->polls);
+    if (governed->operations_poll != poll) {
+        governed->operations_poll = poll;
+        governed->operations_left = governed->governor->operations[governed->priority];
+    }
+}
+
+uint32_t
+pulse_governed_operations_left(pulse_governed *governed)
+{
+    refill(governed);
+    return governed->operations_left;
+}
+
+bool
+pulse_governed_spend(pulse_governed *governed, pulse_thread *thread, uint64_t cost)
+{
+    refill(governed);
+    if (governed->operations_left <= cost) {
+        governed->operations_left = 0;
+        return true;
+    }
+    governed->operations_left -= (uint32_t)cost;
+    uint64_t elapsed = pulse_clock_ticks() - atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    return elapsed > pulse_governed_budget(governed);
+}
+
+static pulse_governed *
+governed_alloc(PyTypeObject *type, PyObject *coro)
+{
+    pulse_governed *governed = (pulse_governed *)type->tp_alloc(type, 0);
+    if (governed != NULL) {
+        governed->coro = Py_NewRef(coro);
+        governed->priority = PULSE_PRIORITY_NORMAL;
+        governed->operations_poll = UINT32_MAX;
+        governed->flags = PULSE_GOVERNED_NEW;
+    }
+    return governed;
+}
+
+void
+pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor)
+{
+    governed->governor = (pulse_governor *)Py_NewRef(governor);
+    governed->flags = PULSE_GOVERNED_NEW;
+    governed->counted_alive = true;
+    pulse_counter_add(&governor->tasks, 1);
+    pulse_counter_add(&governor->alive, 1);
+}
+
+PyObject *
+pulse_governed_new_task(pulse_governor *governor, PyObject *coro)
+{
+    pulse_governed *governed = governed_alloc(governor->state->governed_type, coro);
+    if (governed != NULL) {
+        pulse_governed_become_task(governed, governor);
+    }
+    return (PyObject *)governed;
+}
+
+static PyObject *
+governed_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"coro", "options", NULL};
+    PyObject *coro, *options = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:GovernedCoroutine", names, &coro, &options)) {
+        return NULL;
+    }
+    pulse_state *state = pulse_state_of_type(type);
+    if (!Py_IsNone(options) && !Py_IS_TYPE(options, state->options_type)) {
+        PyErr_Format(PyExc_TypeError, "options must be Options or None, got %R", options);
+        return NULL;
+    }
+    if (!PyCoro_CheckExact(coro)) {
+        PyObject *verdict = PyObject_CallOneArg(state->is_coroutine, coro);
+        int truth = verdict == NULL ? -1 : PyObject_IsTrue(verdict);
+        Py_XDECREF(verdict);
+        if (truth == 0) {
+            PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R", coro);
+        }
+        if (truth <= 0) {
+            return NULL;
+        }
+    }
+    pulse_governed *governed = governed_alloc(type, coro);
+    if (governed != NULL) {
+        governed->options = Py_IsNone(options) ? NULL : Py_NewRef(options);
+        governed->flags |= PULSE_GOVERNED_CALL;
+    }
+    return (PyObject *)governed;
+}
+
+// The coroutine ended, or was dropped: whoever counts the living counts one less. Twice does no harm.
+static void
+no_longer_alive(pulse_governed *governed)
+{
+    if (governed->counted_alive) {
+        governed->counted_alive = false;
+        if (!(governed->flags & PULSE_GOVERNED_CALL)) {
+            atomic_fetch_sub_explicit(&governed->governor->alive, 1, memory_order_relaxed);
+        }
+        if (governed->group != NULL) {
+            atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
+        }
+    }
+}
+
+static int
+governed_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(governed->coro);
+    Py_VISIT(governed->group_token);
+    return 0;
+}
+
+static int
+governed_clear(PyObject *self)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    no_longer_alive(governed);
+    // Whoever still holds this object finds a coroutine that does nothing, never a NULL.
+    PyObject *coro = governed->coro;
+    governed->coro = Py_NewRef(Py_None);
+    governed->flags |= PULSE_GOVERNED_TRANSPARENT;
+    Py_XDECREF(coro);
+    Py_CLEAR(governed->group_token);
+    return 0;
+}
+
+static void
+governed_dealloc(PyObject *self)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (governed->weak_references != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    no_longer_alive(governed);
+    Py_CLEAR(governed->coro);
+    Py_CLEAR(governed->group_token);
+    Py_CLEAR(governed->governor);
+    Py_CLEAR(governed->group);
+    Py_CLEAR(governed->options);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+// End of the group that was set in the context. A token cannot be used in another context than its own; a coroutine that
+// was driven in several of them has none of its own to restore.
+static void
+restore_group(pulse_governed *governed)
+{
+    if (governed->group_token != NULL) {
+        PyObject *raised = pulse_exception_take();
+        if (PyContextVar_Reset(governed->governor->state->group_variable, governed->group_token) < 0) {
+            PyErr_Clear();
+        }
+        pulse_exception_put_back(raised);
+        Py_CLEAR(governed->group_token);
+    }
+}
+
+static PULSE_NOINLINE void
+finish(pulse_governed *governed)
+{
+    no_longer_alive(governed);
+    restore_group(governed);
+}
+
+static PULSE_NOINLINE PySendResult
+send_special(pulse_governed *governed, PyObject *value, PyObject **result)
+{
+    if (governed->flags & PULSE_GOVERNED_NEW) {
+        pulse_governed_bind(governed);
+    }
+    pulse_governor *governor = governed->governor;
+    pulse_thread *thread = NULL;
+    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        thread = pulse_governor_thread(governor);
+    }
+    if (thread == NULL) {
+        return PyIter_Send(governed->coro, value, result);
+    }
+    uint64_t budget = pulse_governed_budget(governed);
+    uint64_t alarm = budget < governor->slow_ticks ? budget : governor->slow_ticks;
+    pulse_poll poll;
+    pulse_poll_begin(&poll, thread, governed);
+    PySendResult outcome = PyIter_Send(governed->coro, value, result);
+    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
+    if (governed->flags & PULSE_GOVERNED_CALL) {
+        pulse_poll_end(&poll, governed, alarm, false, false);
+    }
+    else {
+        pulse_poll_end(&poll, governed, alarm, true, bare_yield);
+    }
+    if (outcome != PYGEN_NEXT) {
+        finish(governed);
+    }
+    return outcome;
+}
+
+static PySendResult
+governed_am_send(PyObject *self, PyObject *value, PyObject **result)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    pulse_governor *governor = governed->governor;
+    if (PULSE_UNLIKELY(governed->flags) || PULSE_UNLIKELY(governor->flags)) {
+        return send_special(governed, value, result);
+    }
+    pulse_thread *thread = pulse_governor_thread(governor);
+    if (PULSE_UNLIKELY(thread == NULL)) {
+        pulse_state_contain_error(governor->state);
+        return PyIter_Send(governed->coro, value, result);
+    }
+    pulse_poll poll;
+    pulse_poll_begin(&poll, thread, governed);
+    PySendResult outcome = PyIter_Send(governed->coro, value, result);
+    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
+    pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
+    if (PULSE_UNLIKELY(outcome != PYGEN_NEXT)) {
+        finish(governed);
+    }
+    return outcome;
+}
+
+// As the `send` of a coroutine tells it: a value, or NULL with StopIteration or another exception.
+static PyObject *
+outcome_to_object(PySendResult outcome, PyObject *result)
+{
+    if (outcome != PYGEN_RETURN) {
+        return result;
+    }
+    // An instance, because a bare tuple or exception as value would be taken for the arguments of StopIteration.
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    Py_DECREF(result);
+    if (stop != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+    return NULL;
+}
+
+static PyObject *
+governed_send(PyObject *self, PyObject *value)
+{
+    PyObject *result = NULL;
+    PySendResult outcome = governed_am_send(self, value, &result);
+    return outcome_to_object(outcome, result);
+}
+
+static PyObject *
+governed_next(PyObject *self)
+{
+    return governed_send(self, Py_None);
+}
+
+static PyObject *
+throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *stack[4] = {governed->coro};
+    for (Py_ssize_t i = 0; i < count; i++) {
+        stack[i + 1] = args[i];
+    }
+    pulse_state *state = pulse_state_of_type(Py_TYPE(governed));
+    return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
+}
+
+static PyObject *
+governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (count < 1 || count > 3) {
+        PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
+        return NULL;
+    }
+    if (governed->flags & PULSE_GOVERNED_NEW) {
+        pulse_governed_bind(governed);
+    }
+    pulse_thread *thread = NULL;
+    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governed->governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        thread = pulse_governor_thread(governed->governor);
+    }
+    if (thread == NULL) {
+        return throw_into(governed, args, count);
+    }
+    uint64_t budget = pulse_governed_budget(governed);
+    uint64_t slow = governed->governor->slow_ticks;
+    bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
+    pulse_poll poll;
+    pulse_poll_begin(&poll, thread, governed);
+    PyObject *result = throw_into(governed, args, count);
+    pulse_poll_end(&poll, governed, budget < slow ? budget : slow, is_step, result != NULL && Py_IsNone(result));
+    if (result == NULL) {
+        finish(governed);
+    }
+    return result;
+}
+
+static PyObject *
+governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    pulse_state *state = pulse_state_of_type(Py_TYPE(self));
+    PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
+    if (result != NULL) {
+        no_longer_alive(governed);
+    }
+    return result;
+}
+
+static PyObject *
+governed_await(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+// What a coroutine has beyond this type (the gi_ names of generator-based ones, those of other compilers) is the wrapped
+// one's own.
+static PyObject *
+governed_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *value = PyObject_GenericGetAttr(self, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        value = PyObject_GetAttr(((pulse_governed *)self)->coro, name);
+    }
+    return value;
+}
+
+static PyObject *
+governed_repr(PyObject *self)
+{
+    PyObject *name = PyObject_GetAttr(self, pulse_state_of_type(Py_TYPE(self))->str_qualname);
+    if (name == NULL) {
+        return NULL;
+    }
+    PyObject *text = PyUnicode_FromFormat("<governed coroutine object %S at %p>", name, self);
+    Py_DECREF(name);
+    return text;
+}
+
+static PyMethodDef governed_methods[] = {
+    {"send", governed_send, METH_O, "Resume the coroutine with a value; see coroutine.send."},
+    {"throw", (PyCFunction)(void (*)(void))governed_throw, METH_FASTCALL,
+     "Raise an exception in the coroutine; see coroutine.throw."},
+    {"close", governed_close, METH_NOARGS, "Raise GeneratorExit in the coroutine; see coroutine.close."},
+    {"update", pulse_governed_update, METH_O, "Change options; what the new ones leave out stays."},
+    {"account_snapshot", pulse_governed_account, METH_NOARGS, "Its own counters, times in ns."},
+    {NULL},
+};
+
+static PyMemberDef governed_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(pulse_governed, weak_references), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot governed_slots[] = {
+    {Py_tp_doc, "A coroutine whose every poll is measured."},
+    {Py_tp_new, governed_new},
+    {Py_tp_dealloc, governed_dealloc},
+    {Py_tp_traverse, governed_traverse},
+    {Py_tp_clear, governed_clear},
+    {Py_tp_repr, governed_repr},
+    {Py_tp_getattro, governed_getattro},
+    {Py_tp_iternext, governed_next},
+    {Py_am_await, governed_await},
+    {Py_am_send, governed_am_send},
+    {Py_tp_methods, governed_methods},
+    {Py_tp_members, governed_members},
+    {Py_tp_getset, pulse_governed_getset},
+    {0, NULL},
+};
+
+PyType_Spec pulse_governed_spec = {
+    .name = "asyncio_pulse._core.GovernedCoroutine",
+    .basicsize = sizeof(pulse_governed),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = governed_slots,
+};

@@ -1,0 +1,66 @@
+// GovernedCoroutine: a coroutine whose every poll is measured.
+//
+// A task drives it through am_send; another coroutine may await it, and then it governs just that call. It owns the
+// coroutine, its governor (once bound) and its group. Needs the GIL. Nothing of ours raises into the code it wraps.
+#ifndef PULSE_GOVERNED_H
+#define PULSE_GOVERNED_H
+
+#include "governor.h"
+
+// Everything that is not plain is a bit here; a plain poll tests the whole word once.
+enum {
+    // Not polled yet: governor or group are still to be found.
+    PULSE_GOVERNED_NEW = 1u << 0,
+    // Awaited by another coroutine: its polls are parts of a task's step, not steps.
+    PULSE_GOVERNED_CALL = 1u << 1,
+    // Passes everything through: nothing governs here, or the options went to the task around it.
+    PULSE_GOVERNED_TRANSPARENT = 1u << 2,
+    // Has a budget of its own.
+    PULSE_GOVERNED_BUDGET = 1u << 3,
+};
+
+typedef struct pulse_governed {
+    PyObject_HEAD
+    PyObject *coro;
+    pulse_governor *governor;
+    pulse_group *group;
+    uint32_t flags;
+    uint8_t priority;
+    uint8_t tier;
+    bool counted_alive;
+    uint32_t operations_left;
+    uint32_t operations_poll;
+    pulse_counter polls;
+    pulse_account account;
+    PyObject *options;
+    // Undoes what the explicit group set in the context.
+    PyObject *group_token;
+    PyObject *weak_references;
+} pulse_governed;
+
+extern PyType_Spec pulse_governed_spec;
+
+// A new coroutine for a task of this governor. `coro` is trusted to be a coroutine.
+PyObject *pulse_governed_new_task(pulse_governor *governor, PyObject *coro);
+
+// Make a coroutine that was constructed by hand, and not yet polled, the coroutine of a task.
+void pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor);
+
+// CPU budget of one poll, ticks.
+uint64_t pulse_governed_budget(const pulse_governed *governed);
+
+// Spend operations of the running poll. True when its budget of operations or of time is used up.
+bool pulse_governed_spend(pulse_governed *governed, pulse_thread *thread, uint64_t cost);
+
+// Operations left to the running poll.
+uint32_t pulse_governed_operations_left(pulse_governed *governed);
+
+// First poll: find governor and group, put the options in force. Cannot fail: what cannot be governed is transparent.
+void pulse_governed_bind(pulse_governed *governed);
+
+// The parts of the type that stand in other files: the attributes, and two methods.
+extern PyGetSetDef pulse_governed_getset[];
+PyObject *pulse_governed_update(PyObject *self, PyObject *options);
+PyObject *pulse_governed_account(PyObject *self, PyObject *ignored);
+
+#endif

@@ -1,0 +1,203 @@
+#include "governor.h"
+
+#include "factory.h"
+
+pulse_thread *
+pulse_governor_bind_thread(pulse_governor *governor)
+{
+    pulse_thread *thread = pulse_thread_find(governor->state, true);
+    if (thread == NULL) {
+        return NULL;
+    }
+    governor->thread = thread;
+    governor->python_thread_id = PyThreadState_GetID(PyThreadState_Get());
+    atomic_store_explicit(&thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+    return thread;
+}
+
+static PyObject *
+governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"worker_id", NULL};
+    int worker_id;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "i:Governor", names, &worker_id)) {
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)type->tp_alloc(type, 0);
+    if (governor == NULL) {
+        return NULL;
+    }
+    governor->worker_id = worker_id;
+    governor->state = pulse_state_of_type(type);
+    governor->governed_since = pulse_clock_ticks();
+    governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
+    governor->slow_ticks = UINT64_MAX;
+    for (int i = 0; i < PULSE_PRIORITIES; i++) {
+        governor->alarm_ticks[i] = governor->budget_ticks[i] = UINT64_MAX;
+        governor->operations[i] = UINT32_MAX;
+    }
+    if (pulse_groups_init(&governor->groups, governor->state) < 0) {
+        Py_CLEAR(governor);
+    }
+    return (PyObject *)governor;
+}
+
+static void
+governor_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    pulse_groups_clear(&((pulse_governor *)self)->groups);
+    pulse_worst_clear(&((pulse_governor *)self)->worst);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static uint64_t
+from_us(unsigned long long us)
+{
+    return us > UINT64_MAX / 1000 ? UINT64_MAX : pulse_clock_from_ns(us * 1000);
+}
+
+static PyObject *
+governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
+                            "max_groups", NULL};
+    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us;
+    Py_ssize_t max_groups;
+    unsigned int operations[PULSE_PRIORITIES];
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKn:configure", names, &budget_us[0], &budget_us[1],
+                                     &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
+                                     &operations[3], &slow_us, &sample_us, &max_groups)) {
+        return NULL;
+    }
+    if (max_groups < 1) {
+        PyErr_Format(PyExc_ValueError, "max_groups must be at least 1, got %zd", max_groups);
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    governor->groups.max_groups = max_groups;
+    governor->slow_ticks = from_us(slow_us);
+    governor->cpu_sample_interval_ticks = from_us(sample_us);
+    for (int i = 0; i < PULSE_PRIORITIES; i++) {
+        uint64_t budget = from_us(budget_us[i]);
+        governor->budget_ticks[i] = budget;
+        governor->operations[i] = operations[i];
+        governor->alarm_ticks[i] = budget < governor->slow_ticks ? budget : governor->slow_ticks;
+    }
+    if (governor->thread != NULL) {
+        atomic_store_explicit(&governor->thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_task_factory(PyObject *self, PyObject *earlier)
+{
+    return pulse_factory_new((pulse_governor *)self, Py_IsNone(earlier) ? NULL : earlier);
+}
+
+static PyObject *
+governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_DETACHED;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    governor->account = (pulse_account){0};
+    pulse_counter_set(&governor->polls, 0);
+    pulse_counter_set(&governor->voluntary_yields, 0);
+    pulse_counter_set(&governor->tasks, 0);
+    governor->governed_since = pulse_clock_ticks();
+    pulse_groups_start_anew(&governor->groups);
+    pulse_worst_clear(&governor->worst);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    PyObject *dict = PyDict_New();
+    if (dict == NULL) {
+        return NULL;
+    }
+    uint64_t uptime = pulse_clock_ticks() - governor->governed_since;
+    uint64_t cpu_samples = governor->thread != NULL ? governor->thread->cpu_samples : 0;
+    if (pulse_account_to_dict(&governor->account, dict) < 0 ||
+        pulse_dict_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||
+        pulse_dict_set_number(dict, "voluntary_yields", pulse_counter_read(&governor->voluntary_yields)) < 0 ||
+        pulse_dict_set_number(dict, "tasks", pulse_counter_read(&governor->tasks)) < 0 ||
+        pulse_dict_set_number(dict, "tasks_alive", pulse_counter_read(&governor->alive)) < 0 ||
+        pulse_dict_set_number(dict, "groups", (uint64_t)pulse_groups_count(&governor->groups)) < 0 ||
+        pulse_dict_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
+        pulse_dict_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
+        pulse_dict_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *
+governor_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pulse_groups_list(&((pulse_governor *)self)->groups);
+}
+
+static PyObject *
+governor_worst_polls(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pulse_worst_list(&((pulse_governor *)self)->worst);
+}
+
+static PyObject *
+get_worker_id(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((pulse_governor *)self)->worker_id);
+}
+
+static PyObject *
+get_attached(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(!(((pulse_governor *)self)->flags & PULSE_GOVERNOR_DETACHED));
+}
+
+static PyMethodDef governor_methods[] = {
+    {"configure", (PyCFunction)(void (*)(void))governor_configure, METH_VARARGS | METH_KEYWORDS,
+     "Set the numbers that polls are judged by; in force from each task's next poll."},
+    {"task_factory", governor_task_factory, METH_O, "A task factory that governs, chained to an earlier one or None."},
+    {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
+    {"start_anew", governor_start_anew, METH_NOARGS,
+     "Count from zero again. Only for a forked child: no other thread may be running the loop."},
+    {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
+    {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
+    {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
+    {NULL},
+};
+
+static PyGetSetDef governor_getset[] = {
+    {"worker_id", get_worker_id, NULL, "Number of the worker.", NULL},
+    {"attached", get_attached, NULL, "Whether polls are measured.", NULL},
+    {NULL},
+};
+
+static PyType_Slot governor_slots[] = {
+    {Py_tp_doc, "Measures one loop."},
+    {Py_tp_new, governor_new},
+    {Py_tp_dealloc, governor_dealloc},
+    {Py_tp_methods, governor_methods},
+    {Py_tp_getset, governor_getset},
+    {0, NULL},
+};
+
+// Not tracked by the collector: it holds names, counters and stacks as text, none of which can lead back here.
+PyType_Spec pulse_governor_spec = {
+    .name = "asyncio_pulse._core.Governor",
+    .basicsize = sizeof(pulse_governor),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = governor_slots,
+};

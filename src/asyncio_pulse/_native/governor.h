@@ -1,0 +1,57 @@
+// One governed loop: its numbers, its groups, its worst polls.
+//
+// Counters have one writer, the thread that runs the loop. Everything else needs the GIL.
+#ifndef PULSE_GOVERNOR_H
+#define PULSE_GOVERNOR_H
+
+#include "account.h"
+#include "group.h"
+#include "options.h"
+#include "thread.h"
+#include "worst.h"
+
+enum {
+    // No poll of this governor is measured any more.
+    PULSE_GOVERNOR_DETACHED = 1u << 0,
+};
+
+typedef struct pulse_governor {
+    PyObject_HEAD
+    // All that the hot path reads, first and together.
+    uint32_t flags;
+    uint64_t python_thread_id;
+    pulse_thread *thread;
+    uint64_t cpu_sample_interval_ticks;
+    uint64_t alarm_ticks[PULSE_PRIORITIES];
+    // And what it writes.
+    pulse_counter polls;
+    pulse_account account;
+    pulse_counter voluntary_yields;
+
+    uint64_t budget_ticks[PULSE_PRIORITIES];
+    uint32_t operations[PULSE_PRIORITIES];
+    uint64_t slow_ticks;
+    pulse_counter tasks;
+    pulse_counter alive;
+    uint64_t governed_since;
+    int worker_id;
+    pulse_state *state;
+    pulse_group_table groups;
+    pulse_worst worst;
+} pulse_governor;
+
+extern PyType_Spec pulse_governor_spec;
+
+// Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
+pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
+
+PULSE_INLINE pulse_thread *
+pulse_governor_thread(pulse_governor *governor)
+{
+    if (PULSE_LIKELY(governor->python_thread_id == PyThreadState_Get()->id)) {
+        return governor->thread;
+    }
+    return pulse_governor_bind_thread(governor);
+}
+
+#endif

@@ -1,0 +1,317 @@
+#include "group.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+
+int
+pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value)
+{
+    PyObject *number = PyLong_FromUnsignedLongLong(value);
+    if (number == NULL) {
+        return -1;
+    }
+    int result = PyDict_SetItemString(dict, key, number);
+    Py_DECREF(number);
+    return result;
+}
+
+int
+pulse_account_to_dict(const pulse_account *account, PyObject *dict)
+{
+    uint64_t wall = pulse_counter_read(&account->wall_ticks);
+    uint64_t off_cpu = pulse_counter_read(&account->off_cpu_ticks);
+    // Read without stopping the writer: the second counter may be ahead of the first.
+    uint64_t cpu = wall > off_cpu ? wall - off_cpu : 0;
+    if (pulse_dict_set_number(dict, "wall_time_ns", pulse_clock_to_ns(wall)) < 0 ||
+        pulse_dict_set_number(dict, "cpu_time_ns", pulse_clock_to_ns(cpu)) < 0 ||
+        pulse_dict_set_number(dict, "gc_time_ns", pulse_clock_to_ns(pulse_counter_read(&account->gc_ticks))) < 0 ||
+        pulse_dict_set_number(dict, "violations", pulse_counter_read(&account->violations)) < 0 ||
+        pulse_dict_set_number(dict, "slow_polls", pulse_counter_read(&account->slow_polls)) < 0) {
+        return -1;
+    }
+    return pulse_dict_set_number(dict, "forced_yields", pulse_counter_read(&account->forced_yields));
+}
+
+static pulse_group *
+group_new(pulse_state *state, PyObject *name, bool is_explicit)
+{
+    pulse_group *group = (pulse_group *)state->group_type->tp_alloc(state->group_type, 0);
+    if (group != NULL) {
+        group->name = Py_NewRef(name);
+        group->is_explicit = is_explicit;
+    }
+    return group;
+}
+
+static void
+group_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((pulse_group *)self)->name);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+histogram_to_list(const pulse_histogram *histogram, uint64_t *polls)
+{
+    PyObject *list = PyList_New(0);
+    *polls = 0;
+    for (unsigned i = 0; list != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        uint64_t count = pulse_counter_read(&histogram->counts[i]);
+        if (count == 0) {
+            continue;
+        }
+        *polls += count;
+        uint64_t upper = ((pulse_histogram_upper(i) + 1) << pulse_the_clock.histogram_shift) - 1;
+        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)pulse_clock_to_ns(upper), (unsigned long long)count);
+        if (pair == NULL || PyList_Append(list, pair) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(pair);
+    }
+    return list;
+}
+
+static PyObject *
+group_snapshot(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_group *group = (pulse_group *)self;
+    uint64_t polls;
+    PyObject *histogram = histogram_to_list(&group->histogram, &polls);
+    if (histogram == NULL) {
+        return NULL;
+    }
+    PyObject *dict = Py_BuildValue("{sOsOsN}", "name", group->name, "explicit", group->is_explicit ? Py_True : Py_False,
+                                   "histogram", histogram);
+    if (dict == NULL) {
+        return NULL;
+    }
+    if (pulse_dict_set_number(dict, "polls", polls) < 0 || pulse_account_to_dict(&group->account, dict) < 0 ||
+        pulse_dict_set_number(dict, "max_ns", pulse_clock_to_ns(pulse_counter_read(&group->max_ticks))) < 0 ||
+        pulse_dict_set_number(dict, "tasks", pulse_counter_read(&group->tasks)) < 0 ||
+        pulse_dict_set_number(dict, "tasks_alive", pulse_counter_read(&group->alive)) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *
+get_name(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(((pulse_group *)self)->name);
+}
+
+static PyObject *
+get_explicit(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((pulse_group *)self)->is_explicit);
+}
+
+static PyMethodDef group_methods[] = {
+    {"snapshot", group_snapshot, METH_NOARGS, "Its counters, times in ns, and its histogram as (upper bound, count)."},
+    {NULL},
+};
+
+static PyGetSetDef group_getset[] = {
+    {"name", get_name, NULL, "The name that its tasks share.", NULL},
+    {"explicit", get_explicit, NULL, "Whether somebody chose the name, rather than the coroutine's own.", NULL},
+    {NULL},
+};
+
+static PyType_Slot group_slots[] = {
+    {Py_tp_doc, "Counters of one group of one governor."},
+    {Py_tp_dealloc, group_dealloc},
+    {Py_tp_methods, group_methods},
+    {Py_tp_getset, group_getset},
+    {0, NULL},
+};
+
+PyType_Spec pulse_group_spec = {
+    .name = "asyncio_pulse._core.Group",
+    .basicsize = sizeof(pulse_group),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = group_slots,
+};
+
+int
+pulse_groups_init(pulse_group_table *table, pulse_state *state)
+{
+    table->max_groups = INT32_MAX;
+    table->named_explicit = PyDict_New();
+    table->named_implicit = PyDict_New();
+    PyObject *name = PyUnicode_FromString("(other)");
+    table->other = name == NULL ? NULL : group_new(state, name, false);
+    Py_XDECREF(name);
+    return table->named_explicit != NULL && table->named_implicit != NULL && table->other != NULL ? 0 : -1;
+}
+
+void
+pulse_groups_clear(pulse_group_table *table)
+{
+    Py_CLEAR(table->named_explicit);
+    Py_CLEAR(table->named_implicit);
+    Py_CLEAR(table->other);
+}
+
+Py_ssize_t
+pulse_groups_count(const pulse_group_table *table)
+{
+    return PyDict_GET_SIZE(table->named_explicit) + PyDict_GET_SIZE(table->named_implicit);
+}
+
+static void
+start_anew(pulse_group *group)
+{
+    group->account = (pulse_account){0};
+    pulse_counter_set(&group->max_ticks, 0);
+    pulse_counter_set(&group->tasks, 0);
+    for (unsigned i = 0; i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        pulse_counter_set(&group->histogram.counts[i], 0);
+    }
+}
+
+void
+pulse_groups_start_anew(pulse_group_table *table)
+{
+    PyObject *tables[] = {table->named_explicit, table->named_implicit};
+    for (int i = 0; i < 2; i++) {
+        Py_ssize_t position = 0;
+        PyObject *value;
+        while (PyDict_Next(tables[i], &position, NULL, &value)) {
+            start_anew((pulse_group *)value);
+        }
+    }
+    start_anew(table->other);
+}
+
+static void
+fold(pulse_group *into, const pulse_group *from)
+{
+    pulse_counter_add(&into->account.wall_ticks, pulse_counter_read(&from->account.wall_ticks));
+    pulse_counter_add(&into->account.off_cpu_ticks, pulse_counter_read(&from->account.off_cpu_ticks));
+    pulse_counter_add(&into->account.gc_ticks, pulse_counter_read(&from->account.gc_ticks));
+    pulse_counter_add(&into->account.violations, pulse_counter_read(&from->account.violations));
+    pulse_counter_add(&into->account.slow_polls, pulse_counter_read(&from->account.slow_polls));
+    pulse_counter_add(&into->account.forced_yields, pulse_counter_read(&from->account.forced_yields));
+    pulse_counter_add(&into->tasks, pulse_counter_read(&from->tasks));
+    if (pulse_counter_read(&from->max_ticks) > pulse_counter_read(&into->max_ticks)) {
+        pulse_counter_set(&into->max_ticks, pulse_counter_read(&from->max_ticks));
+    }
+    for (unsigned i = 0; i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        pulse_counter_add(&into->histogram.counts[i], pulse_counter_read(&from->histogram.counts[i]));
+    }
+}
+
+static int
+by_last_use(const void *left, const void *right)
+{
+    uint64_t a = (*(pulse_group *const *)left)->last_used, b = (*(pulse_group *const *)right)->last_used;
+    return (a > b) - (a < b);
+}
+
+static Py_ssize_t
+collect_idle(PyObject *named, pulse_group **idle)
+{
+    Py_ssize_t position = 0, found = 0;
+    PyObject *value;
+    while (PyDict_Next(named, &position, NULL, &value)) {
+        if (pulse_counter_read(&((pulse_group *)value)->alive) == 0) {
+            idle[found++] = (pulse_group *)value;
+        }
+    }
+    return found;
+}
+
+// Fold an eighth of the table at once, so that a stream of ever new names costs a scan only now and then.
+static int
+make_room(pulse_group_table *table)
+{
+    pulse_group **idle = PyMem_Calloc((size_t)pulse_groups_count(table), sizeof *idle);
+    if (idle == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_ssize_t found = collect_idle(table->named_explicit, idle);
+    found += collect_idle(table->named_implicit, idle + found);
+    qsort(idle, (size_t)found, sizeof *idle, by_last_use);
+    Py_ssize_t wanted = table->max_groups / 8 + 1;
+    int result = 0;
+    for (Py_ssize_t i = 0; i < found && i < wanted && result == 0; i++) {
+        fold(table->other, idle[i]);
+        result = PyDict_DelItem(idle[i]->is_explicit ? table->named_explicit : table->named_implicit, idle[i]->name);
+    }
+    PyMem_Free(idle);
+    return result;
+}
+
+pulse_group *
+pulse_groups_find(pulse_group_table *table, pulse_state *state, PyObject *name, bool is_explicit)
+{
+    PyObject *named = is_explicit ? table->named_explicit : table->named_implicit;
+    pulse_group *group = (pulse_group *)PyDict_GetItemWithError(named, name);
+    if (group != NULL) {
+        group->last_used = pulse_clock_ticks();
+        return (pulse_group *)Py_NewRef(group);
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (pulse_groups_count(table) >= table->max_groups) {
+        if (make_room(table) < 0) {
+            return NULL;
+        }
+        if (pulse_groups_count(table) >= table->max_groups) {
+            return (pulse_group *)Py_NewRef(table->other);
+        }
+    }
+    group = group_new(state, name, is_explicit);
+    if (group == NULL) {
+        return NULL;
+    }
+    group->last_used = pulse_clock_ticks();
+    if (PyDict_SetItem(named, name, (PyObject *)group) < 0) {
+        Py_CLEAR(group);
+    }
+    return group;
+}
+
+static int
+append_snapshots(PyObject *list, PyObject *named)
+{
+    PyObject *groups = PyDict_Values(named);
+    if (groups == NULL) {
+        return -1;
+    }
+    int result = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(groups) && result == 0; i++) {
+        PyObject *snapshot = group_snapshot(PyList_GET_ITEM(groups, i), NULL);
+        result = snapshot == NULL ? -1 : PyList_Append(list, snapshot);
+        Py_XDECREF(snapshot);
+    }
+    Py_DECREF(groups);
+    return result;
+}
+
+PyObject *
+pulse_groups_list(pulse_group_table *table)
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    int result = append_snapshots(list, table->named_explicit);
+    if (result == 0) {
+        result = append_snapshots(list, table->named_implicit);
+    }
+    if (result == 0 && pulse_counter_read(&table->other->tasks) != 0) {
+        PyObject *snapshot = group_snapshot((PyObject *)table->other, NULL);
+        result = snapshot == NULL ? -1 : PyList_Append(list, snapshot);
+        Py_XDECREF(snapshot);
+    }
+    if (result < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}

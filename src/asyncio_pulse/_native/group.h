@@ -1,0 +1,54 @@
+// Groups: tasks of a common origin share one set of counters and one histogram.
+//
+// A group is a Python object, so a task that holds one keeps its counters whole even after the table let go of it.
+// The table is bounded: the groups used least recently, with no task alive, are folded into `(other)`. Needs the GIL.
+#ifndef PULSE_GROUP_H
+#define PULSE_GROUP_H
+
+#include "account.h"
+#include "histogram.h"
+#include "state.h"
+
+typedef struct {
+    PyObject_HEAD
+    // With every poll: wall time and longest poll share a cache line.
+    pulse_account account;
+    pulse_counter max_ticks;
+    PyObject *name;
+    uint64_t last_used;
+    pulse_counter tasks;
+    pulse_counter alive;
+    bool is_explicit;
+    pulse_histogram histogram;
+} pulse_group;
+
+typedef struct {
+    // name -> Group
+    PyObject *named_explicit;
+    PyObject *named_implicit;
+    pulse_group *other;
+    Py_ssize_t max_groups;
+} pulse_group_table;
+
+extern PyType_Spec pulse_group_spec;
+
+int pulse_groups_init(pulse_group_table *table, pulse_state *state);
+void pulse_groups_clear(pulse_group_table *table);
+
+// A new reference to the group of that name, made if need be; `(other)` when the table is full of groups in use.
+// NULL with an exception on failure.
+pulse_group *pulse_groups_find(pulse_group_table *table, pulse_state *state, PyObject *name, bool is_explicit);
+
+// A new list of snapshots.
+PyObject *pulse_groups_list(pulse_group_table *table);
+
+// Count from zero again; the living stay counted.
+void pulse_groups_start_anew(pulse_group_table *table);
+
+Py_ssize_t pulse_groups_count(const pulse_group_table *table);
+
+// Add the numbers of an account, in ns, to a dict.
+int pulse_account_to_dict(const pulse_account *account, PyObject *dict);
+int pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value);
+
+#endif

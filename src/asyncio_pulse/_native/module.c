@@ -1,0 +1,259 @@
+// The module: its state, its types, its functions.
+#include <stdlib.h>
+
+#include "checkpoint.h"
+#include "factory.h"
+#include "governed.h"
+#include "measure.h"
+#include "watchdog.h"
+
+void
+pulse_state_contain_error(pulse_state *state)
+{
+    bool is_first = atomic_fetch_add_explicit(&state->internal_errors, 1, memory_order_relaxed) == 0;
+    if (is_first) {
+        PyErr_WriteUnraisable(state->group_variable);
+    }
+    PyErr_Clear();
+}
+
+static PyObject *
+clock_info(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("{sssssKsO}", "name", pulse_the_clock.name, "reason", pulse_the_clock.reason, "frequency_hz",
+                         (unsigned long long)pulse_the_clock.frequency_hz, "uses_tsc",
+                         pulse_the_clock.uses_tsc ? Py_True : Py_False);
+}
+
+static PyObject *
+set_wrappers(PyObject *module, PyObject *wrappers)
+{
+    if (!PyDict_CheckExact(wrappers)) {
+        PyErr_Format(PyExc_TypeError, "wrappers must be a dict of names, got %R", wrappers);
+        return NULL;
+    }
+    Py_SETREF(pulse_state_of_module(module)->wrappers, Py_NewRef(wrappers));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+set_task_type(PyObject *module, PyObject *type)
+{
+    if (!PyCallable_Check(type)) {
+        PyErr_Format(PyExc_TypeError, "the task type must be callable, got %R", type);
+        return NULL;
+    }
+    Py_SETREF(pulse_state_of_module(module)->task_type, Py_NewRef(type));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+start_sampler(PyObject *module, PyObject *interval)
+{
+    unsigned long long interval_us = PyLong_AsUnsignedLongLong(interval);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (interval_us < 1 || interval_us > 60000000) {
+        PyErr_Format(PyExc_ValueError, "the interval must be 1 to 60000000 microseconds, got %llu", interval_us);
+        return NULL;
+    }
+    if (pulse_watchdog_start(pulse_state_of_module(module), interval_us) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stop_sampler(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    pulse_watchdog_stop(pulse_state_of_module(module));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    pulse_state *state = pulse_state_of_module(module);
+    pulse_threads_after_fork(state);
+    return PyBool_FromLong(pulse_watchdog_after_fork(state));
+}
+
+static PyMethodDef module_methods[] = {
+    {"current", pulse_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
+    {"budget_spent", (PyCFunction)(void (*)(void))pulse_budget_spent, METH_FASTCALL | METH_KEYWORDS,
+     "Spend operations of the running poll; whether its budget is used up."},
+    {"checkpoint", (PyCFunction)(void (*)(void))pulse_checkpoint, METH_FASTCALL | METH_KEYWORDS,
+     "Spend operations of the running poll; await the result to give way when its budget is used up."},
+    {"clock_info", clock_info, METH_NOARGS, "Which tick clock is in use, and why."},
+    {"set_task_type", set_task_type, METH_O, "What task factories make tasks with; asyncio.Task to begin with."},
+    {"set_wrappers", set_wrappers, METH_O,
+     "Names of coroutines that only wrap another, mapped to the variable that holds the wrapped one."},
+    {"gc_callback", (PyCFunction)(void (*)(void))pulse_thread_gc_callback, METH_FASTCALL,
+     "For gc.callbacks: takes the collector's time out of the running poll."},
+    {"start_sampler", start_sampler, METH_O, "Start the thread that looks at polls that last too long."},
+    {"stop_sampler", stop_sampler, METH_NOARGS, "Stop and join that thread."},
+    {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
+     "Forget the threads that a forked child does not have; whether the sampler had been running."},
+    {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},
+    {NULL},
+};
+
+static int
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **place)
+{
+    *place = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *place == NULL ? -1 : PyModule_AddType(module, *place);
+}
+
+static int
+add_types(PyObject *module, pulse_state *state)
+{
+    if (add_type(module, &pulse_options_spec, &state->options_type) < 0 ||
+        add_type(module, &pulse_group_spec, &state->group_type) < 0 ||
+        add_type(module, &pulse_governor_spec, &state->governor_type) < 0 ||
+        add_type(module, &pulse_governed_spec, &state->governed_type) < 0 ||
+        add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0) {
+        return -1;
+    }
+    return add_type(module, &pulse_checkpoint_spec, &state->checkpoint_type);
+}
+
+static int
+intern(PyObject **place, const char *text)
+{
+    *place = PyUnicode_InternFromString(text);
+    return *place == NULL ? -1 : 0;
+}
+
+static int
+add_names(pulse_state *state)
+{
+    if (intern(&state->str_throw, "throw") < 0 || intern(&state->str_close, "close") < 0 ||
+        intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
+        intern(&state->str_cr_frame, "cr_frame") < 0 ||
+        intern(&state->str_source_traceback, "_source_traceback") < 0) {
+        return -1;
+    }
+    state->loop_keyword = Py_BuildValue("(s)", "loop");
+    return state->loop_keyword == NULL ? -1 : 0;
+}
+
+static int
+look_up_asyncio(pulse_state *state)
+{
+    PyObject *asyncio = PyImport_ImportModule("asyncio");
+    if (asyncio == NULL) {
+        return -1;
+    }
+    state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
+    state->task_type = PyObject_GetAttrString(asyncio, "Task");
+    Py_DECREF(asyncio);
+    state->current_task = pulse_current_task_lookup();
+    return state->is_coroutine != NULL && state->task_type != NULL && state->current_task != NULL ? 0 : -1;
+}
+
+// asyncio asks collections.abc whether an object is a coroutine.
+static int
+register_as_coroutine(pulse_state *state)
+{
+    PyObject *abc = PyImport_ImportModule("collections.abc");
+    PyObject *coroutine = abc == NULL ? NULL : PyObject_GetAttrString(abc, "Coroutine");
+    PyObject *done = coroutine == NULL ? NULL : PyObject_CallMethod(coroutine, "register", "O", state->governed_type);
+    Py_XDECREF(abc);
+    Py_XDECREF(coroutine);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    pulse_state *state = pulse_state_of_module(module);
+    pulse_clock_init(getenv("ASYNCIO_PULSE_CLOCK"));
+    if (add_names(state) < 0 || add_types(module, state) < 0 || look_up_asyncio(state) < 0 ||
+        register_as_coroutine(state) < 0) {
+        return -1;
+    }
+    state->group_variable = PyContextVar_New("asyncio_pulse.group", NULL);
+    state->wrappers = PyDict_New();
+    state->checkpoint_ready = pulse_checkpoint_new(state, false);
+    return state->group_variable != NULL && state->wrappers != NULL && state->checkpoint_ready != NULL ? 0 : -1;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    pulse_state *state = pulse_state_of_module(module);
+    Py_VISIT(state->options_type);
+    Py_VISIT(state->group_type);
+    Py_VISIT(state->governor_type);
+    Py_VISIT(state->governed_type);
+    Py_VISIT(state->task_factory_type);
+    Py_VISIT(state->checkpoint_type);
+    Py_VISIT(state->is_coroutine);
+    Py_VISIT(state->task_type);
+    Py_VISIT(state->current_task);
+    Py_VISIT(state->wrappers);
+    return pulse_threads_traverse(state, visit, arg);
+}
+
+static int
+module_clear(PyObject *module)
+{
+    pulse_threads_clear_samples(pulse_state_of_module(module));
+    return 0;
+}
+
+// The types of live objects keep the module alive, so when it is freed nothing of it is in use.
+static void
+module_free(void *module)
+{
+    pulse_state *state = pulse_state_of_module(module);
+    pulse_watchdog_stop(state);
+    pulse_threads_free(state);
+    Py_CLEAR(state->options_type);
+    Py_CLEAR(state->group_type);
+    Py_CLEAR(state->governor_type);
+    Py_CLEAR(state->governed_type);
+    Py_CLEAR(state->task_factory_type);
+    Py_CLEAR(state->checkpoint_type);
+    Py_CLEAR(state->is_coroutine);
+    Py_CLEAR(state->task_type);
+    Py_CLEAR(state->current_task);
+    Py_CLEAR(state->loop_keyword);
+    Py_CLEAR(state->group_variable);
+    Py_CLEAR(state->wrappers);
+    Py_CLEAR(state->checkpoint_ready);
+    Py_CLEAR(state->str_throw);
+    Py_CLEAR(state->str_close);
+    Py_CLEAR(state->str_qualname);
+    Py_CLEAR(state->str_cr_code);
+    Py_CLEAR(state->str_cr_frame);
+    Py_CLEAR(state->str_source_traceback);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    PULSE_MODULE_INTERPRETERS
+    PULSE_MODULE_GIL
+    {0, NULL},
+};
+
+PyModuleDef pulse_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "asyncio_pulse._core",
+    .m_doc = "The native core: governed coroutines, accounts, clocks.",
+    .m_size = sizeof(pulse_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&pulse_module);
+}

@@ -1,0 +1,80 @@
+// The hot path: what is done at the beginning and at the end of every poll.
+//
+// Inlined into its few callers. Nothing here may call Python code, raise, or touch an exception that is set.
+#ifndef PULSE_POLL_H
+#define PULSE_POLL_H
+
+#include "governed.h"
+
+// What the enclosing poll had, kept on the C stack of this one; only read when this one ends.
+typedef struct {
+    pulse_thread *thread;
+    uint64_t begun;
+    uint64_t outer_started;
+    struct pulse_governed *outer;
+    uint64_t outer_nested_ticks;
+    uint64_t outer_nested_off_cpu_ticks;
+    uint64_t outer_gc_ticks;
+    uint64_t cpu_sampled_at;
+    uint64_t cpu_sampled_ns;
+} pulse_poll;
+
+// A poll past its alarm: look at the CPU clock, judge, book, remember the place. Returns the own time off the CPU.
+uint64_t pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall);
+
+PULSE_INLINE void
+pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed)
+{
+    poll->thread = thread;
+    poll->outer_started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    poll->outer = thread->current;
+    poll->outer_nested_ticks = thread->nested_ticks;
+    poll->outer_nested_off_cpu_ticks = thread->nested_off_cpu_ticks;
+    poll->outer_gc_ticks = thread->gc_ticks;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
+    thread->current = governed;
+    PULSE_PREFETCH(&governed->group->account);
+    uint64_t now = pulse_clock_ticks();
+    if (PULSE_UNLIKELY(now - thread->cpu_sampled_at > governed->governor->cpu_sample_interval_ticks)) {
+        now = pulse_thread_sample_cpu(thread);
+    }
+    poll->cpu_sampled_at = thread->cpu_sampled_at;
+    poll->cpu_sampled_ns = thread->cpu_sampled_ns;
+    poll->begun = now;
+    atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);
+}
+
+// `is_step` is a constant at each call: a governed call inside a task's step is no step of its own.
+PULSE_INLINE void
+pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool bare_yield)
+{
+    pulse_thread *thread = poll->thread;
+    pulse_governor *governor = governed->governor;
+    pulse_group *group = governed->group;
+    uint64_t wall = pulse_clock_ticks() - poll->begun;
+    uint64_t own = wall > thread->nested_ticks ? wall - thread->nested_ticks : 0;
+    uint64_t own_off_cpu = 0;
+    if (PULSE_UNLIKELY(own > alarm_ticks)) {
+        own_off_cpu = pulse_poll_judge(governed, poll, wall);
+    }
+    pulse_counter_add(&governed->polls, 1);
+    pulse_counter_add(&governed->account.wall_ticks, own);
+    pulse_counter_add(&governor->account.wall_ticks, own);
+    pulse_counter_add(&group->account.wall_ticks, own);
+    if (is_step) {
+        pulse_counter_add(&governor->polls, 1);
+        pulse_counter_add(&governor->voluntary_yields, bare_yield);
+    }
+    if (own > pulse_counter_read(&group->max_ticks)) {
+        pulse_counter_set(&group->max_ticks, own);
+    }
+    pulse_histogram_record(&group->histogram, own >> pulse_the_clock.histogram_shift);
+    uint64_t nested_off_cpu = thread->nested_off_cpu_ticks + own_off_cpu;
+    thread->current = poll->outer;
+    thread->nested_ticks = poll->outer_nested_ticks + wall;
+    thread->nested_off_cpu_ticks = poll->outer_nested_off_cpu_ticks + nested_off_cpu;
+    thread->gc_ticks = poll->outer_gc_ticks;
+    atomic_store_explicit(&thread->poll_started, poll->outer_started, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,61 @@
+// What one import of the module owns. Every interpreter has its own; nothing mutable is global.
+#ifndef PULSE_STATE_H
+#define PULSE_STATE_H
+
+#include "compat.h"
+
+struct pulse_thread;
+struct pulse_watchdog;
+
+typedef struct {
+    PyTypeObject *options_type;
+    PyTypeObject *group_type;
+    PyTypeObject *governor_type;
+    PyTypeObject *governed_type;
+    PyTypeObject *task_factory_type;
+    PyTypeObject *checkpoint_type;
+
+    // asyncio's own functions, looked up once.
+    PyObject *is_coroutine;
+    PyObject *task_type;
+    PyObject *current_task;
+    PyObject *loop_keyword;
+
+    // The explicit group that children inherit: its name, or unset.
+    PyObject *group_variable;
+    // Names of coroutines that only wrap another one, mapped to the variable that holds the wrapped one.
+    PyObject *wrappers;
+    PyObject *checkpoint_ready;
+
+    PyObject *str_throw;
+    PyObject *str_close;
+    PyObject *str_qualname;
+    PyObject *str_cr_code;
+    PyObject *str_cr_frame;
+    PyObject *str_source_traceback;
+
+    // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
+    _Atomic(struct pulse_thread *) threads;
+    struct pulse_watchdog *watchdog;
+    // Faults of ours that were contained.
+    pulse_counter internal_errors;
+} pulse_state;
+
+extern PyModuleDef pulse_module;
+
+static inline pulse_state *
+pulse_state_of_type(PyTypeObject *type)
+{
+    return (pulse_state *)PyType_GetModuleState(type);
+}
+
+static inline pulse_state *
+pulse_state_of_module(PyObject *module)
+{
+    return (pulse_state *)PyModule_GetState(module);
+}
+
+// Contain a fault of ours: count it, show it once where unraisable exceptions go, clear it.
+void pulse_state_contain_error(pulse_state *state);
+
+#endif

@@ -1,0 +1,140 @@
+#include "thread.h"
+
+#include <string.h>
+
+static pulse_thread *
+first(pulse_state *state)
+{
+    return atomic_load_explicit(&state->threads, memory_order_acquire);
+}
+
+static bool
+is_alive(uint64_t python_id)
+{
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL; each = PyThreadState_Next(each)) {
+        if (PyThreadState_GetID(each) == python_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+give_to(pulse_thread *thread, uint64_t python_id)
+{
+    atomic_store_explicit(&thread->poll_started, 0, memory_order_relaxed);
+    thread->current = NULL;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = thread->gc_started = 0;
+    thread->cpu_sampled_at = thread->cpu_sampled_ns = 0;
+    atomic_store_explicit(&thread->python_id, python_id, memory_order_relaxed);
+}
+
+static pulse_thread *
+new_slot(pulse_state *state, uint64_t python_id)
+{
+    pulse_thread *thread = PyMem_RawCalloc(1, sizeof *thread);
+    if (thread == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    atomic_store_explicit(&thread->sample_after_ticks, UINT64_MAX, memory_order_relaxed);
+    give_to(thread, python_id);
+    thread->next = first(state);
+    atomic_store_explicit(&state->threads, thread, memory_order_release);
+    return thread;
+}
+
+pulse_thread *
+pulse_thread_find(pulse_state *state, bool create)
+{
+    uint64_t python_id = PyThreadState_GetID(PyThreadState_Get());
+    for (pulse_thread *each = first(state); each != NULL; each = each->next) {
+        if (atomic_load_explicit(&each->python_id, memory_order_relaxed) == python_id) {
+            return each;
+        }
+    }
+    if (!create) {
+        return NULL;
+    }
+    // Slots of threads that ended are used again, so their number is bounded by the threads alive at one time.
+    for (pulse_thread *each = first(state); each != NULL; each = each->next) {
+        if (!is_alive(atomic_load_explicit(&each->python_id, memory_order_relaxed))) {
+            give_to(each, python_id);
+            return each;
+        }
+    }
+    return new_slot(state, python_id);
+}
+
+uint64_t
+pulse_thread_sample_cpu(pulse_thread *thread)
+{
+    thread->cpu_sampled_ns = pulse_clock_thread_cpu_ns();
+    thread->cpu_samples++;
+    thread->cpu_sampled_at = pulse_clock_ticks();
+    return thread->cpu_sampled_at;
+}
+
+PyObject *
+pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "gc_callback takes a phase and its information, as gc.callbacks passes them");
+        return NULL;
+    }
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
+    if (thread != NULL && thread->current != NULL) {
+        if (PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
+            thread->gc_started = pulse_clock_ticks();
+        }
+        else if (thread->gc_started != 0) {
+            thread->gc_ticks += pulse_clock_ticks() - thread->gc_started;
+            thread->gc_started = 0;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+void
+pulse_threads_after_fork(pulse_state *state)
+{
+    uint64_t python_id = PyThreadState_GetID(PyThreadState_Get());
+    for (pulse_thread *each = first(state); each != NULL; each = each->next) {
+        each->cpu_sampled_at = each->cpu_sampled_ns = 0;
+        Py_CLEAR(each->sample);
+        if (atomic_load_explicit(&each->python_id, memory_order_relaxed) != python_id) {
+            give_to(each, 0);
+        }
+    }
+}
+
+int
+pulse_threads_traverse(pulse_state *state, visitproc visit, void *arg)
+{
+    for (pulse_thread *each = first(state); each != NULL; each = each->next) {
+        Py_VISIT(each->sample);
+    }
+    return 0;
+}
+
+void
+pulse_threads_clear_samples(pulse_state *state)
+{
+    for (pulse_thread *each = first(state); each != NULL; each = each->next) {
+        Py_CLEAR(each->sample);
+    }
+}
+
+void
+pulse_threads_free(pulse_state *state)
+{
+    pulse_thread *thread = first(state);
+    atomic_store_explicit(&state->threads, NULL, memory_order_relaxed);
+    while (thread != NULL) {
+        pulse_thread *next = thread->next;
+        Py_XDECREF(thread->sample);
+        PyMem_RawFree(thread);
+        thread = next;
+    }
+}

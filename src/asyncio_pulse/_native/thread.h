@@ -1,0 +1,56 @@
+// One slot for each thread that has run a governed poll: what runs there now.
+//
+// Ownership: the state owns all slots; a slot is never freed before the module, so the watchdog may follow pointers
+// without the GIL. Threads: the slot's own thread writes; `poll_started` may be read anywhere, the rest with the GIL.
+#ifndef PULSE_THREAD_H
+#define PULSE_THREAD_H
+
+#include "clock.h"
+#include "state.h"
+
+struct pulse_governed;
+
+typedef struct pulse_thread {
+    struct pulse_thread *next;
+    // PyThreadState_GetID: never used twice, unlike addresses and thread identifiers.
+    _Atomic(uint64_t) python_id;
+    // Start of the innermost governed poll, 0 outside one. It names the poll, too: no two begin at the same tick.
+    _Atomic(uint64_t) poll_started;
+    // A poll older than this is worth a look at its stack.
+    _Atomic(uint64_t) sample_after_ticks;
+    // Borrowed: whoever drives a poll holds the coroutine.
+    struct pulse_governed *current;
+
+    // Used inside the innermost poll so far, by polls within it and by the collector.
+    uint64_t nested_ticks;
+    uint64_t nested_off_cpu_ticks;
+    uint64_t gc_ticks;
+    uint64_t gc_started;
+
+    // The last reading of the CPU clock.
+    uint64_t cpu_sampled_at;
+    uint64_t cpu_sampled_ns;
+    uint64_t cpu_samples;
+
+    // The stack that the watchdog saw (owned; needs the GIL), and in which poll.
+    PyObject *sample;
+    _Atomic(uint64_t) sample_poll;
+} pulse_thread;
+
+// The slot of the calling thread; NULL with an exception on failure. `create` says whether to make one.
+pulse_thread *pulse_thread_find(pulse_state *state, bool create);
+
+// Read the CPU clock into the slot. Returns the ticks after the reading.
+uint64_t pulse_thread_sample_cpu(pulse_thread *thread);
+
+// gc.callbacks entry: takes the collector's time out of the running poll.
+PyObject *pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+// The forked child has one thread: forget the slots of the others and the readings of a clock that began anew.
+void pulse_threads_after_fork(pulse_state *state);
+
+int pulse_threads_traverse(pulse_state *state, visitproc visit, void *arg);
+void pulse_threads_clear_samples(pulse_state *state);
+void pulse_threads_free(pulse_state *state);
+
+#endif

@@ -1,0 +1,230 @@
+"""Immutable values that describe what a governed loop did.
+
+Counters are read from the core one at a time, each atomically, without stopping the worker: a snapshot taken while the
+worker runs may show a poll in one counter and not yet in the next. All times are integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "DerivedMetrics",
+    "GroupMetrics",
+    "Histogram",
+    "Metrics",
+    "ProcessReport",
+    "StackFrame",
+    "WorkerMetrics",
+    "WorstPoll",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations in log-linear buckets, eight to an octave: a percentile is at most 12.5 % too high, never too low.
+
+    Source of the layout: HdrHistogram, Gil Tene, 2012.
+    """
+
+    buckets: tuple[tuple[int, int], ...] = ()
+    """Pairs of (upper bound in ns, count > 0), ascending; empty buckets are left out."""
+
+    @property
+    def count(self) -> int:
+        """How many durations were recorded, >= 0."""
+        return sum(count for _, count in self.buckets)
+
+    def percentile(self, percent: float) -> int:
+        """Upper bound of the bucket that holds the given percentile.
+
+        Args:
+            percent: 0 < percent <= 100.
+
+        Returns:
+            Nanoseconds; 0 for an empty histogram.
+
+        Raises:
+            ValueError: The percentage is out of range.
+        """
+        if not 0 < percent <= 100:
+            raise ValueError(f"percent must be above 0 and at most 100, got {percent!r}")
+        rank = self.count * percent / 100
+        seen = 0
+        for upper, count in self.buckets:
+            seen += count
+            if seen >= rank:
+                return upper
+        return 0
+
+    @classmethod
+    def merge(cls, histograms: Iterable[Histogram]) -> Histogram:
+        """Add histograms of one process (the bounds come from one clock, so equal buckets have equal bounds)."""
+        total: dict[int, int] = {}
+        for histogram in histograms:
+            for upper, count in histogram.buckets:
+                total[upper] = total.get(upper, 0) + count
+        return cls(tuple(sorted(total.items())))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """Counters of one worker since its loop was governed, or since `reset_worker_stats`."""
+
+    worker_id: int
+    polls: int = 0
+    violations: int = 0
+    slow_polls: int = 0
+    forced_yields: int = 0
+    voluntary_yields: int = 0
+    cpu_time_ns: int = 0
+    wall_time_ns: int = 0
+    gc_time_ns: int = 0
+    tasks: int = 0
+    """Governed tasks started."""
+    tasks_alive: int = 0
+    """Governed tasks not yet finished; never reset."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupMetrics:
+    """Counters of one group of one loop."""
+
+    name: str
+    explicit: bool = False
+    tasks: int = 0
+    tasks_alive: int = 0
+    polls: int = 0
+    violations: int = 0
+    slow_polls: int = 0
+    forced_yields: int = 0
+    cpu_time_ns: int = 0
+    wall_time_ns: int = 0
+    gc_time_ns: int = 0
+    max_ns: int = 0
+    """Longest poll, wall time."""
+    histogram: Histogram = Histogram()
+
+    @property
+    def p50_ns(self) -> int:
+        """Median wall time of a poll (never above the longest one seen)."""
+        return min(self.histogram.percentile(50), self.max_ns)
+
+    @property
+    def p99_ns(self) -> int:
+        """99th percentile of the wall time of a poll (never above the longest one seen)."""
+        return min(self.histogram.percentile(99), self.max_ns)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StackFrame:
+    """One line of Python that was on a stack."""
+
+    function: str
+    filename: str
+    line: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorstPoll:
+    """The longest poll seen at one place; polls of the same group at the same place are one entry."""
+
+    group: str
+    task: str
+    function: str
+    filename: str
+    line: int
+    wall_ns: int
+    cpu_ns: int
+    gc_ns: int
+    count: int
+    """How many polls past their alarm were seen at this place, >= 1."""
+    total_wall_ns: int
+    """Their wall time together."""
+    stack: tuple[StackFrame, ...] = ()
+    """Innermost frame first, captured while a poll at this place was running; empty if none was caught running, and
+    then `function`, `filename`, `line` say where the coroutine is defined."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the place was seen while the poll ran, rather than inferred from the coroutine."""
+        return bool(self.stack)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Metrics:
+    """Counters of one governed loop since it was governed."""
+
+    polls: int = 0
+    violations: int = 0
+    slow_polls: int = 0
+    forced_yields: int = 0
+    voluntary_yields: int = 0
+    cpu_time_ns: int = 0
+    wall_time_ns: int = 0
+    gc_time_ns: int = 0
+    tasks: int = 0
+    tasks_alive: int = 0
+    groups: int = 0
+    uptime_ns: int = 0
+    """Wall time since the loop was governed."""
+    internal_errors: int = 0
+    """Faults inside asyncio-pulse that were contained; anything but 0 is a bug worth reporting."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DerivedMetrics:
+    """Ratios and means computed from `Metrics`; each is 0.0 when nothing was counted yet."""
+
+    mean_poll_us: float
+    """Wall time of a poll, microseconds."""
+    violation_ratio: float
+    """Violations per poll, 0..1."""
+    slow_poll_ratio: float
+    """Slow polls per poll, 0..1."""
+    voluntary_yield_ratio: float
+    """Bare yields per poll, 0..1."""
+    utilisation_ratio: float
+    """Wall time in polls over uptime, 0..1."""
+    cpu_ratio: float
+    """CPU time over wall time in polls, 0..1."""
+    polls_per_second: float
+    tasks_per_second: float
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> DerivedMetrics:
+        """Derive the ratios from one snapshot."""
+
+        def ratio(part: float, whole: float) -> float:
+            return part / whole if whole else 0.0
+
+        seconds = metrics.uptime_ns / 1e9
+        return cls(
+            mean_poll_us=ratio(metrics.wall_time_ns / 1e3, metrics.polls),
+            violation_ratio=ratio(metrics.violations, metrics.polls),
+            slow_poll_ratio=ratio(metrics.slow_polls, metrics.polls),
+            voluntary_yield_ratio=ratio(metrics.voluntary_yields, metrics.polls),
+            utilisation_ratio=ratio(metrics.wall_time_ns, metrics.uptime_ns),
+            cpu_ratio=ratio(metrics.cpu_time_ns, metrics.wall_time_ns),
+            polls_per_second=ratio(metrics.polls, seconds),
+            tasks_per_second=ratio(metrics.tasks, seconds),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProcessReport:
+    """Everything one process has to tell; what `reports` print and the JSON file holds."""
+
+    pid: int
+    argv: tuple[str, ...]
+    python: str
+    clock: str
+    loops: int
+    """Loops governed, closed ones included."""
+    metrics: Metrics
+    workers: Mapping[int, WorkerMetrics]
+    groups: tuple[GroupMetrics, ...]
+    """Most wall time first."""
+    worst_polls: tuple[WorstPoll, ...]
+    """Longest first."""

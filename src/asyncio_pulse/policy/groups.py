@@ -1,0 +1,37 @@
+"""Names of groups, and which coroutines only wrap another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asyncio_pulse.errors import ConfigError
+
+__all__ = ["KNOWN_WRAPPERS", "MAX_GROUP_NAME_LENGTH", "check_group_name"]
+
+MAX_GROUP_NAME_LENGTH = 200
+"""Long enough for a method and a route template, short enough that a report stays readable."""
+
+KNOWN_WRAPPERS: Mapping[str, str] = {
+    # anyio, every task of a task group.
+    "TaskGroup._run_wrapped_task": "coro",
+    "TaskGroup._run_coro": "coro",
+    # Sentry SDK before 2.20, every task; later versions give the wrapper the wrapped one's name.
+    "patch_asyncio.<locals>._sentry_task_factory.<locals>._coro_creating_hub_and_span": "coro",
+    "patch_asyncio.<locals>._sentry_task_factory.<locals>._task_with_sentry_span_creation": "coro",
+}
+"""Qualified name of a wrapping coroutine, and its variable that holds the wrapped one. Without this every task of such a
+library would count as one group."""
+
+
+def check_group_name(group: str | None) -> str | None:
+    """Return a usable name of an explicit group.
+
+    Raises:
+        ConfigError: It is not a string of 1 to 200 characters.
+    """
+    if group is None:
+        return None
+    if not isinstance(group, str) or not 0 < len(group) <= MAX_GROUP_NAME_LENGTH:
+        raise ConfigError(f"group must be a str of 1 to {MAX_GROUP_NAME_LENGTH} characters, got {group!r:.60}")
+    # The core compares names as plain strings; a subclass may bring code of its own.
+    return str(group)

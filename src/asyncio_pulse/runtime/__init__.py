@@ -1,0 +1,1 @@
+"""Joins the native core, the policies and the event loops."""

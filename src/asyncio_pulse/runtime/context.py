@@ -1,0 +1,237 @@
+"""Tasks and calls with options, and the view of the one that is running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar, overload
+
+from asyncio_pulse import _core
+from asyncio_pulse.errors import NotGovernedError
+from asyncio_pulse.policy.budget import POLL_BUDGET_US, TaskBudget
+from asyncio_pulse.policy.groups import check_group_name
+from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.ranges import Range, check_ranges
+from asyncio_pulse.runtime.install import find_manager
+
+__all__ = ["Account", "TaskView", "budget_spent", "checkpoint", "current", "governed", "spawn"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OPTION_RANGES = {"priority": Range(2, 0, 3), "budget_us": POLL_BUDGET_US, "max_tier": Range(2, 0, 3)}
+
+checkpoint = _core.checkpoint
+budget_spent = _core.budget_spent
+
+
+def _make_options(
+    *,
+    priority: TaskPriority | None = None,
+    group: str | None = None,
+    preemptible: bool | None = None,
+    budget_us: int | None = None,
+    max_tier: int | None = None,
+    code: Any = None,
+) -> _core.Options:
+    numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
+    given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
+    check_ranges("task options", given)
+    return _core.Options(
+        priority=priority,
+        group=check_group_name(group),
+        budget_us=budget_us,
+        preemptible=preemptible,
+        max_tier=max_tier,
+        code=code,
+    )
+
+
+def spawn(
+    coro: Coroutine[Any, Any, T],
+    *,
+    name: str | None = None,
+    priority: TaskPriority | None = None,
+    group: str | None = None,
+    preemptible: bool | None = None,
+    budget_us: int | None = None,
+    max_tier: int | None = None,
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[T]:
+    """Create a task on the running, governed loop, as `asyncio.create_task` does, with options.
+
+    Args:
+        coro: The coroutine.
+        name: Name of the task.
+        priority: Its priority; NORMAL if None.
+        group: Name of its explicit group, which its children inherit; inherited from the context if None. A task spawned
+            with an empty `contextvars.Context()` inherits none.
+        preemptible: Whether it may be suspended anywhere in its Python code.
+        budget_us: CPU time one poll may use, microseconds, 50..10,000,000; by its priority if None.
+        max_tier: The highest tier of intervention it may come to, 0..3.
+        context: The context it runs in; a copy of the current one if None.
+
+    Returns:
+        A stock asyncio task.
+
+    Raises:
+        TypeError: `coro` is not a coroutine.
+        ConfigError: An option is of the wrong type or out of range.
+        NotGovernedError: The running loop is not governed.
+        RuntimeError: No loop is running.
+    """
+    loop = asyncio.get_running_loop()
+    options = _make_options(
+        priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
+    )
+    governed_coro = _core.GovernedCoroutine(coro, options)
+    if find_manager(loop) is None:
+        coro.close()
+        raise NotGovernedError("spawn() needs a governed event loop; call asyncio_pulse.install() first")
+    return loop.create_task(governed_coro, name=name, context=context)
+
+
+AsyncFunction = Callable[P, Coroutine[Any, Any, T]]
+
+
+@overload
+def governed(function: AsyncFunction[P, T], /) -> AsyncFunction[P, T]: ...
+
+
+@overload
+def governed(
+    *,
+    priority: TaskPriority | None = None,
+    group: str | None = None,
+    preemptible: bool | None = None,
+    budget_us: int | None = None,
+    max_tier: int | None = None,
+) -> Callable[[AsyncFunction[P, T]], AsyncFunction[P, T]]: ...
+
+
+def governed(function: Any = None, /, **options: Any) -> Any:
+    """Give an `async def` function options of its own.
+
+    A task made of it has them; awaited inside a governed task, they are in force for that call's duration, and what it
+    uses is counted to it. It remains an `async def` function, so frameworks treat it as before. Where nothing is
+    governed it changes nothing.
+
+    Args:
+        function: The function, when used without parentheses.
+        **options: `priority`, `group`, `preemptible`, `budget_us`, `max_tier`, as for `spawn`.
+
+    Raises:
+        TypeError: It decorates something that is not an `async def` function, or an option is unknown.
+        ConfigError: An option is of the wrong type or out of range.
+    """
+    # Here already, so that the error points at the decorator's line.
+    _make_options(**options)
+
+    def decorate(function: AsyncFunction[P, T]) -> AsyncFunction[P, T]:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"governed() decorates async def functions, got {function!r}")
+
+        @functools.wraps(function)
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            result: T = await _core.GovernedCoroutine(function(*args, **kwargs), own_options)
+            return result
+
+        # The code of `call` is one object for all decorated functions: by it the core knows a task made of one of them.
+        own_options = _make_options(**options, code=call.__code__)
+        return call
+
+    return decorate if function is None else decorate(function)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """Counters of one task or call so far; the running poll is not yet in them."""
+
+    polls: int
+    violations: int
+    slow_polls: int
+    forced_yields: int
+    cpu_time_ns: int
+    wall_time_ns: int
+    gc_time_ns: int
+
+
+class TaskView:
+    """The governed task or call that is running; good until it ends, also from outside it."""
+
+    __slots__ = ("_governed",)
+
+    def __init__(self, governed_coroutine: _core.GovernedCoroutine) -> None:
+        """Wrap what the core knows."""
+        self._governed = governed_coroutine
+
+    def __repr__(self) -> str:
+        """Tell the group and the priority."""
+        return f"<TaskView group={self.group!r} priority={self.priority.name}>"
+
+    @property
+    def priority(self) -> TaskPriority:
+        """Its priority."""
+        return TaskPriority(self._governed.priority)
+
+    @property
+    def group(self) -> str:
+        """Name of its group."""
+        group = self._governed.group
+        return group.name if group is not None else ""
+
+    @property
+    def tier(self) -> int:
+        """Its tier of intervention, 0 (monitor) to 3 (isolate)."""
+        return self._governed.tier
+
+    @property
+    def budget(self) -> TaskBudget:
+        """What one of its polls may use."""
+        return TaskBudget(*(self._governed.budget or ()))
+
+    @property
+    def operations_left(self) -> int:
+        """Operations that the running poll may still spend at checkpoints, >= 0."""
+        return self._governed.operations_left
+
+    @property
+    def account(self) -> Account:
+        """Its counters so far."""
+        return Account(**self._governed.account_snapshot())
+
+    def update(
+        self,
+        *,
+        priority: TaskPriority | None = None,
+        group: str | None = None,
+        preemptible: bool | None = None,
+        budget_us: int | None = None,
+        max_tier: int | None = None,
+    ) -> None:
+        """Change options from now on; those left out stay.
+
+        Raises:
+            ConfigError: An option is of the wrong type or out of range; nothing was changed.
+        """
+        self._governed.update(
+            _make_options(
+                priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
+            )
+        )
+
+
+def current() -> TaskView:
+    """Return the governed task, or governed call, that is running in this thread.
+
+    Raises:
+        NotGovernedError: None is: nothing runs here, or an ungoverned task or a plain callback does.
+    """
+    running = _core.current()
+    if running is None:
+        raise NotGovernedError("no governed task is running here; govern the loop with asyncio_pulse.install()")
+    return TaskView(running)

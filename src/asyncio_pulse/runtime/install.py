@@ -1,0 +1,236 @@
+"""Govern event loops: find the loop, put a task factory in front of it, take it away again.
+
+A governed loop is a stock loop whose task factory is ours. The factory of somebody else that was there before makes the
+tasks, from coroutines that we measure; one that is set later is left alone, and if it calls ours, goes on being governed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from asyncio_pulse import _core
+from asyncio_pulse.errors import NotGovernedError, UnavailableError
+from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
+from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime.manager import TierManager
+from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
+from asyncio_pulse.runtime.tasks import task_type
+from asyncio_pulse.runtime.workers import WorkerTable
+
+__all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", "run", "uninstall"]
+
+T = TypeVar("T")
+
+SAMPLE_INTERVAL_US = 110_000
+"""Nine looks a second: a poll of 110 ms or more is always seen, a shorter one in proportion to its length."""
+
+
+class _Installation:
+    """What we did to one loop."""
+
+    __slots__ = ("__weakref__", "factory", "loop", "manager")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
+        self.loop = weakref.ref(loop, self._loop_is_gone)
+        settings = resolve_config(config)
+        governor = _workers.add(_core.Governor, self._is_in_use)
+        self.manager = TierManager(governor, settings, _workers)
+        self.factory = governor.task_factory(loop.get_task_factory())
+        loop.set_task_factory(self.factory)
+
+    def _is_in_use(self) -> bool:
+        loop = self.loop()
+        return self.factory.governor.attached and loop is not None and not loop.is_closed()
+
+    def _loop_is_gone(self, reference: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        with _lock:
+            for key, installation in list(_installations.items()):
+                if installation.loop is reference:
+                    _forget(key)
+
+    def remove(self) -> None:
+        loop = self.loop()
+        self.factory.governor.detach()
+        # A factory set after ours may call ours: then ours stays, and lets everything pass.
+        if loop is not None and loop.get_task_factory() is self.factory:
+            loop.set_task_factory(self.factory.earlier)
+
+
+# Reentrant: a loop may be collected, and forgotten, in the middle of any of these functions.
+_lock = threading.RLock()
+_installations: dict[int, _Installation] = {}
+_workers = WorkerTable()
+
+_core.set_wrappers(dict(KNOWN_WRAPPERS))
+_core.set_task_type(task_type())
+
+
+def _start_observing() -> None:
+    if _core.gc_callback not in gc.callbacks:
+        gc.callbacks.append(_core.gc_callback)
+    _core.start_sampler(SAMPLE_INTERVAL_US)
+
+
+def _stop_observing() -> None:
+    if _core.gc_callback in gc.callbacks:
+        gc.callbacks.remove(_core.gc_callback)
+    _core.stop_sampler()
+
+
+def _forget(key: int) -> None:
+    installation = _installations.pop(key)
+    ledger.leave(installation.manager)
+    if not _installations:
+        _stop_observing()
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held the lock at the fork.
+    global _lock
+    _lock = threading.RLock()
+    for installation in _installations.values():
+        installation.factory.governor.start_anew()
+    _workers.after_fork_in_child()
+    ledger.after_fork_in_child()
+    if _core.after_fork_in_child() and _installations:
+        _core.start_sampler(SAMPLE_INTERVAL_US)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+# A native thread that asks for the GIL of a finalised interpreter would never get it.
+atexit.register(_core.stop_sampler)
+
+
+def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.AbstractEventLoop:
+    if loop is not None:
+        return loop
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NotGovernedError(f"{what} found no running event loop; call it inside one or pass loop=") from None
+
+
+def find_manager(loop: asyncio.AbstractEventLoop) -> TierManager | None:
+    """The manager of a loop, or None if it is not governed."""
+    installation = _installations.get(id(loop))
+    return installation.manager if installation is not None and installation.loop() is loop else None
+
+
+def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | None = None) -> TierManager:
+    """Govern a loop: every task that it creates from now on is measured.
+
+    Calling it again for the same loop returns the manager that is there; a configuration given then takes effect.
+
+    Args:
+        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        loop: The loop; the running one if None. It may belong to another thread, or not run yet.
+
+    Returns:
+        The manager of the loop.
+
+    Raises:
+        ConfigError: The configuration is invalid; nothing was changed.
+        NotGovernedError: No loop was given and none is running.
+    """
+    target = _running_loop(loop, "install()")
+    with _lock:
+        manager = find_manager(target)
+        if manager is not None:
+            if config is not None:
+                manager.update_config(config)
+            return manager
+        installation = _Installation(target, config)
+        _installations[id(target)] = installation
+        ledger.enter(installation.manager)
+        _start_observing()
+        return installation.manager
+
+
+def uninstall(*, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Stop governing a loop; nothing happens if it is not governed.
+
+    Tasks that exist go on, unmeasured. The task factory that was there before `install` is put back, unless somebody set
+    another one since: that one is left alone.
+
+    Args:
+        loop: The loop; the running one if None.
+
+    Raises:
+        NotGovernedError: No loop was given and none is running.
+    """
+    target = _running_loop(loop, "uninstall()")
+    with _lock:
+        if find_manager(target) is not None:
+            _installations[id(target)].remove()
+            _forget(id(target))
+
+
+def get_manager(*, loop: asyncio.AbstractEventLoop | None = None) -> TierManager:
+    """Return the manager of a governed loop.
+
+    Args:
+        loop: The loop; the running one if None.
+
+    Raises:
+        NotGovernedError: The loop is not governed, or no loop was given and none is running.
+    """
+    manager = find_manager(_running_loop(loop, "get_manager()"))
+    if manager is None:
+        raise NotGovernedError("this event loop is not governed; call asyncio_pulse.install() first")
+    return manager
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a new, governed asyncio loop, for `asyncio.Runner(loop_factory=...)` and the like."""
+    loop = asyncio.new_event_loop()
+    install(loop=loop)
+    return loop
+
+
+def new_uvloop_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a new, governed uvloop loop, for example `uvicorn --loop asyncio_pulse:new_uvloop_event_loop`.
+
+    Raises:
+        UnavailableError: uvloop is not installed.
+    """
+    try:
+        import uvloop
+    except ImportError as error:
+        raise UnavailableError("uvloop is not installed; install it with: pip install asyncio-pulse[uvloop]") from error
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    install(loop=loop)
+    return loop
+
+
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    config: ConfigSource = None,
+    debug: bool | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
+    """Run a coroutine as `asyncio.run` does, on a governed loop.
+
+    Args:
+        main: The coroutine.
+        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        debug: asyncio's debug mode, on, off, or as the environment says.
+        loop_factory: Makes the loop; asyncio's own if None.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        ConfigError: The configuration is invalid; the coroutine was not started.
+    """
+    settings = resolve_config(config)
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
+        install(settings, loop=runner.get_loop())
+        return runner.run(main)

@@ -1,0 +1,169 @@
+"""The process report: the numbers of every governed loop, also of those that are gone.
+
+A loop's manager goes with its loop. Whoever wants a report at the end of the process switches the ledger on, and then what
+a loop that goes had to tell is added up before it is forgotten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterable
+from typing import TypeVar
+
+from asyncio_pulse import _core
+from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, WorkerMetrics, WorstPoll
+from asyncio_pulse.runtime.manager import TierManager
+
+__all__ = ["enable", "process_report"]
+
+MOST_WORST_POLLS = 64
+
+Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics)
+
+
+@dataclasses.dataclass(slots=True)
+class _Ledger:
+    enabled: bool = False
+    open: list[TierManager] = dataclasses.field(default_factory=list)
+    closed: ProcessReport | None = None
+
+
+# Reentrant: a loop may be collected in the middle of a report.
+_lock = threading.RLock()
+_ledger = _Ledger()
+
+
+def enable() -> None:
+    """Keep the numbers of loops that go away, from now on."""
+    _ledger.enabled = True
+
+
+def enter(manager: TierManager) -> None:
+    """Enter the manager of a loop that is governed from now on."""
+    with _lock:
+        _ledger.open.append(manager)
+
+
+def leave(manager: TierManager) -> None:
+    """Add up a loop that is gone, or no longer governed."""
+    with _lock:
+        _ledger.open.remove(manager)
+        if _ledger.enabled:
+            _ledger.closed = _add_up([_ledger.closed, _report_of(manager)])
+
+
+def after_fork_in_child() -> None:
+    """Forget what the parent did: the child reports for itself."""
+    global _lock
+    _lock = threading.RLock()
+    _ledger.closed = None
+
+
+def process_report() -> ProcessReport:
+    """Everything this process has to tell. Any thread may ask.
+
+    Returns:
+        The report; its `loops` counts governed loops that had a task, so one that a forked child only inherited, and
+        never ran, is not in it.
+    """
+    with _lock:
+        return _add_up([_ledger.closed, *(_report_of(manager) for manager in _ledger.open)])
+
+
+def _report_of(manager: TierManager) -> ProcessReport:
+    metrics = manager.get_metrics()
+    return _report(
+        loops=1 if metrics.tasks or metrics.polls else 0,
+        metrics=metrics,
+        workers={manager.worker_id: manager.get_worker_metrics(manager.worker_id)},
+        groups=manager.groups(),
+        worst_polls=manager.worst_polls(),
+    )
+
+
+def _report(
+    loops: int,
+    metrics: Metrics,
+    workers: dict[int, WorkerMetrics],
+    groups: Iterable[GroupMetrics],
+    worst_polls: Iterable[WorstPoll],
+) -> ProcessReport:
+    return ProcessReport(
+        pid=os.getpid(),
+        argv=tuple(sys.orig_argv),
+        python=platform.python_version(),
+        clock=_core.clock_info()["name"],
+        loops=loops,
+        metrics=metrics,
+        workers=workers,
+        groups=tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name))),
+        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_WORST_POLLS]),
+    )
+
+
+def _sum(parts: Iterable[Counters]) -> Counters:
+    """Add records of one kind field by field; what is no count is the first one's."""
+    first, *rest = parts
+    for other in rest:
+        counts = {
+            field.name: getattr(first, field.name) + getattr(other, field.name)
+            for field in dataclasses.fields(first)
+            if type(getattr(first, field.name)) is int and field.name != "worker_id"
+        }
+        first = dataclasses.replace(first, **counts)
+    return first
+
+
+def _sum_groups(groups: Iterable[GroupMetrics]) -> list[GroupMetrics]:
+    by_name: dict[tuple[str, bool], list[GroupMetrics]] = {}
+    for group in groups:
+        by_name.setdefault((group.name, group.explicit), []).append(group)
+    return [
+        dataclasses.replace(
+            _sum(same),
+            max_ns=max(group.max_ns for group in same),
+            histogram=Histogram.merge(group.histogram for group in same),
+        )
+        for same in by_name.values()
+    ]
+
+
+def _sum_workers(reports: list[ProcessReport]) -> dict[int, WorkerMetrics]:
+    by_number: dict[int, list[WorkerMetrics]] = {}
+    for report in reports:
+        for number, worker in report.workers.items():
+            by_number.setdefault(number, []).append(worker)
+    return {number: _sum(same) for number, same in sorted(by_number.items())}
+
+
+def _worst_by_place(polls: Iterable[WorstPoll]) -> list[WorstPoll]:
+    by_place: dict[tuple[str, str, str, bool], list[WorstPoll]] = {}
+    for poll in polls:
+        by_place.setdefault((poll.group, poll.function, poll.filename, poll.sampled), []).append(poll)
+    return [
+        dataclasses.replace(
+            max(same, key=lambda poll: poll.wall_ns),
+            count=sum(poll.count for poll in same),
+            total_wall_ns=sum(poll.total_wall_ns for poll in same),
+        )
+        for same in by_place.values()
+    ]
+
+
+def _add_up(parts: Iterable[ProcessReport | None]) -> ProcessReport:
+    reports = [part for part in parts if part is not None and part.loops]
+    groups = _sum_groups(group for report in reports for group in report.groups)
+    # Faults of ours are counted for the whole process, not for each loop.
+    faults = max((report.metrics.internal_errors for report in reports), default=0)
+    total = _sum([Metrics(), *(report.metrics for report in reports)])
+    return _report(
+        loops=sum(report.loops for report in reports),
+        metrics=dataclasses.replace(total, groups=len(groups), internal_errors=faults),
+        workers=_sum_workers(reports),
+        groups=groups,
+        worst_polls=_worst_by_place(poll for report in reports for poll in report.worst_polls),
+    )

@@ -1,0 +1,116 @@
+"""The manager of one governed loop: what was measured there, and under which configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from asyncio_pulse import _core
+from asyncio_pulse.metrics.model import (
+    DerivedMetrics,
+    GroupMetrics,
+    Histogram,
+    Metrics,
+    StackFrame,
+    WorkerMetrics,
+    WorstPoll,
+)
+from asyncio_pulse.policy.policies import TierConfig
+from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
+from asyncio_pulse.runtime.workers import WorkerTable
+
+__all__ = ["TierManager"]
+
+_METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
+
+
+def _configure(governor: _core.Governor, config: TierConfig) -> None:
+    """Hand the numbers of a configuration to the core; they hold from each task's next poll."""
+    budgets = [config.budget_for(priority) for priority in TaskPriority]
+    cpu_us = [budget.cpu_us for budget in budgets]
+    operations = [budget.operations for budget in budgets]
+    governor.configure(
+        poll_budget_us=(cpu_us[0], cpu_us[1], cpu_us[2], cpu_us[3]),
+        operation_budget=(operations[0], operations[1], operations[2], operations[3]),
+        slow_poll_threshold_us=config.slow_poll_threshold_ms * 1000,
+        cpu_sample_interval_us=config.cpu_sample_interval_us,
+        max_groups=config.max_groups,
+    )
+
+
+class TierManager:
+    """Everything known about one governed loop; made by `install`. Any thread may ask.
+
+    It holds no reference to the loop, and may be read after the loop is closed.
+    """
+
+    def __init__(self, governor: _core.Governor, config: TierConfig, workers: WorkerTable) -> None:
+        """Join the governor of a loop with the table of all workers."""
+        self._governor = governor
+        self._workers = workers
+        self._config = config
+        _configure(governor, config)
+
+    def __repr__(self) -> str:
+        """Tell the worker and whether it is governed."""
+        state = "attached" if self._governor.attached else "detached"
+        return f"<TierManager worker={self.worker_id} {state}>"
+
+    @property
+    def worker_id(self) -> int:
+        """Number of the worker that runs the loop, >= 0."""
+        return self._governor.worker_id
+
+    @property
+    def config(self) -> TierConfig:
+        """The configuration in force."""
+        return self._config
+
+    def update_config(self, config: ConfigSource) -> None:
+        """Put another configuration in force, from each task's next poll.
+
+        Args:
+            config: A TierConfig, the path of a TOML file, or None for the defaults.
+
+        Raises:
+            ConfigError: The configuration is invalid; nothing was changed.
+        """
+        settings = resolve_config(config)
+        _configure(self._governor, settings)
+        self._config = settings
+
+    def get_metrics(self) -> Metrics:
+        """Counters of the loop since it was governed."""
+        counters = self._governor.counters()
+        return Metrics(**{name: counters[name] for name in _METRICS})
+
+    def get_derived_metrics(self) -> DerivedMetrics:
+        """Ratios and means of `get_metrics`."""
+        return DerivedMetrics.of(self.get_metrics())
+
+    def get_worker_metrics(self, worker_id: int) -> WorkerMetrics:
+        """Statistics of one worker of the process; zeros for a number that no worker has."""
+        return self._workers.metrics(worker_id)
+
+    def get_all_worker_metrics(self) -> dict[int, WorkerMetrics]:
+        """Statistics of every worker of the process, by number."""
+        return self._workers.all_metrics()
+
+    def reset_worker_stats(self, worker_id: int) -> None:
+        """Count a worker's statistics from zero again; safe while it runs, and for numbers that no worker has."""
+        self._workers.reset(worker_id)
+
+    def groups(self) -> tuple[GroupMetrics, ...]:
+        """Counters of each group, most wall time first."""
+        groups = [
+            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw) for raw in self._governor.groups()
+        ]
+        return tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name)))
+
+    def worst_polls(self) -> tuple[WorstPoll, ...]:
+        """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""
+        polls = [
+            WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
+            for raw in self._governor.worst_polls()
+        ]
+        return tuple(sorted(polls, key=lambda poll: -poll.wall_ns))

@@ -1,0 +1,95 @@
+"""Workers and their statistics.
+
+A worker is a thread that runs a governed loop. Its counters have one writer, itself; resetting them from another thread
+therefore moves the point from which they are read, and writes nothing that the worker writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from asyncio_pulse import _core
+from asyncio_pulse.metrics.model import WorkerMetrics
+
+__all__ = ["WorkerTable"]
+
+_COUNTERS = (
+    "polls",
+    "violations",
+    "slow_polls",
+    "forced_yields",
+    "voluntary_yields",
+    "cpu_time_ns",
+    "wall_time_ns",
+    "gc_time_ns",
+    "tasks",
+)
+
+
+@dataclasses.dataclass(slots=True)
+class _Worker:
+    governor: _core.Governor
+    in_use: Callable[[], bool]
+    baseline: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def metrics(self) -> WorkerMetrics:
+        now = self.governor.counters()
+        since = {name: now[name] - self.baseline.get(name, 0) for name in _COUNTERS}
+        return WorkerMetrics(worker_id=self.governor.worker_id, tasks_alive=now["tasks_alive"], **since)
+
+    def reset(self) -> None:
+        now = self.governor.counters()
+        self.baseline = {name: now[name] for name in _COUNTERS}
+
+
+class WorkerTable:
+    """All workers of the process, by number; any thread may ask.
+
+    A number whose loop is gone keeps its last statistics until another loop gets it.
+    """
+
+    def __init__(self) -> None:
+        """Start with no worker."""
+        self._lock = threading.RLock()
+        self._workers: dict[int, _Worker] = {}
+
+    def add(self, make_governor: Callable[[int], _core.Governor], in_use: Callable[[], bool]) -> _core.Governor:
+        """Give the lowest free number to a new governor.
+
+        Args:
+            make_governor: Called with the number.
+            in_use: Tells later whether the number is still taken.
+        """
+        with self._lock:
+            worker_id = 0
+            while worker_id in self._workers and self._workers[worker_id].in_use():
+                worker_id += 1
+            governor = make_governor(worker_id)
+            self._workers[worker_id] = _Worker(governor, in_use)
+            return governor
+
+    def metrics(self, worker_id: int) -> WorkerMetrics:
+        """Statistics of one worker; zeros for a number that no worker has."""
+        with self._lock:
+            worker = self._workers.get(worker_id)
+            return worker.metrics() if worker is not None else WorkerMetrics(worker_id)
+
+    def all_metrics(self) -> dict[int, WorkerMetrics]:
+        """Statistics of every worker by its number."""
+        with self._lock:
+            return {worker_id: worker.metrics() for worker_id, worker in sorted(self._workers.items())}
+
+    def reset(self, worker_id: int) -> None:
+        """Count from zero again; nothing happens for a number that no worker has."""
+        with self._lock:
+            worker = self._workers.get(worker_id)
+            if worker is not None:
+                worker.reset()
+
+    def after_fork_in_child(self) -> None:
+        """The counters began anew, and another thread of the parent may have held the lock at the fork."""
+        self._lock = threading.RLock()
+        for worker in self._workers.values():
+            worker.baseline = {}
