@@ -1,0 +1,95 @@
+"""The loops that figures are given for, and the work that most of them need: tasks that only yield."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import asyncio_pulse as pulse
+
+from .method import expect
+
+__all__ = ["LoopFactory", "Spinner", "Surroundings", "bare", "governed", "loop_factories", "spin", "time_polls"]
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+Spinner = Callable[[int], Coroutine[Any, Any, None]]
+Surroundings = Callable[[asyncio.AbstractEventLoop, int], contextlib.AbstractContextManager[None]]
+
+
+def loop_factories() -> dict[str, LoopFactory]:
+    """Loop factories by name: asyncio, and uvloop if it is installed."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if importlib.util.find_spec("uvloop"):
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+async def spin(yields: int) -> None:
+    """Yield so often: a task of this is polled once more than it yields."""
+    sleep = asyncio.sleep
+    for _ in range(yields):
+        await sleep(0)
+
+
+@contextlib.contextmanager
+def bare(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
+    """The control: the loop as it is."""
+    yield
+
+
+@contextlib.contextmanager
+def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
+    """The loop governed, and every poll counted."""
+    manager = pulse.install(loop=loop)
+    try:
+        yield
+        expect("polls", manager.get_metrics().polls, polls)
+    finally:
+        pulse.uninstall(loop=loop)
+
+
+def time_polls(
+    factory: LoopFactory,
+    surroundings: Surroundings,
+    spinners: Sequence[Spinner],
+    yields: int,
+    create: Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
+) -> float:
+    """Run one task a spinner, side by side.
+
+    Args:
+        factory: Makes the loop.
+        surroundings: What is on the loop meanwhile; told how many polls it is going to see.
+        spinners: Coroutine functions that yield so often.
+        yields: The argument of each.
+        create: Makes the task of the n-th coroutine; the loop's `create_task` by default.
+
+    Returns:
+        CPU nanoseconds a poll. The creation of the tasks is not in it.
+    """
+    polls = len(spinners) * (yields + 1)
+
+    async def drive() -> int:
+        loop = asyncio.get_running_loop()
+        with surroundings(loop, polls):
+            coroutines = [spinner(yields) for spinner in spinners]
+            if create is None:
+                tasks = [loop.create_task(coroutine) for coroutine in coroutines]
+            else:
+                tasks = [create(number, coroutine) for number, coroutine in enumerate(coroutines)]
+            del coroutines
+            started_ns = time.thread_time_ns()
+            await asyncio.gather(*tasks)
+            return time.thread_time_ns() - started_ns
+
+    loop = factory()
+    try:
+        return loop.run_until_complete(drive()) / polls
+    finally:
+        loop.close()

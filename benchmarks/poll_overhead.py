@@ -1,0 +1,69 @@
+"""What one poll at tier 0 costs beyond asyncio's own: in a tight loop, and over more tasks than the caches hold."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import asyncio_pulse as pulse
+
+from .loops import LoopFactory, Spinner, bare, governed, loop_factories, spin, time_polls
+from .method import Figure, differences, interleave, on_processor
+
+__all__ = ["measure"]
+
+TIGHT_ROUNDS, TIGHT_TASKS, TIGHT_YIELDS = 500, 20, 99
+# A task's first and last poll also set up and tear down, which task_creation measures: here they are one in twenty.
+ROUNDS, TASKS, GROUPS, YIELDS = 15, 10_000, 100, 39
+TIGHT_BOUND_NS, COLD_BOUND_NS = 50.0, 80.0
+
+Create = Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+def _distinct_spinners() -> list[Spinner]:
+    """Make one coroutine function a group, each with a code object of its own, and deal them out to the tasks."""
+    names = [f"spin_{number}" for number in range(GROUPS)]
+    functions = [types.FunctionType(spin.__code__.replace(co_name=name, co_qualname=name), globals()) for name in names]
+    return [functions[number % GROUPS] for number in range(TASKS)]
+
+
+def _create_bare(number: int, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(coroutine)
+
+
+def _spawn_in_group(number: int, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return pulse.spawn(coroutine, group=f"tenant {number % GROUPS}")
+
+
+def _compare(
+    rounds: int, factory: LoopFactory, spinners: Sequence[Spinner], yields: int, create: Create | None = None
+) -> list[float]:
+    control = _create_bare if create else None
+    costs = interleave(
+        {
+            "bare": lambda: time_polls(factory, bare, spinners, yields, control),
+            "governed": lambda: time_polls(factory, governed, spinners, yields, create),
+        },
+        rounds,
+    )
+    return differences(costs, "governed", "bare")
+
+
+def measure() -> list[Figure]:
+    """Measure on every loop that is installed."""
+    figures = []
+    with on_processor(0):
+        for name, factory in loop_factories().items():
+            tight = _compare(TIGHT_ROUNDS, factory, [spin] * TIGHT_TASKS, TIGHT_YIELDS)
+            figures.append(Figure.of(f"a poll, tight loop, {name}", "ns", tight, TIGHT_BOUND_NS))
+            implicit = _compare(ROUNDS, factory, _distinct_spinners(), YIELDS)
+            figures.append(
+                Figure.of(f"a poll, {TASKS:,} tasks of {GROUPS} functions, {name}", "ns", implicit, COLD_BOUND_NS)
+            )
+            explicit = _compare(ROUNDS, factory, [spin] * TASKS, YIELDS, _spawn_in_group)
+            figures.append(
+                Figure.of(f"a poll, {TASKS:,} tasks in {GROUPS} explicit groups, {name}", "ns", explicit, COLD_BOUND_NS)
+            )
+    return figures

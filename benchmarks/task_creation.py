@@ -1,0 +1,86 @@
+"""What creating a governed task costs beyond asyncio's own: time, and memory that its allocators hand out."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+import tracemalloc
+from collections.abc import Callable
+
+from .loops import LoopFactory, Surroundings, bare, governed, loop_factories, spin
+from .method import Figure, differences, interleave, on_processor
+
+__all__ = ["measure"]
+
+ROUNDS = 25
+TASKS = 10_000
+BOUND_NS, BOUND_BYTES = 250.0, 192.0
+
+
+def _create(
+    factory: LoopFactory, surroundings: Surroundings, read: Callable[[], float], *, live: bool = False
+) -> float:
+    """Create tasks and run each to its end: two polls, which are checked.
+
+    Returns:
+        By how much the reading grew a task, over its creation or, with `live`, over its whole life.
+    """
+
+    async def drive() -> float:
+        loop = asyncio.get_running_loop()
+        with surroundings(loop, TASKS * 2):
+            coroutines = [spin(1) for _ in range(TASKS)]
+            tasks: list[asyncio.Task[None]] = [None] * TASKS  # type: ignore[list-item]
+            create_task = loop.create_task
+            before = read()
+            for number, coroutine in enumerate(coroutines):
+                tasks[number] = create_task(coroutine)
+            created = read()
+            await asyncio.gather(*tasks)
+            return ((read() if live else created) - before) / TASKS
+
+    loop = factory()
+    try:
+        return loop.run_until_complete(drive())
+    finally:
+        loop.close()
+
+
+def _traced_bytes() -> float:
+    return float(tracemalloc.get_traced_memory()[0])
+
+
+def _create_traced(factory: LoopFactory, surroundings: Surroundings) -> float:
+    tracemalloc.start()
+    try:
+        return _create(factory, surroundings, _traced_bytes)
+    finally:
+        tracemalloc.stop()
+
+
+def measure() -> list[Figure]:
+    """Measure on every loop that is installed."""
+    figures = []
+    with on_processor(0):
+        for name, factory in loop_factories().items():
+            contenders = {"bare": bare, "governed": governed}
+            clock = time.thread_time_ns
+            times = {key: functools.partial(_create, factory, value, clock) for key, value in contenders.items()}
+            costs = interleave(times, ROUNDS)
+            figures.append(
+                Figure.of(f"creating a task, {name}", "ns", differences(costs, "governed", "bare"), BOUND_NS)
+            )
+            lives = {
+                key: functools.partial(_create, factory, value, clock, live=True) for key, value in contenders.items()
+            }
+            costs = interleave(lives, ROUNDS)
+            figures.append(
+                Figure.of(f"a task's whole life of 2 polls, {name}", "ns", differences(costs, "governed", "bare"))
+            )
+            sizes = {key: functools.partial(_create_traced, factory, value) for key, value in contenders.items()}
+            costs = interleave(sizes, 5)
+            figures.append(
+                Figure.of(f"memory of a new task, {name}", "bytes", differences(costs, "governed", "bare"), BOUND_BYTES)
+            )
+    return figures

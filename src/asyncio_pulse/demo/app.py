@@ -1,0 +1,106 @@
+"""A FastAPI service with one light route and one that starves it: the case of fastapi issue 1224.
+
+FastAPI turns what an `async def` endpoint returns into plain JSON values with `jsonable_encoder`, on the event loop and
+in one go. For a large nested answer that takes hundreds of milliseconds, and every other request waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+__all__ = ["CUSTOMERS_VARIABLE", "app", "build_report", "customers_taking"]
+
+CUSTOMERS_VARIABLE = "ASYNCIO_PULSE_DEMO_CUSTOMERS"
+"""Environment variable: how many customers `/report` lists."""
+
+
+class Line(BaseModel):
+    """One article of an order."""
+
+    article: str
+    quantity: int
+    price: Decimal
+
+
+class Order(BaseModel):
+    """What a customer bought at once."""
+
+    identity: UUID
+    placed: datetime
+    lines: list[Line]
+
+
+class Customer(BaseModel):
+    """A customer with every order."""
+
+    name: str
+    since: date
+    orders: list[Order]
+
+
+def build_report(customers: int) -> dict[str, Any]:
+    """Make the answer of `/report`: `customers` customers with 4 orders of 8 lines each, always the same ones."""
+    epoch = datetime(2020, 1, 1, tzinfo=UTC)
+
+    def order(number: int) -> Order:
+        price = Decimal(number % 9973) / 100
+        lines = [Line(article=f"article {number % 997}", quantity=quantity, price=price) for quantity in range(1, 9)]
+        return Order(identity=UUID(int=number), placed=epoch + timedelta(minutes=number), lines=lines)
+
+    return {
+        "customers": [
+            Customer(
+                name=f"customer {number}",
+                since=date(2020, 1, 1) + timedelta(days=number % 1000),
+                orders=[order(4 * number + position) for position in range(4)],
+            )
+            for number in range(customers)
+        ]
+    }
+
+
+def customers_taking(milliseconds: float) -> int:
+    """Find how many customers make one `/report` take about so much CPU time on this machine, at least 1."""
+    # A small report has its data in the processor's caches and costs less per customer than one of the size that is
+    # wanted: so the first guess is measured, and corrected once.
+    customers = 50
+    for _ in range(2):
+        customers = max(1, round(customers * milliseconds / _encode_ms(customers)))
+    return customers
+
+
+def _encode_ms(customers: int) -> float:
+    content = build_report(customers)
+    costs_ns = []
+    for _ in range(3):
+        started_ns = time.process_time_ns()
+        JSONResponse(jsonable_encoder(content))
+        costs_ns.append(time.process_time_ns() - started_ns)
+    return min(costs_ns) / 1e6
+
+
+app = FastAPI(title="asyncio-pulse demo")
+report = build_report(int(os.environ.get(CUSTOMERS_VARIABLE, "1")))
+
+
+@app.get("/ping")
+async def ping() -> dict[str, str]:
+    """Answer at once."""
+    return {"answer": "pong"}
+
+
+# Without a response model FastAPI encodes the answer with jsonable_encoder; with one, pydantic writes the bytes itself.
+@app.get("/report", response_model=None)
+async def whole_report() -> dict[str, Any]:
+    """Answer with every customer."""
+    return report

@@ -1,0 +1,58 @@
+"""Who held the event loop, read from the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from asyncio_pulse.metrics.model import StackFrame, WorstPoll
+from asyncio_pulse.reports.wording import headline
+
+__all__ = ["Culprit", "find_culprit"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Culprit:
+    """One function whose polls held the loop."""
+
+    rank: int
+    """Place of its longest poll among the report's worst polls, from 1."""
+    group: str
+    place: StackFrame
+    """Where that poll was seen."""
+    wall_ms: float
+    """How long that poll was."""
+    count: int
+    """How many of its polls were late enough to be looked at."""
+    total_ms: float
+    """Their wall time together."""
+
+
+def find_culprit(worst_polls: Sequence[WorstPoll]) -> Culprit | None:
+    """Find the function that held the loop for the longest time in all.
+
+    A poll that happens once, such as the import of the application inside uvicorn's first poll, may be the longest of
+    all and still harm nobody; so the polls of a function count together.
+
+    Args:
+        worst_polls: The report's list, longest first.
+
+    Returns:
+        The function, shown at the place of its longest poll; None for an empty list.
+    """
+    functions: dict[tuple[str, str], list[WorstPoll]] = {}
+    for poll in worst_polls:
+        place = headline(poll)
+        functions.setdefault((place.function, place.filename), []).append(poll)
+    if not functions:
+        return None
+    polls = max(functions.values(), key=lambda each: sum(poll.total_wall_ns for poll in each))
+    longest = polls[0]
+    return Culprit(
+        rank=worst_polls.index(longest) + 1,
+        group=longest.group,
+        place=headline(longest),
+        wall_ms=longest.wall_ns / 1e6,
+        count=sum(poll.count for poll in polls),
+        total_ms=sum(poll.total_wall_ns for poll in polls) / 1e6,
+    )

@@ -1,0 +1,39 @@
+"""What one phase of the demo measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+__all__ = ["PERCENTS", "Phase", "percentile"]
+
+PERCENTS = (50.0, 90.0, 99.0, 100.0)
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Nearest-rank percentile of an ascending, non-empty sequence; 0 < percent <= 100.
+
+    >>> percentile([1.0, 2.0, 3.0, 4.0], 50), percentile([1.0, 2.0, 3.0, 4.0], 100)
+    (2.0, 4.0)
+    """
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Phase:
+    """Latencies of one route under one load."""
+
+    name: str
+    samples: tuple[tuple[float, float], ...]
+    """(intended time since the phase began in s, latency in ms), ascending and not empty."""
+    report_ms: tuple[float, ...] = ()
+    """Latencies of the heavy requests of this phase."""
+    lateness_ms: float = 0.0
+    """By how much the generator itself was late for 99 % of its requests, contained in the latencies."""
+
+    def percentiles(self) -> dict[str, float]:
+        """Latency in ms by name: p50, p90, p99, max."""
+        ordered = sorted(latency_ms for _, latency_ms in self.samples)
+        names = ("p50", "p90", "p99", "max")
+        return {name: percentile(ordered, percent) for name, percent in zip(names, PERCENTS, strict=True)}
