@@ -31,7 +31,7 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     governor->state = pulse_state_of_type(type);
     governor->governed_since = pulse_clock_ticks();
     governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
-    governor->slow_ticks = UINT64_MAX;
+    governor->slow_ticks = governor->stall_ticks = UINT64_MAX;
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         governor->alarm_ticks[i] = governor->budget_ticks[i] = UINT64_MAX;
         governor->operations[i] = UINT32_MAX;
@@ -43,11 +43,25 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static void
+stop_watching(pulse_governor *governor)
+{
+    pulse_turns *turns = governor->turns;
+    governor->turns = NULL;
+    if (turns != NULL) {
+        pulse_turns_release(turns);
+    }
+    Py_CLEAR(governor->loop_reference);
+}
+
+static void
 governor_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    pulse_groups_clear(&((pulse_governor *)self)->groups);
-    pulse_worst_clear(&((pulse_governor *)self)->worst);
+    pulse_governor *governor = (pulse_governor *)self;
+    stop_watching(governor);
+    pulse_groups_clear(&governor->groups);
+    pulse_worst_clear(&governor->worst);
+    pulse_worst_clear(&governor->stalls);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -62,13 +76,14 @@ static PyObject *
 governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
-                            "max_groups", NULL};
-    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us;
+                            "max_groups", "stall_threshold_us", NULL};
+    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us;
     Py_ssize_t max_groups;
     unsigned int operations[PULSE_PRIORITIES];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKn:configure", names, &budget_us[0], &budget_us[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnK:configure", names, &budget_us[0], &budget_us[1],
                                      &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
-                                     &operations[3], &slow_us, &sample_us, &max_groups)) {
+                                     &operations[3], &slow_us, &sample_us, &max_groups,
+                                     &stall_us)) {
         return NULL;
     }
     if (max_groups < 1) {
@@ -79,6 +94,10 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
     governor->groups.max_groups = max_groups;
     governor->slow_ticks = from_us(slow_us);
     governor->cpu_sample_interval_ticks = from_us(sample_us);
+    governor->stall_ticks = from_us(stall_us);
+    if (governor->turns != NULL) {
+        atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
+    }
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         uint64_t budget = from_us(budget_us[i]);
         governor->budget_ticks[i] = budget;
@@ -101,6 +120,7 @@ static PyObject *
 governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_DETACHED;
+    stop_watching((pulse_governor *)self);
     Py_RETURN_NONE;
 }
 
@@ -115,7 +135,98 @@ governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
     governor->governed_since = pulse_clock_ticks();
     pulse_groups_start_anew(&governor->groups);
     pulse_worst_clear(&governor->worst);
+    pulse_worst_clear(&governor->stalls);
     Py_RETURN_NONE;
+}
+
+// Begin to watch the turns of a loop, however that is done then.
+static int
+start_watching(pulse_governor *governor, PyObject *loop)
+{
+    stop_watching(governor);
+    governor->loop_reference = PyWeakref_NewRef(loop, NULL);
+    governor->turns = governor->loop_reference == NULL ? NULL : pulse_turns_new(governor->state, governor);
+    if (governor->turns == NULL) {
+        return -1;
+    }
+    atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
+    return 0;
+}
+
+static PyObject *
+governor_watch_select(PyObject *self, PyObject *args)
+{
+    PyObject *loop, *select;
+    if (!PyArg_ParseTuple(args, "OO:watch_select", &loop, &select)) {
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_select(governor, select);
+}
+
+static PyObject *
+governor_heartbeat(PyObject *self, PyObject *args)
+{
+    PyObject *loop, *capsule;
+    unsigned long long period_us;
+    const char *library;
+    if (!PyArg_ParseTuple(args, "OKzO:heartbeat", &loop, &period_us, &library, &capsule)) {
+        return NULL;
+    }
+    void *libuv_loop = NULL;
+    if (!Py_IsNone(capsule)) {
+        libuv_loop = PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule));
+        if (libuv_loop == NULL) {
+            return NULL;
+        }
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    if (start_watching(governor, loop) < 0) {
+        return NULL;
+    }
+    return pulse_heartbeat_new(governor, loop, period_us, library, libuv_loop);
+}
+
+static PyObject *
+governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    pulse_turns *turns = governor->turns;
+    PyObject *dict = PyDict_New();
+    if (dict == NULL || turns == NULL) {
+        return dict;
+    }
+    uint64_t count;
+    PyObject *lag = pulse_histogram_to_list(&turns->lag, &count);
+    uint64_t watched = pulse_clock_ticks() - pulse_counter_read(&turns->watched_since);
+    if (lag == NULL || PyDict_SetItemString(dict, "lag", lag) < 0 ||
+        pulse_dict_set_number(dict, "turns", pulse_counter_read(&turns->turns)) < 0 ||
+        pulse_dict_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&turns->busy_ticks))) < 0 ||
+        pulse_dict_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&turns->longest_lag))) < 0 ||
+        pulse_dict_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
+        Py_CLEAR(dict);
+    }
+    Py_XDECREF(lag);
+    return dict;
+}
+
+// The stall that lasts, if one was captured, and those that are over.
+static PyObject *
+governor_stalls(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    PyObject *list = pulse_worst_stalls(&governor->stalls);
+    if (list != NULL && governor->turns != NULL && governor->turns->pending.stack != NULL) {
+        pulse_worst_entry lasting = governor->turns->pending;
+        lasting.count = 1;
+        lasting.wall_ticks = lasting.total_ticks = pulse_clock_ticks() - atomic_load(&governor->turns->captured);
+        PyObject *dict = pulse_worst_stall_to_dict(&lasting);
+        if (dict == NULL || PyList_Append(list, dict) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(dict);
+    }
+    return list;
 }
 
 static PyObject *
@@ -151,7 +262,7 @@ governor_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 governor_worst_polls(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_worst_list(&((pulse_governor *)self)->worst);
+    return pulse_worst_polls(&((pulse_governor *)self)->worst);
 }
 
 static PyObject *
@@ -173,6 +284,11 @@ static PyMethodDef governor_methods[] = {
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
     {"start_anew", governor_start_anew, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
+    {"watch_select", governor_watch_select, METH_VARARGS,
+     "Watch the turns of a loop; what to put in the place of its selector's select method."},
+    {"heartbeat", governor_heartbeat, METH_VARARGS, "Watch the turns of a loop; what to have it call, once."},
+    {"turns", governor_turns, METH_NOARGS, "Turns, busy time and lag of the loop; empty if it is not watched."},
+    {"stalls", governor_stalls, METH_NOARGS, "The longest stall of each class at each place, unordered."},
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},

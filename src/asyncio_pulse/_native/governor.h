@@ -8,6 +8,7 @@
 #include "group.h"
 #include "options.h"
 #include "thread.h"
+#include "turns.h"
 #include "worst.h"
 
 enum {
@@ -38,6 +39,12 @@ typedef struct pulse_governor {
     pulse_state *state;
     pulse_group_table groups;
     pulse_worst worst;
+    // NULL while the loop's turns are not watched.
+    pulse_turns *turns;
+    pulse_worst stalls;
+    uint64_t stall_ticks;
+    // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.
+    PyObject *loop_reference;
 } pulse_governor;
 
 extern PyType_Spec pulse_governor_spec;

@@ -47,6 +47,9 @@ void pulse_groups_start_anew(pulse_group_table *table);
 
 Py_ssize_t pulse_groups_count(const pulse_group_table *table);
 
+// New list of (upper bound in ns, count), and how many were counted.
+PyObject *pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted);
+
 // Add the numbers of an account, in ns, to a dict.
 int pulse_account_to_dict(const pulse_account *account, PyObject *dict);
 int pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value);

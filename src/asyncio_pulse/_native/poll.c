@@ -24,9 +24,9 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         .cpu_sampled = poll->begun - poll->cpu_sampled_at,
     };
     pulse_verdict verdict = pulse_account_judge(&usage, pulse_governed_budget(governed), governor->slow_ticks);
-    pulse_account_book(&governed->account, &verdict, gc_ticks);
-    pulse_account_book(&governor->account, &verdict, gc_ticks);
-    pulse_account_book(&governed->group->account, &verdict, gc_ticks);
+    pulse_account_book(&governed->account, &verdict);
+    pulse_account_book(&governor->account, &verdict);
+    pulse_account_book(&governed->group->account, &verdict);
     if (verdict.violation || verdict.slow) {
         PyObject *raised = pulse_exception_take();
         if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro,

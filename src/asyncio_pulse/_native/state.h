@@ -5,6 +5,7 @@
 #include "compat.h"
 
 struct pulse_thread;
+struct pulse_turns;
 struct pulse_watchdog;
 
 typedef struct {
@@ -14,6 +15,8 @@ typedef struct {
     PyTypeObject *governed_type;
     PyTypeObject *task_factory_type;
     PyTypeObject *checkpoint_type;
+    PyTypeObject *select_watch_type;
+    PyTypeObject *heartbeat_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -32,10 +35,13 @@ typedef struct {
     PyObject *str_qualname;
     PyObject *str_cr_code;
     PyObject *str_cr_frame;
+    PyObject *str_call_later;
+    PyObject *str_is_running;
     PyObject *str_source_traceback;
 
     // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
     _Atomic(struct pulse_thread *) threads;
+    _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     // Faults of ours that were contained.
     pulse_counter internal_errors;

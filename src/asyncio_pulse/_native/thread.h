@@ -18,6 +18,8 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) poll_started;
     // A poll older than this is worth a look at its stack.
     _Atomic(uint64_t) sample_after_ticks;
+    // When the collector began, 0 while it does not run.
+    _Atomic(uint64_t) gc_started;
     // Borrowed: whoever drives a poll holds the coroutine.
     struct pulse_governed *current;
 
@@ -25,7 +27,6 @@ typedef struct pulse_thread {
     uint64_t nested_ticks;
     uint64_t nested_off_cpu_ticks;
     uint64_t gc_ticks;
-    uint64_t gc_started;
 
     // The last reading of the CPU clock.
     uint64_t cpu_sampled_at;

@@ -22,20 +22,21 @@ from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tasks import task_type
+from asyncio_pulse.runtime.turns import watch_turns
 from asyncio_pulse.runtime.workers import WorkerTable
 
 __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", "run", "uninstall"]
 
 T = TypeVar("T")
 
-SAMPLE_INTERVAL_US = 110_000
+WATCHDOG_INTERVAL_US = 110_000
 """Nine looks a second: a poll of 110 ms or more is always seen, a shorter one in proportion to its length."""
 
 
 class _Installation:
     """What we did to one loop."""
 
-    __slots__ = ("__weakref__", "factory", "loop", "manager")
+    __slots__ = ("__weakref__", "factory", "loop", "manager", "watch")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
@@ -44,6 +45,7 @@ class _Installation:
         self.manager = TierManager(governor, settings, _workers)
         self.factory = governor.task_factory(loop.get_task_factory())
         loop.set_task_factory(self.factory)
+        self.watch = watch_turns(governor, loop)
 
     def _is_in_use(self) -> bool:
         loop = self.loop()
@@ -58,6 +60,7 @@ class _Installation:
     def remove(self) -> None:
         loop = self.loop()
         self.factory.governor.detach()
+        self.watch()
         # A factory set after ours may call ours: then ours stays, and lets everything pass.
         if loop is not None and loop.get_task_factory() is self.factory:
             loop.set_task_factory(self.factory.earlier)
@@ -75,13 +78,13 @@ _core.set_task_type(task_type())
 def _start_observing() -> None:
     if _core.gc_callback not in gc.callbacks:
         gc.callbacks.append(_core.gc_callback)
-    _core.start_sampler(SAMPLE_INTERVAL_US)
+    _core.start_watchdog(WATCHDOG_INTERVAL_US)
 
 
 def _stop_observing() -> None:
     if _core.gc_callback in gc.callbacks:
         gc.callbacks.remove(_core.gc_callback)
-    _core.stop_sampler()
+    _core.stop_watchdog()
 
 
 def _forget(key: int) -> None:
@@ -100,12 +103,12 @@ def _after_fork_in_child() -> None:
     _workers.after_fork_in_child()
     ledger.after_fork_in_child()
     if _core.after_fork_in_child() and _installations:
-        _core.start_sampler(SAMPLE_INTERVAL_US)
+        _core.start_watchdog(WATCHDOG_INTERVAL_US)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
 # A native thread that asks for the GIL of a finalised interpreter would never get it.
-atexit.register(_core.stop_sampler)
+atexit.register(_core.stop_watchdog)
 
 
 def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.AbstractEventLoop:

@@ -9,8 +9,10 @@ from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
@@ -35,6 +37,7 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         slow_poll_threshold_us=config.slow_poll_threshold_ms * 1000,
         cpu_sample_interval_us=config.cpu_sample_interval_us,
         max_groups=config.max_groups,
+        stall_threshold_us=config.stall_threshold_ms * 1000,
     )
 
 
@@ -106,6 +109,20 @@ class TierManager:
             GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw) for raw in self._governor.groups()
         ]
         return tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name)))
+
+    def get_loop_metrics(self) -> LoopMetrics:
+        """Lag and utilisation of the loop; zeros if its turns cannot be watched."""
+        turns = self._governor.turns()
+        lag = Histogram(tuple(turns.pop("lag", ())))
+        return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
+
+    def stalls(self) -> tuple[Stall, ...]:
+        """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
+        stalls = [
+            Stall(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
+            for raw in self._governor.stalls()
+        ]
+        return tuple(sorted(stalls, key=lambda stall: -stall.wall_ns))
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
         """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""
