@@ -54,6 +54,7 @@ governed_alloc(PyTypeObject *type, PyObject *coro)
         governed->priority = PULSE_PRIORITY_NORMAL;
         governed->operations_poll = UINT32_MAX;
         governed->flags = PULSE_GOVERNED_NEW;
+        governed->task_id = ++pulse_state_of_type(type)->last_task_id;
     }
     return governed;
 }
@@ -183,42 +184,43 @@ restore_group(pulse_governed *governed)
     }
 }
 
-static PULSE_NOINLINE void
-finish(pulse_governed *governed)
+void
+pulse_governed_finish(pulse_governed *governed)
 {
     no_longer_alive(governed);
     restore_group(governed);
 }
 
-static PULSE_NOINLINE PySendResult
-send_special(pulse_governed *governed, PyObject *value, PyObject **result)
+// The slot in which to measure a poll that is not plain, or NULL if it is not measured.
+static pulse_thread *
+thread_to_measure_in(pulse_governed *governed)
 {
     if (governed->flags & PULSE_GOVERNED_NEW) {
         pulse_governed_bind(governed);
     }
-    pulse_governor *governor = governed->governor;
-    pulse_thread *thread = NULL;
-    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        thread = pulse_governor_thread(governor);
+    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
+        return NULL;
     }
+    pulse_thread *thread = pulse_governor_thread(governed->governor);
+    if (thread == NULL) {
+        pulse_state_contain_error(governed->governor->state);
+    }
+    return thread;
+}
+
+static PULSE_NOINLINE PySendResult
+send_special(pulse_governed *governed, PyObject *value, PyObject **result)
+{
+    pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
         return PyIter_Send(governed->coro, value, result);
     }
-    uint64_t budget = pulse_governed_budget(governed);
-    uint64_t alarm = budget < governor->slow_ticks ? budget : governor->slow_ticks;
     pulse_poll poll;
-    pulse_poll_begin(&poll, thread, governed);
+    pulse_poll_begin_special(&poll, thread, governed);
     PySendResult outcome = PyIter_Send(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-    if (governed->flags & PULSE_GOVERNED_CALL) {
-        pulse_poll_end(&poll, governed, alarm, false, false);
-    }
-    else {
-        pulse_poll_end(&poll, governed, alarm, true, bare_yield);
-    }
-    if (outcome != PYGEN_NEXT) {
-        finish(governed);
-    }
+    pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
     return outcome;
 }
 
@@ -241,7 +243,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
     if (PULSE_UNLIKELY(outcome != PYGEN_NEXT)) {
-        finish(governed);
+        pulse_governed_finish(governed);
     }
     return outcome;
 }
@@ -296,26 +298,16 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
-    if (governed->flags & PULSE_GOVERNED_NEW) {
-        pulse_governed_bind(governed);
-    }
-    pulse_thread *thread = NULL;
-    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governed->governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        thread = pulse_governor_thread(governed->governor);
-    }
+    pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
         return throw_into(governed, args, count);
     }
-    uint64_t budget = pulse_governed_budget(governed);
-    uint64_t slow = governed->governor->slow_ticks;
-    bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     pulse_poll poll;
-    pulse_poll_begin(&poll, thread, governed);
+    pulse_poll_begin_special(&poll, thread, governed);
     PyObject *result = throw_into(governed, args, count);
-    pulse_poll_end(&poll, governed, budget < slow ? budget : slow, is_step, result != NULL && Py_IsNone(result));
-    if (result == NULL) {
-        finish(governed);
-    }
+    pulse_poll_result ended = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration) ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
+                           result != NULL && Py_IsNone(result));
     return result;
 }
 

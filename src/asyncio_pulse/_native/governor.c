@@ -59,6 +59,7 @@ governor_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     pulse_governor *governor = (pulse_governor *)self;
     stop_watching(governor);
+    Py_CLEAR(governor->hooks);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -136,6 +137,21 @@ governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_groups_start_anew(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_set_hooks(PyObject *self, PyObject *hooks)
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    if (Py_IsNone(hooks)) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
+        Py_CLEAR(governor->hooks);
+    }
+    else {
+        Py_XSETREF(governor->hooks, Py_NewRef(hooks));
+        governor->flags |= PULSE_GOVERNOR_HOOKED;
+    }
     Py_RETURN_NONE;
 }
 
@@ -284,6 +300,8 @@ static PyMethodDef governor_methods[] = {
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
     {"start_anew", governor_start_anew, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
+    {"set_hooks", governor_set_hooks, METH_O,
+     "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},
     {"watch_select", governor_watch_select, METH_VARARGS,
      "Watch the turns of a loop; what to put in the place of its selector's select method."},
     {"heartbeat", governor_heartbeat, METH_VARARGS, "Watch the turns of a loop; what to have it call, once."},

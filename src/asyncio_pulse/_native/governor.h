@@ -14,6 +14,8 @@
 enum {
     // No poll of this governor is measured any more.
     PULSE_GOVERNOR_DETACHED = 1u << 0,
+    // `hooks` is set.
+    PULSE_GOVERNOR_HOOKED = 1u << 1,
 };
 
 typedef struct pulse_governor {
@@ -39,6 +41,8 @@ typedef struct pulse_governor {
     pulse_state *state;
     pulse_group_table groups;
     pulse_worst worst;
+    // Called round each poll, or NULL.
+    PyObject *hooks;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;
     pulse_worst stalls;

@@ -2,8 +2,10 @@
 #include <stdlib.h>
 
 #include "checkpoint.h"
+#include "cpu_timer.h"
 #include "factory.h"
 #include "governed.h"
+#include "manual.h"
 #include "measure.h"
 #include "turns.h"
 #include "watchdog.h"
@@ -123,7 +125,9 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_governed_spec, &state->governed_type) < 0 ||
         add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0 ||
         add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
-        add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0) {
+        add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
+        add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
+        add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0) {
         return -1;
     }
     return add_type(module, &pulse_checkpoint_spec, &state->checkpoint_type);
@@ -204,6 +208,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->checkpoint_type);
     Py_VISIT(state->select_watch_type);
     Py_VISIT(state->heartbeat_type);
+    Py_VISIT(state->cpu_timer_type);
+    Py_VISIT(state->manual_task_type);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->current_task);
@@ -234,6 +240,8 @@ module_free(void *module)
     Py_CLEAR(state->checkpoint_type);
     Py_CLEAR(state->select_watch_type);
     Py_CLEAR(state->heartbeat_type);
+    Py_CLEAR(state->cpu_timer_type);
+    Py_CLEAR(state->manual_task_type);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->current_task);

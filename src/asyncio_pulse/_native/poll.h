@@ -4,7 +4,7 @@
 #ifndef PULSE_POLL_H
 #define PULSE_POLL_H
 
-#include "governed.h"
+#include "hooks.h"
 
 // What the enclosing poll had, kept on the C stack of this one; only read when this one ends.
 typedef struct {
@@ -17,7 +17,12 @@ typedef struct {
     uint64_t outer_gc_ticks;
     uint64_t cpu_sampled_at;
     uint64_t cpu_sampled_ns;
+    // Hooks were told that it began.
+    bool hooked;
 } pulse_poll;
+
+// As `cpu_sampled_ns` of a poll whose length somebody else told: all of it counts as CPU time.
+#define PULSE_ALL_ON_CPU UINT64_MAX
 
 // A poll past its alarm: look at the CPU clock, judge, book, remember the place. Returns the own time off the CPU.
 uint64_t pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall);
@@ -45,7 +50,8 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
 }
 
 // `is_step` is a constant at each call: a governed call inside a task's step is no step of its own.
-PULSE_INLINE void
+// Returns the poll's own time, ticks.
+PULSE_INLINE uint64_t
 pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool bare_yield)
 {
     pulse_thread *thread = poll->thread;
@@ -75,6 +81,12 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
     thread->nested_off_cpu_ticks = poll->outer_nested_off_cpu_ticks + nested_off_cpu;
     thread->gc_ticks = poll->outer_gc_ticks;
     atomic_store_explicit(&thread->poll_started, poll->outer_started, memory_order_relaxed);
+    return own;
 }
+
+// The same for polls that are not plain: governed calls, budgets of their own, hooks.
+void pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed);
+void pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result,
+                            bool bare_yield);
 
 #endif

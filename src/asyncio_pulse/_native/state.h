@@ -17,6 +17,8 @@ typedef struct {
     PyTypeObject *checkpoint_type;
     PyTypeObject *select_watch_type;
     PyTypeObject *heartbeat_type;
+    PyTypeObject *cpu_timer_type;
+    PyTypeObject *manual_task_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -43,6 +45,7 @@ typedef struct {
     _Atomic(struct pulse_thread *) threads;
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
+    uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;
 } pulse_state;

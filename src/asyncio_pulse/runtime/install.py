@@ -23,7 +23,7 @@ from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tasks import task_type
 from asyncio_pulse.runtime.turns import watch_turns
-from asyncio_pulse.runtime.workers import WorkerTable
+from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", "run", "uninstall"]
 
@@ -36,16 +36,22 @@ WATCHDOG_INTERVAL_US = 110_000
 class _Installation:
     """What we did to one loop."""
 
-    __slots__ = ("__weakref__", "factory", "loop", "manager", "watch")
+    __slots__ = ("__weakref__", "factory", "loop", "manager", "stop_watching")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
-        settings = resolve_config(config)
-        governor = _workers.add(_core.Governor, self._is_in_use)
-        self.manager = TierManager(governor, settings, _workers)
+        self.manager = TierManager(config, in_use=self._is_in_use)
+        governor = self.manager.governor
         self.factory = governor.task_factory(loop.get_task_factory())
         loop.set_task_factory(self.factory)
-        self.watch = watch_turns(governor, loop)
+        self.stop_watching: Callable[[], None] | None = None
+        self.watch()
+
+    def watch(self) -> None:
+        """Watch the loop's turns, unless that is done, or there is nothing to watch yet."""
+        loop = self.loop()
+        if self.stop_watching is None and loop is not None:
+            self.stop_watching = watch_turns(self.manager.governor, loop)
 
     def _is_in_use(self) -> bool:
         loop = self.loop()
@@ -60,7 +66,8 @@ class _Installation:
     def remove(self) -> None:
         loop = self.loop()
         self.factory.governor.detach()
-        self.watch()
+        if self.stop_watching is not None:
+            self.stop_watching()
         # A factory set after ours may call ours: then ours stays, and lets everything pass.
         if loop is not None and loop.get_task_factory() is self.factory:
             loop.set_task_factory(self.factory.earlier)
@@ -69,7 +76,6 @@ class _Installation:
 # Reentrant: a loop may be collected, and forgotten, in the middle of any of these functions.
 _lock = threading.RLock()
 _installations: dict[int, _Installation] = {}
-_workers = WorkerTable()
 
 _core.set_wrappers(dict(KNOWN_WRAPPERS))
 _core.set_task_type(task_type())
@@ -100,7 +106,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     for installation in _installations.values():
         installation.factory.governor.start_anew()
-    _workers.after_fork_in_child()
+    WORKERS.after_fork_in_child()
     ledger.after_fork_in_child()
     if _core.after_fork_in_child() and _installations:
         _core.start_watchdog(WATCHDOG_INTERVAL_US)
@@ -148,6 +154,7 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
         if manager is not None:
             if config is not None:
                 manager.update_config(config)
+            _installations[id(target)].watch()
             return manager
         installation = _Installation(target, config)
         _installations[id(target)] = installation

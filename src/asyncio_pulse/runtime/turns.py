@@ -14,16 +14,19 @@ HEARTBEAT_US = 50_000
 """Twenty a second wake an idle loop often enough to tell a lag of 100 ms, and cost about 0.02 % of a core."""
 
 
-def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Callable[[], None] | None:
     """Watch when a loop waits and when it does not.
 
     Returns:
-        What undoes it; after that nothing of ours is called by the loop, but for one last heartbeat.
+        What undoes it; after that nothing of ours is called by the loop, but for one last heartbeat. None if there is
+        nothing to watch: an asyncio loop that has no selector, or not yet, because it is still being made.
     """
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        return _start_heartbeat(governor, loop)
     selector: Any = getattr(loop, "_selector", None)
     if hasattr(selector, "select") and hasattr(selector, "__dict__"):
         return _watch_selector(governor, loop, selector)
-    return _start_heartbeat(governor, loop)
+    return None
 
 
 def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, selector: Any) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import WorkerMetrics
 
-__all__ = ["WorkerTable"]
+__all__ = ["WORKERS", "WorkerTable"]
 
 _COUNTERS = (
     "polls",
@@ -93,3 +93,7 @@ class WorkerTable:
         self._lock = threading.RLock()
         for worker in self._workers.values():
             worker.baseline = {}
+
+
+WORKERS = WorkerTable()
+"""The workers of this process."""
