@@ -207,18 +207,19 @@ static PyObject *
 governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
-    pulse_turns *turns = governor->turns;
+    const pulse_turn_record *record = &governor->turn_record;
     PyObject *dict = PyDict_New();
-    if (dict == NULL || turns == NULL) {
+    uint64_t since = pulse_counter_read(&record->watched_since), until = pulse_counter_read(&record->watched_until);
+    if (dict == NULL || since == 0) {
         return dict;
     }
+    uint64_t watched = (until != 0 ? until : pulse_clock_ticks()) - since;
     uint64_t count;
-    PyObject *lag = pulse_histogram_to_list(&turns->lag, &count);
-    uint64_t watched = pulse_clock_ticks() - pulse_counter_read(&turns->watched_since);
+    PyObject *lag = pulse_histogram_to_list(&record->lag, &count);
     if (lag == NULL || PyDict_SetItemString(dict, "lag", lag) < 0 ||
-        pulse_dict_set_number(dict, "turns", pulse_counter_read(&turns->turns)) < 0 ||
-        pulse_dict_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&turns->busy_ticks))) < 0 ||
-        pulse_dict_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&turns->longest_lag))) < 0 ||
+        pulse_dict_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
+        pulse_dict_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&record->busy_ticks))) < 0 ||
+        pulse_dict_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
         pulse_dict_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
         Py_CLEAR(dict);
     }

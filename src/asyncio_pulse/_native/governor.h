@@ -45,6 +45,7 @@ typedef struct pulse_governor {
     PyObject *hooks;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;
+    pulse_turn_record turn_record;
     pulse_worst stalls;
     uint64_t stall_ticks;
     // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.

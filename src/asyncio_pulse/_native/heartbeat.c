@@ -36,7 +36,7 @@ note_idle(pulse_heartbeat *heartbeat, pulse_turns *turns, uint64_t now)
         heartbeat->last_idle_ns = idle_ns;
         uint64_t passed = now - heartbeat->last_beat;
         if (heartbeat->last_beat != 0 && passed > idle_ticks) {
-            pulse_counter_add(&turns->busy_ticks, passed - idle_ticks);
+            pulse_counter_add(&turns->governor->turn_record.busy_ticks, passed - idle_ticks);
         }
     }
     heartbeat->last_beat = now;
@@ -59,7 +59,6 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
     uint64_t now = pulse_clock_ticks();
     uint64_t due = atomic_load_explicit(&turns->beat_due, memory_order_relaxed);
     if (due != 0) {
-        pulse_counter_add(&turns->turns, 1);
         pulse_turns_note(turns, due, now > due ? now - due : 0);
     }
     note_idle(heartbeat, turns, now);

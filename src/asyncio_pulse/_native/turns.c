@@ -22,12 +22,9 @@ give_to(pulse_turns *turns, pulse_governor *governor)
     atomic_store(&turns->os_thread, 0);
     turns->governor = governor;
     atomic_store(&turns->thread, NULL);
-    pulse_counter_set(&turns->turns, 0);
-    pulse_counter_set(&turns->busy_ticks, 0);
-    pulse_counter_set(&turns->longest_lag, 0);
-    turns->lag = (pulse_histogram){0};
     uint64_t now = pulse_clock_ticks();
-    pulse_counter_set(&turns->watched_since, now);
+    governor->turn_record = (pulse_turn_record){0};
+    pulse_counter_set(&governor->turn_record.watched_since, now);
     atomic_store(&turns->last_waited, now);
 }
 
@@ -80,9 +77,11 @@ finish_stall(pulse_turns *turns, uint64_t ticks)
 void
 pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
 {
-    pulse_histogram_record(&turns->lag, lag_ticks >> pulse_the_clock.histogram_shift);
-    if (lag_ticks > pulse_counter_read(&turns->longest_lag)) {
-        pulse_counter_set(&turns->longest_lag, lag_ticks);
+    pulse_turn_record *record = &turns->governor->turn_record;
+    pulse_counter_add(&record->turns, 1);
+    pulse_histogram_record(&record->lag, lag_ticks >> pulse_the_clock.histogram_shift);
+    if (lag_ticks > pulse_counter_read(&record->longest_lag)) {
+        pulse_counter_set(&record->longest_lag, lag_ticks);
     }
     if (PULSE_UNLIKELY(lag_ticks > atomic_load_explicit(&turns->stall_after_ticks, memory_order_relaxed))) {
         // One long turn is a stall; spinning is many short ones.
@@ -101,6 +100,7 @@ pulse_turns_release(pulse_turns *turns)
     if (captured != 0) {
         finish_stall(turns, pulse_clock_ticks() - captured);
     }
+    pulse_counter_set(&turns->governor->turn_record.watched_until, pulse_clock_ticks());
     turns->governor = NULL;
     atomic_store(&turns->thread, NULL);
 }
@@ -151,8 +151,7 @@ select_watch_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject
     uint64_t since = atomic_load_explicit(&turns->busy_since, memory_order_relaxed);
     if (since != 0) {
         atomic_store_explicit(&turns->busy_since, 0, memory_order_relaxed);
-        pulse_counter_add(&turns->turns, 1);
-        pulse_counter_add(&turns->busy_ticks, now - since);
+        pulse_counter_add(&turns->governor->turn_record.busy_ticks, now - since);
         pulse_turns_note(turns, since, now - since);
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed))) {

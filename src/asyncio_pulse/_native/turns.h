@@ -11,6 +11,17 @@
 
 struct pulse_governor;
 
+// What a governor keeps of its loop's turns, also when they are no longer watched.
+typedef struct {
+    pulse_counter turns;
+    pulse_counter busy_ticks;
+    pulse_counter longest_lag;
+    pulse_counter watched_since;
+    // 0 while they are watched.
+    pulse_counter watched_until;
+    pulse_histogram lag;
+} pulse_turn_record;
+
 typedef struct pulse_turns {
     struct pulse_turns *next;
     // UINT64_MAX: nobody watches; the slot may be given to another loop.
@@ -33,11 +44,6 @@ typedef struct pulse_turns {
     struct pulse_governor *governor;
     // The stall being captured, until it is over and its length known.
     pulse_worst_entry pending;
-    pulse_counter turns;
-    pulse_counter busy_ticks;
-    pulse_counter watched_since;
-    pulse_counter longest_lag;
-    pulse_histogram lag;
 } pulse_turns;
 
 // A slot for a governor; NULL with an exception on failure.

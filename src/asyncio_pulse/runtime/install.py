@@ -96,6 +96,7 @@ def _stop_observing() -> None:
 def _forget(key: int) -> None:
     installation = _installations.pop(key)
     ledger.leave(installation.manager)
+    installation.manager.governor.detach()
     if not _installations:
         _stop_observing()
 
