@@ -8,8 +8,8 @@
 #include "diagnosis.h"
 
 enum {
-    // Two readings of all threads, this far apart, tell what kept one of them: four periods of the GIL's switch interval.
-    OBSERVE_US = 20000,
+    // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
+    OBSERVE_US = 30000,
 };
 
 typedef struct pulse_watchdog {
