@@ -189,7 +189,7 @@ pulse_capture_stall(pulse_governor *governor, const pulse_diagnosis *diagnosis, 
     Py_XDECREF(loop);
     *entry = (pulse_worst_entry){
         .group = polled != NULL ? Py_NewRef(polled->group->name) : PyUnicode_FromString("(callbacks)"),
-        .task = pulse_worst_task_name(task),
+        .task = pulse_worst_task_name(governor->state, task),
         .stall_class = diagnosis->stall_class,
     };
     pulse_worst_place(entry, stack);

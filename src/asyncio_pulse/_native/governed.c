@@ -4,6 +4,7 @@
 #include <structmember.h>
 
 #include "poll.h"
+#include "watchdog.h"
 
 uint64_t
 pulse_governed_budget(const pulse_governed *governed)
@@ -201,9 +202,16 @@ thread_to_measure_in(pulse_governed *governed)
     if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
         return NULL;
     }
-    pulse_thread *thread = pulse_governor_thread(governed->governor);
+    pulse_governor *governor = governed->governor;
+    if (governor->flags & PULSE_GOVERNOR_WATCHDOG_DUE) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_WATCHDOG_DUE;
+        if (pulse_watchdog_start(governor->state, governor->state->watchdog_interval_us) < 0) {
+            pulse_state_contain_error(governor->state);
+        }
+    }
+    pulse_thread *thread = pulse_governor_thread(governor);
     if (thread == NULL) {
-        pulse_state_contain_error(governed->governor->state);
+        pulse_state_contain_error(governor->state);
     }
     return thread;
 }
@@ -242,7 +250,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     PySendResult outcome = PyIter_Send(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
-    if (PULSE_UNLIKELY(outcome != PYGEN_NEXT)) {
+    if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {
         pulse_governed_finish(governed);
     }
     return outcome;
@@ -317,9 +325,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_type(Py_TYPE(self));
     PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
-    if (result != NULL) {
-        no_longer_alive(governed);
-    }
+    pulse_governed_finish(governed);
     return result;
 }
 

@@ -105,8 +105,10 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
         governor->operations[i] = operations[i];
         governor->alarm_ticks[i] = budget < governor->slow_ticks ? budget : governor->slow_ticks;
     }
-    if (governor->thread != NULL) {
-        atomic_store_explicit(&governor->thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+    // The slot may belong to another thread by now.
+    pulse_thread *thread = governor->thread;
+    if (thread != NULL && atomic_load(&thread->python_id) == governor->python_thread_id) {
+        atomic_store_explicit(&thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
     }
     Py_RETURN_NONE;
 }
@@ -152,6 +154,13 @@ governor_set_hooks(PyObject *self, PyObject *hooks)
         Py_XSETREF(governor->hooks, Py_NewRef(hooks));
         governor->flags |= PULSE_GOVERNOR_HOOKED;
     }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_resume_watchdog(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_WATCHDOG_DUE;
     Py_RETURN_NONE;
 }
 
@@ -303,6 +312,7 @@ static PyMethodDef governor_methods[] = {
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
     {"set_hooks", governor_set_hooks, METH_O,
      "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},
+    {"resume_watchdog", governor_resume_watchdog, METH_NOARGS, "Start the watchdog again with the next poll."},
     {"watch_select", governor_watch_select, METH_VARARGS,
      "Watch the turns of a loop; what to put in the place of its selector's select method."},
     {"heartbeat", governor_heartbeat, METH_VARARGS, "Watch the turns of a loop; what to have it call, once."},

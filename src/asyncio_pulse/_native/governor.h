@@ -16,6 +16,8 @@ enum {
     PULSE_GOVERNOR_DETACHED = 1u << 0,
     // `hooks` is set.
     PULSE_GOVERNOR_HOOKED = 1u << 1,
+    // The watchdog was stopped for a fork, and is to be started again.
+    PULSE_GOVERNOR_WATCHDOG_DUE = 1u << 2,
 };
 
 typedef struct pulse_governor {

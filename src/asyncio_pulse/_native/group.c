@@ -228,6 +228,10 @@ collect_idle(PyObject *named, pulse_group **idle)
 static int
 make_room(pulse_group_table *table)
 {
+    if (table->looks_to_skip > 0) {
+        table->looks_to_skip--;
+        return 0;
+    }
     pulse_group **idle = PyMem_Calloc((size_t)pulse_groups_count(table), sizeof *idle);
     if (idle == NULL) {
         PyErr_NoMemory();
@@ -237,6 +241,7 @@ make_room(pulse_group_table *table)
     found += collect_idle(table->named_implicit, idle + found);
     qsort(idle, (size_t)found, sizeof *idle, by_last_use);
     Py_ssize_t wanted = table->max_groups / 8 + 1;
+    table->looks_to_skip = found == 0 ? wanted : 0;
     int result = 0;
     for (Py_ssize_t i = 0; i < found && i < wanted && result == 0; i++) {
         fold(table->other, idle[i]);

@@ -28,6 +28,8 @@ typedef struct {
     PyObject *named_implicit;
     pulse_group *other;
     Py_ssize_t max_groups;
+    // Looks for room that are not worth it: the last one found every group in use.
+    Py_ssize_t looks_to_skip;
 } pulse_group_table;
 
 extern PyType_Spec pulse_group_spec;

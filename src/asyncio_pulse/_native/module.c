@@ -83,9 +83,8 @@ watchdog_wake_ups(PyObject *module, PyObject *Py_UNUSED(ignored))
 static PyObject *
 after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    pulse_state *state = pulse_state_of_module(module);
-    pulse_threads_after_fork(state);
-    return PyBool_FromLong(pulse_watchdog_after_fork(state));
+    pulse_threads_after_fork(pulse_state_of_module(module));
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef module_methods[] = {
@@ -104,7 +103,7 @@ static PyMethodDef module_methods[] = {
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
-     "Forget the threads that a forked child does not have; whether the watchdog had been running."},
+     "Forget the threads that a forked child does not have; the watchdog must have been stopped before."},
     {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
 };
@@ -164,8 +163,9 @@ look_up_asyncio(pulse_state *state)
     state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
     Py_DECREF(asyncio);
+    state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
-    return state->is_coroutine != NULL && state->task_type != NULL && state->current_task != NULL ? 0 : -1;
+    return state->is_coroutine != NULL && state->task_get_name != NULL && state->current_task != NULL ? 0 : -1;
 }
 
 // asyncio asks collections.abc whether an object is a coroutine.
@@ -213,6 +213,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->current_task);
+    Py_VISIT(state->task_get_name);
+    Py_VISIT(state->group_variable);
     Py_VISIT(state->wrappers);
     return pulse_threads_traverse(state, visit, arg);
 }
@@ -245,6 +247,7 @@ module_free(void *module)
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->current_task);
+    Py_CLEAR(state->task_get_name);
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->group_variable);
     Py_CLEAR(state->wrappers);

@@ -49,6 +49,15 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
 }
 
 void
+pulse_poll_untangle(pulse_thread *thread)
+{
+    thread->tangles++;
+    thread->current = NULL;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
+    atomic_store_explicit(&thread->poll_started, 0, memory_order_relaxed);
+}
+
+void
 pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed)
 {
     poll->hooked = governed->governor->hooks != NULL && !(governed->flags & PULSE_GOVERNED_CALL);
@@ -64,7 +73,8 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     uint64_t own = pulse_poll_end(poll, governed, budget < slow ? budget : slow, is_step, bare_yield);
-    if (result != PULSE_POLL_PENDING) {
+    // "coroutine already executing" ends nothing.
+    if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_governed_finish(governed);
     }
     if (poll->hooked && governed->governor->hooks != NULL) {

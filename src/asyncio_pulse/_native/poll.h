@@ -12,6 +12,7 @@ typedef struct {
     uint64_t begun;
     uint64_t outer_started;
     struct pulse_governed *outer;
+    uint64_t tangles;
     uint64_t outer_nested_ticks;
     uint64_t outer_nested_off_cpu_ticks;
     uint64_t outer_gc_ticks;
@@ -33,6 +34,7 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->thread = thread;
     poll->outer_started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     poll->outer = thread->current;
+    poll->tangles = thread->tangles;
     poll->outer_nested_ticks = thread->nested_ticks;
     poll->outer_nested_off_cpu_ticks = thread->nested_off_cpu_ticks;
     poll->outer_gc_ticks = thread->gc_ticks;
@@ -50,6 +52,11 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
 }
 
 // `is_step` is a constant at each call: a governed call inside a task's step is no step of its own.
+// Other greenlets may begin and end polls while this one is suspended in the middle: then nobody can tell whose time was
+// whose, and the `outer` that polls remember may be gone. All polls under way in this thread are given up: they go on
+// uncounted.
+void pulse_poll_untangle(pulse_thread *thread);
+
 // Returns the poll's own time, ticks.
 PULSE_INLINE uint64_t
 pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool bare_yield)
@@ -57,7 +64,13 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
     pulse_thread *thread = poll->thread;
     pulse_governor *governor = governed->governor;
     pulse_group *group = governed->group;
-    uint64_t wall = pulse_clock_ticks() - poll->begun;
+    if (PULSE_UNLIKELY(thread->current != governed || thread->tangles != poll->tangles)) {
+        pulse_poll_untangle(thread);
+        return 0;
+    }
+    uint64_t now = pulse_clock_ticks();
+    // A counter that was set back (a suspended machine, one that was moved) must not count for ages.
+    uint64_t wall = now > poll->begun ? now - poll->begun : 0;
     uint64_t own = wall > thread->nested_ticks ? wall - thread->nested_ticks : 0;
     uint64_t own_off_cpu = 0;
     if (PULSE_UNLIKELY(own > alarm_ticks)) {

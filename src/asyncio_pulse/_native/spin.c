@@ -21,7 +21,7 @@ enter(pulse_turns *turns, const char *group, PyObject *task, PyObject *stack)
 {
     pulse_worst_entry entry = {
         .group = PyUnicode_FromString(group),
-        .task = pulse_worst_task_name(task),
+        .task = pulse_worst_task_name(turns->governor->state, task),
         .stall_class = PULSE_STALL_SPINNING,
         .wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited),
     };

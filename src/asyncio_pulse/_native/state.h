@@ -24,6 +24,7 @@ typedef struct {
     PyObject *is_coroutine;
     PyObject *task_type;
     PyObject *current_task;
+    PyObject *task_get_name;
     PyObject *loop_keyword;
 
     // The explicit group that children inherit: its name, or unset.
@@ -45,6 +46,7 @@ typedef struct {
     _Atomic(struct pulse_thread *) threads;
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
+    uint64_t watchdog_interval_us;
     uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;

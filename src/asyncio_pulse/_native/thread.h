@@ -20,8 +20,10 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) sample_after_ticks;
     // When the collector began, 0 while it does not run.
     _Atomic(uint64_t) gc_started;
-    // Borrowed: whoever drives a poll holds the coroutine.
+    // Borrowed: a poll that has not ended holds its coroutine.
     struct pulse_governed *current;
+    // How often polls did not end last-in first-out; see pulse_poll_untangle.
+    uint64_t tangles;
 
     // Used inside the innermost poll so far, by polls within it and by the collector.
     uint64_t nested_ticks;

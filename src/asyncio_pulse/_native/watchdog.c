@@ -20,6 +20,9 @@ typedef struct pulse_watchdog {
     // Held by the thread while it lives.
     PyThread_type_lock alive;
     bool stopping;
+    unsigned long identity;
+    // Stopped from itself: nobody waits for it, and it frees what it has.
+    _Atomic(bool) orphaned;
     pulse_counter wake_ups;
     pulse_os_snapshot before;
     pulse_os_snapshot after;
@@ -151,6 +154,8 @@ capture(pulse_watchdog *watchdog, bool stalled)
     uint64_t asked = pulse_clock_ticks();
     PyGILState_STATE gil = PyGILState_Ensure();
     uint64_t waited = age(asked);
+    // A collection here would run finalisers of the program on this thread.
+    int collects = PyGC_Disable();
     if (waited > pulse_clock_from_ns(OBSERVE_US * 1000)) {
         observe(&watchdog->after);
         stalled = true;
@@ -160,6 +165,9 @@ capture(pulse_watchdog *watchdog, bool stalled)
     }
     for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
         capture_poll(state, each);
+    }
+    if (collects) {
+        PyGC_Enable();
     }
     PyGILState_Release(gil);
 }
@@ -201,21 +209,6 @@ next_look_us(pulse_watchdog *watchdog)
 }
 
 static void
-watchdog_main(void *argument)
-{
-    pulse_watchdog *watchdog = argument;
-#ifdef __linux__
-    prctl(PR_SET_NAME, "pulse-watchdog");
-#endif
-    sleep_for(watchdog, watchdog->interval_us);
-    while (!watchdog->stopping) {
-        look(watchdog);
-        sleep_for(watchdog, next_look_us(watchdog));
-    }
-    PyThread_release_lock(watchdog->alive);
-}
-
-static void
 watchdog_free(pulse_watchdog *watchdog)
 {
     if (watchdog->stop != NULL) {
@@ -227,16 +220,38 @@ watchdog_free(pulse_watchdog *watchdog)
     PyMem_RawFree(watchdog);
 }
 
+static void
+watchdog_main(void *argument)
+{
+    pulse_watchdog *watchdog = argument;
+#ifdef __linux__
+    prctl(PR_SET_NAME, "pulse-watchdog");
+#endif
+    watchdog->identity = PyThread_get_thread_ident();
+    sleep_for(watchdog, watchdog->interval_us);
+    while (!watchdog->stopping) {
+        look(watchdog);
+        sleep_for(watchdog, next_look_us(watchdog));
+    }
+    if (atomic_load(&watchdog->orphaned)) {
+        PyThread_release_lock(watchdog->alive);
+        watchdog_free(watchdog);
+    }
+    else {
+        PyThread_release_lock(watchdog->alive);
+    }
+}
+
 int
 pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
 {
+    state->watchdog_interval_us = interval_us;
     if (state->watchdog != NULL) {
         return 0;
     }
-    // PyGILState_Ensure, which the thread needs, knows the main interpreter only.
+    // PyGILState_Ensure, which the thread needs, knows the main interpreter only: elsewhere stalls go unseen.
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_RuntimeError, "the watchdog runs in the main interpreter only");
-        return -1;
+        return 0;
     }
     pulse_watchdog *watchdog = PyMem_RawCalloc(1, sizeof *watchdog);
     if (watchdog == NULL) {
@@ -273,7 +288,12 @@ pulse_watchdog_stop(pulse_state *state)
         return;
     }
     state->watchdog = NULL;
+    bool is_itself = PyThread_get_thread_ident() == watchdog->identity;
+    atomic_store(&watchdog->orphaned, is_itself);
     PyThread_release_lock(watchdog->stop);
+    if (is_itself) {
+        return;
+    }
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
     Py_END_ALLOW_THREADS
@@ -285,13 +305,4 @@ uint64_t
 pulse_watchdog_wake_ups(const pulse_state *state)
 {
     return state->watchdog == NULL ? 0 : pulse_counter_read(&state->watchdog->wake_ups);
-}
-
-bool
-pulse_watchdog_after_fork(pulse_state *state)
-{
-    bool was_running = state->watchdog != NULL;
-    // Its locks were copied in whatever state they were: they are left alone, a few bytes for each fork.
-    state->watchdog = NULL;
-    return was_running;
 }

@@ -15,7 +15,4 @@ void pulse_watchdog_stop(pulse_state *state);
 // How often it has woken since it was started.
 uint64_t pulse_watchdog_wake_ups(const pulse_state *state);
 
-// In a forked child: the thread does not exist any more. Returns whether it had been running.
-bool pulse_watchdog_after_fork(pulse_state *state);
-
 #endif

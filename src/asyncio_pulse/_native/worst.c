@@ -4,11 +4,12 @@
 #include "group.h"
 
 PyObject *
-pulse_worst_task_name(PyObject *task)
+pulse_worst_task_name(pulse_state *state, PyObject *task)
 {
     PyObject *name = NULL;
     if (task != NULL && !Py_IsNone(task)) {
-        name = PyObject_CallMethod(task, "get_name", NULL);
+        // asyncio's own method, not a subclass's, which may be Python code.
+        name = PyObject_CallOneArg(state->task_get_name, task);
     }
     Py_XDECREF(task);
     if (name == NULL || !PyUnicode_Check(name)) {
@@ -135,7 +136,7 @@ pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyOb
         .wall_ticks = verdict->own_wall,
         .off_cpu_ticks = verdict->own_off_cpu,
         .gc_ticks = gc_ticks,
-        .task = pulse_worst_task_name(pulse_current_task(state->current_task)),
+        .task = pulse_worst_task_name(state, pulse_current_task(state->current_task)),
     };
     int result = 0;
     if (stack != NULL) {

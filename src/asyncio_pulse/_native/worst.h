@@ -42,7 +42,7 @@ int pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, 
                        const pulse_verdict *verdict, uint64_t gc_ticks);
 
 // Name of a task, "" for None or NULL; takes over the reference. A new reference, or NULL when out of memory.
-PyObject *pulse_worst_task_name(PyObject *task);
+PyObject *pulse_worst_task_name(pulse_state *state, PyObject *task);
 
 // Fill in the place of an entry from a stack.
 void pulse_worst_place(pulse_worst_entry *entry, PyObject *stack);

@@ -10,17 +10,18 @@ import dataclasses
 import os
 import platform
 import sys
-import threading
 from collections.abc import Iterable
 from typing import TypeVar
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, WorkerMetrics, WorstPoll
+from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 
 __all__ = ["enable", "process_report"]
 
 MOST_WORST_POLLS = 64
+MOST_UNFOLDED = 16
 
 Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics)
 
@@ -28,12 +29,12 @@ Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics)
 @dataclasses.dataclass(slots=True)
 class _Ledger:
     enabled: bool = False
+    folding: bool = False
     open: list[TierManager] = dataclasses.field(default_factory=list)
-    closed: ProcessReport | None = None
+    # Of loops that are gone. Appended to, in one step, because a loop may be collected in the middle of anything.
+    left: list[ProcessReport] = dataclasses.field(default_factory=list)
 
 
-# Reentrant: a loop may be collected in the middle of a report.
-_lock = threading.RLock()
 _ledger = _Ledger()
 
 
@@ -44,23 +45,35 @@ def enable() -> None:
 
 def enter(manager: TierManager) -> None:
     """Enter the manager of a loop that is governed from now on."""
-    with _lock:
+    with LOCK:
         _ledger.open.append(manager)
 
 
 def leave(manager: TierManager) -> None:
     """Add up a loop that is gone, or no longer governed."""
-    with _lock:
+    with LOCK:
         _ledger.open.remove(manager)
         if _ledger.enabled:
-            _ledger.closed = _add_up([_ledger.closed, _report_of(manager)])
+            _ledger.left.append(_report_of(manager))
+            if len(_ledger.left) > MOST_UNFOLDED:
+                _fold()
+
+
+def _fold() -> None:
+    """Make one report of those of many loops."""
+    if _ledger.folding:
+        return
+    _ledger.folding = True
+    count = len(_ledger.left)
+    folded = _add_up(_ledger.left[:count])
+    # What came meanwhile stands behind.
+    _ledger.left[:count] = [folded]
+    _ledger.folding = False
 
 
 def after_fork_in_child() -> None:
     """Forget what the parent did: the child reports for itself."""
-    global _lock
-    _lock = threading.RLock()
-    _ledger.closed = None
+    _ledger.left.clear()
 
 
 def process_report() -> ProcessReport:
@@ -70,8 +83,9 @@ def process_report() -> ProcessReport:
         The report; its `loops` counts governed loops that had a task, so one that a forked child only inherited, and
         never ran, is not in it.
     """
-    with _lock:
-        return _add_up([_ledger.closed, *(_report_of(manager) for manager in _ledger.open)])
+    with LOCK:
+        _fold()
+        return _add_up([*_ledger.left, *(_report_of(manager) for manager in tuple(_ledger.open))])
 
 
 def _report_of(manager: TierManager) -> ProcessReport:
@@ -154,8 +168,8 @@ def _worst_by_place(polls: Iterable[WorstPoll]) -> list[WorstPoll]:
     ]
 
 
-def _add_up(parts: Iterable[ProcessReport | None]) -> ProcessReport:
-    reports = [part for part in parts if part is not None and part.loops]
+def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
+    reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
     # Faults of ours are counted for the whole process, not for each loop.
     faults = max((report.metrics.internal_errors for report in reports), default=0)
