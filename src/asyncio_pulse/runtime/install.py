@@ -33,6 +33,14 @@ WATCHDOG_INTERVAL_US = 110_000
 """Nine looks a second: a poll of 110 ms or more is always seen, a shorter one in proportion to its length."""
 
 
+def _is_open(reference: weakref.ref[asyncio.AbstractEventLoop]) -> Callable[[], bool]:
+    def is_open() -> bool:
+        loop = reference()
+        return loop is not None and not loop.is_closed()
+
+    return is_open
+
+
 class _Installation:
     """What we did to one loop."""
 
@@ -42,7 +50,7 @@ class _Installation:
         self.loop = weakref.ref(loop, self._loop_is_gone)
         self.factory: _core.TaskFactory | None = None
         earlier = loop.get_task_factory()
-        self.manager = TierManager(config, in_use=self._is_in_use)
+        self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)))
         self.factory = self.manager.governor.task_factory(earlier)
         loop.set_task_factory(self.factory)
         self.stop_watching: Callable[[], None] | None = None
@@ -53,11 +61,6 @@ class _Installation:
         loop = self.loop()
         if self.stop_watching is None and loop is not None:
             self.stop_watching = watch_turns(self.manager.governor, loop)
-
-    def _is_in_use(self) -> bool:
-        loop = self.loop()
-        attached = self.factory is not None and self.factory.governor.attached
-        return attached and loop is not None and not loop.is_closed()
 
     def _loop_is_gone(self, _: weakref.ref[asyncio.AbstractEventLoop]) -> None:
         # This runs wherever the last reference goes, the watchdog's thread included, which must not wait for us. What

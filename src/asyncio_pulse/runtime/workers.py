@@ -34,6 +34,9 @@ class _Worker:
     in_use: Callable[[], bool]
     baseline: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def is_taken(self) -> bool:
+        return self.governor.attached and self.in_use()
+
     def metrics(self) -> WorkerMetrics:
         now = self.governor.counters()
         since = {name: now[name] - self.baseline.get(name, 0) for name in _COUNTERS}
@@ -59,11 +62,12 @@ class WorkerTable:
 
         Args:
             make_governor: Called with the number.
-            in_use: Tells later whether the number is still taken.
+            in_use: Tells later whether the number is still taken; it is kept, so it must not keep the loop. A governor
+                that is detached gives its number back in any case.
         """
         with LOCK:
             worker_id = 0
-            while worker_id in self._workers and self._workers[worker_id].in_use():
+            while worker_id in self._workers and self._workers[worker_id].is_taken():
                 worker_id += 1
             governor = make_governor(worker_id)
             self._workers[worker_id] = _Worker(governor, in_use)
