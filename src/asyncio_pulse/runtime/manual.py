@@ -57,6 +57,9 @@ class ManualPolls:
         """Count for one governor."""
         self._governor = governor
         self._tasks: dict[int, _core.ManualTask] = {}
+        self._polling: set[int] = set()
+        # Said to be done in the middle of a poll, as trio does.
+        self._ending: set[int] = set()
 
     def before_poll(self, task_id: int, context: TaskContext) -> None:
         """A poll begins; the first one makes the task known."""
@@ -65,6 +68,7 @@ class ManualPolls:
             options = _core.Options(priority=context.task_priority(), group=check_group_name(context.group))
             task = self._tasks[task_id] = _core.ManualTask(self._governor, options)
         task.begin()
+        self._polling.add(task_id)
 
     def after_poll(self, task_id: int, result: PollResult, duration_ns: int) -> None:
         """A poll ends; a task that ended with it is forgotten."""
@@ -73,7 +77,11 @@ class ManualPolls:
             raise RuntimeError(f"after_poll was called for task {task_id!r} without before_poll")
         if duration_ns < 0:
             raise ValueError(f"duration_ns must be at least 0, got {duration_ns}")
+        if result is PollResult.PENDING and task_id in self._ending:
+            result = PollResult.READY
         task.end(PollResult(result), duration_ns)
+        self._polling.discard(task_id)
+        self._ending.discard(task_id)
         if result is not PollResult.PENDING:
             del self._tasks[task_id]
 
@@ -84,7 +92,10 @@ class ManualPolls:
             task.yielded()
 
     def on_completion(self, task_id: int) -> None:
-        """The task is done."""
+        """The task is done; in the middle of a poll, it will be when that ends."""
+        if task_id in self._polling:
+            self._ending.add(task_id)
+            return
         task = self._tasks.pop(task_id, None)
         if task is not None:
             task.complete()
