@@ -1,0 +1,96 @@
+# Every target does its own set-up: Python 3.11 or newer and a C compiler are enough.
+#   make demo     see what it does, on a real web service
+#   make test     all tests, on this Python
+#   make check    style, types, layers, documentation, coverage gates
+# The rest is in CONTRIBUTING.md.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard src/asyncio_pulse/_native/*.[ch])
+TESTS := $(wildcard $(addprefix tests/,unit property integration isolated thirdparty native architecture typing))
+VARIANT := $(or $(ASYNCIO_PULSE_BUILD),release)$(if $(filter 1,$(ASYNCIO_PULSE_WERROR)),-werror)
+CORE := $(VENV)/.core-$(VARIANT)
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: demo test check bench sanitize stress docs dist test-all
+.PHONY: venv build lint types layers coverage-python coverage-native clean
+
+demo: $(VENV)/.extra-demo $(CORE)
+	$(BIN)/asyncio-pulse demo
+
+test: $(VENV)/.extra-test $(CORE)
+	$(BIN)/python -m pytest $(TESTS)
+
+check: lint types layers docs coverage-python coverage-native
+
+bench: $(VENV)/.extra-bench $(CORE)
+	$(BIN)/python -m benchmarks
+
+sanitize: $(VENV)/.extra-test $(CORE)
+	tools/sanitize.sh $(BIN)/python
+
+stress: $(VENV)/.extra-test $(CORE)
+	@if ls tests/stress/test_*.py >/dev/null 2>&1; \
+	then $(BIN)/python -m pytest tests/stress; \
+	else echo "stress: tests/stress has no tests yet"; fi
+
+test-all:
+	tools/core_tests.sh 3.11 3.12 3.13 3.14
+
+docs: $(VENV)/.extra-docs $(CORE)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "docs: build/docs/index.html"
+
+dist: $(VENV)/.extra-dev
+	rm -rf dist build/venv-dist
+	$(BIN)/python -m build
+	$(PYTHON) -m venv build/venv-dist
+	build/venv-dist/bin/pip install --quiet dist/*.whl
+	build/venv-dist/bin/asyncio-pulse doctor
+
+lint: $(VENV)/.extra-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.extra-dev
+	$(BIN)/mypy src $(wildcard tests/typing/*.py)
+
+layers: $(VENV)/.extra-dev
+	$(BIN)/lint-imports
+
+coverage-python: $(VENV)/.extra-dev $(CORE)
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q $(TESTS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+coverage-native: $(VENV)/.extra-dev
+	tools/coverage_native.sh $(BIN)/python $(TESTS)
+
+venv: $(VENV)/.created
+build: $(CORE)
+
+clean:
+	rm -rf build dist $(VENV) src/asyncio_pulse/_core*.so src/*.egg-info .coverage .coverage.*
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncio-pulse needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip 'setuptools>=77'
+	touch $@
+
+# The package is installed in place once per extra; the core is built by the rule below, so that an edit of it is seen.
+$(VENV)/.extra-%: pyproject.toml | $(VENV)/.created
+	$(BIN)/pip install --quiet --no-build-isolation --editable '.[$*]'
+	touch $@
+
+# The object in the source tree is one for all variants: a change of variant rebuilds it, whatever the times say.
+ifeq ($(wildcard src/asyncio_pulse/_core.*.so),)
+.PHONY: $(CORE)
+endif
+$(CORE): $(NATIVE) setup.py | $(VENV)/.created
+	rm -f $(VENV)/.core-*
+	$(BIN)/python setup.py --quiet build_ext --inplace --force
+	touch $@

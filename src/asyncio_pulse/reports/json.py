@@ -1,0 +1,144 @@
+"""The JSON report: a documented, versioned form of `ProcessReport`; every field is in docs/report-schema.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncio_pulse.errors import PulseError
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    Metrics,
+    ProcessReport,
+    StackFrame,
+    WorkerMetrics,
+    WorstPoll,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["SCHEMA", "VERSION", "from_dict", "read_reports", "to_dict", "write_reports"]
+
+SCHEMA = "asyncio-pulse/report"
+VERSION = 1
+"""Goes up when a field is removed or changes its meaning; a new field alone does not."""
+
+Value = TypeVar("Value", bound="DataclassInstance")
+
+
+def to_dict(reports: Sequence[ProcessReport]) -> dict[str, Any]:
+    """Make the document, of JSON's own types only."""
+    return {"schema": SCHEMA, "version": VERSION, "processes": [_process_to_dict(report) for report in reports]}
+
+
+def from_dict(document: Mapping[str, Any]) -> list[ProcessReport]:
+    """Read what `to_dict` made; fields that this version does not know are ignored.
+
+    Raises:
+        PulseError: Another schema or version, or a field is missing.
+    """
+    found = (document.get("schema"), document.get("version"))
+    if found != (SCHEMA, VERSION):
+        raise PulseError(f"not a report that can be read here: schema and version are {found}")
+    try:
+        return [_process_from_dict(each) for each in document["processes"]]
+    except (KeyError, TypeError) as error:
+        raise PulseError(f"damaged report: {error!r}") from error
+
+
+def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
+    """Write the document to a file, whole or not at all.
+
+    Raises:
+        OSError: The file cannot be written; an earlier one is untouched.
+    """
+    content = json.dumps(to_dict(reports)) + "\n"
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A device or a pipe: replacing it would destroy it, for everybody when root does it to /dev/null.
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(content)
+        return
+    target = os.path.realpath(path)
+    draft = f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(draft, "w", encoding="utf-8") as stream:
+            stream.write(content)
+        os.replace(draft, target)
+    except OSError:
+        if os.path.exists(draft):
+            os.unlink(draft)
+        raise
+
+
+def read_reports(path: str) -> list[ProcessReport]:
+    """Read a file that `write_reports` wrote.
+
+    Raises:
+        OSError: The file cannot be read.
+        PulseError: It is not a report of this version.
+    """
+    with open(path, encoding="utf-8") as stream:
+        try:
+            document = json.load(stream)
+        except ValueError as error:
+            raise PulseError(f"{path} is not JSON: {error}") from error
+    return from_dict(document)
+
+
+def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
+    return {
+        "pid": report.pid,
+        "argv": list(report.argv),
+        "python": report.python,
+        "clock": report.clock,
+        "loops": report.loops,
+        "metrics": dataclasses.asdict(report.metrics),
+        "workers": [dataclasses.asdict(report.workers[number]) for number in sorted(report.workers)],
+        "groups": [_group_to_dict(group) for group in report.groups],
+        "worst_polls": [_worst_poll_to_dict(poll) for poll in report.worst_polls],
+    }
+
+
+def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
+    fields = dataclasses.asdict(group)
+    del fields["histogram"]
+    buckets = [{"upper_ns": upper, "count": count} for upper, count in group.histogram.buckets]
+    return {**fields, "p50_ns": group.p50_ns, "p99_ns": group.p99_ns, "histogram": buckets}
+
+
+def _worst_poll_to_dict(poll: WorstPoll) -> dict[str, Any]:
+    return {**dataclasses.asdict(poll), "sampled": poll.sampled, "stack": [dataclasses.asdict(f) for f in poll.stack]}
+
+
+def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
+    workers = [_known(WorkerMetrics, each) for each in fields["workers"]]
+    return ProcessReport(
+        pid=fields["pid"],
+        argv=tuple(fields["argv"]),
+        python=fields["python"],
+        clock=fields["clock"],
+        loops=fields["loops"],
+        metrics=_known(Metrics, fields["metrics"]),
+        workers={worker.worker_id: worker for worker in workers},
+        groups=tuple(_group_from_dict(each) for each in fields["groups"]),
+        worst_polls=tuple(_worst_poll_from_dict(each) for each in fields["worst_polls"]),
+    )
+
+
+def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
+    buckets = tuple((each["upper_ns"], each["count"]) for each in fields["histogram"])
+    return _known(GroupMetrics, {**fields, "histogram": Histogram(buckets)})
+
+
+def _worst_poll_from_dict(fields: Mapping[str, Any]) -> WorstPoll:
+    return _known(WorstPoll, {**fields, "stack": tuple(_known(StackFrame, each) for each in fields["stack"])})
+
+
+def _known(kind: type[Value], fields: Mapping[str, Any]) -> Value:
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: value for name, value in fields.items() if name in names})

@@ -1,0 +1,66 @@
+"""The text report for a terminal, with rich: the same words, in tables as wide as the window and in colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport
+
+from . import text
+
+__all__ = ["render_reports"]
+
+
+def render_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
+    """Write the report of a run with the terminal's control sequences.
+
+    Args:
+        reports: One for each process, the main one first; at least one.
+        worst_count: How many worst polls to show, >= 0.
+
+    Returns:
+        What is to be written to the terminal as it is.
+    """
+    # Rendered to a string: the caller writes it in one piece, past a sys.stderr that may be gone.
+    console = Console(file=io.StringIO(), force_terminal=True, stderr=True, highlight=False)
+    with console.capture() as captured:
+        spare_width = max(0, console.width - text.WIDTH)
+        for each in _renderables(reports, worst_count, text.NAME_WIDTH + spare_width):
+            console.print(each)
+    return captured.get()
+
+
+def _renderables(reports: Sequence[ProcessReport], worst_count: int, name_width: int) -> Iterator[RenderableType]:
+    yield Text(text.title(reports), style="bold")
+    for report in reports:
+        first, *others = text.process_lines(report)
+        yield Text(f"\n{first}", style="bold cyan")
+        yield Text("\n".join(others) + "\n")
+        yield _group_table(report.groups, name_width)
+        worst_polls = report.worst_polls[:worst_count]
+        if worst_polls:
+            yield Text("\nworst polls", style="bold")
+        for rank, poll in enumerate(worst_polls, 1):
+            headline, *details = text.worst_poll_lines(rank, poll)
+            yield Text(headline, style="yellow")
+            yield Text("\n".join(details), style="dim")
+
+
+def _group_table(groups: Sequence[GroupMetrics], name_width: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, heading in enumerate(text.GROUP_HEADINGS):
+        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    shown, hidden_count = text.longest_groups(groups)
+    for group in shown:
+        harmful = group.slow_polls or group.violations
+        # Text, not str: a name may hold what rich takes for markup.
+        cells = (Text(cell) for cell in text.group_cells(group, name_width))
+        table.add_row(*cells, style="yellow" if harmful else None)
+    if hidden_count:
+        table.add_row(Text(f"and {hidden_count:,} more"))
+    return table

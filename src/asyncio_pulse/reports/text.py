@@ -1,0 +1,133 @@
+"""The text report, at most 80 columns wide, in plain characters; `terminal` shows the same in colour."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, WorstPoll
+
+from . import wording
+
+__all__ = [
+    "GROUP_HEADINGS",
+    "NAME_WIDTH",
+    "NO_LOOP",
+    "WIDTH",
+    "format_reports",
+    "group_cells",
+    "longest_groups",
+    "process_lines",
+    "title",
+    "worst_poll_lines",
+]
+
+WIDTH = 79  # a terminal of 80 columns may break a line of 80
+GROUP_LIMIT = 15
+STACK_LIMIT = 3
+INDENT = " " * 4
+GROUP_HEADINGS = ("group", "polls", "CPU", "slow", "viol.", "p50", "p99", "max")
+COLUMN_WIDTHS = (8, 8, 6, 6, 8, 8, 8)
+NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
+NO_LOOP = "asyncio-pulse: no event loop ran, so there is nothing to report\n"
+
+
+def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
+    """Write the report of a run.
+
+    Args:
+        reports: One for each process, the main one first.
+        worst_count: How many worst polls to show, >= 0.
+
+    Returns:
+        Lines of at most 79 characters, the last one ended too.
+    """
+    if not reports:
+        return NO_LOOP
+    lines = [title(reports)]
+    for report in reports:
+        lines += ["", *process_lines(report), "", *_group_lines(report.groups)]
+        worst_polls = report.worst_polls[:worst_count]
+        if worst_polls:
+            lines += ["", "worst polls"]
+        for rank, poll in enumerate(worst_polls, 1):
+            lines += worst_poll_lines(rank, poll)
+    return "\n".join([*lines, ""])
+
+
+def title(reports: Sequence[ProcessReport]) -> str:
+    """Say how many processes and loops there were."""
+    processes = f"{wording.count(len(reports))} process{'' if len(reports) == 1 else 'es'}"
+    return f"asyncio-pulse: {processes}, {wording.plural(sum(report.loops for report in reports), 'event loop')}"
+
+
+def process_lines(report: ProcessReport) -> list[str]:
+    """Describe a process and what its loops did in all."""
+    metrics = report.metrics
+    alive = f" ({wording.count(metrics.tasks_alive)} alive)" if metrics.tasks_alive else ""
+    loops, tasks = wording.plural(report.loops, "loop"), wording.plural(metrics.tasks, "task")
+    busy = wording.share(metrics.wall_time_ns, metrics.uptime_ns)
+    lines = [
+        f"process {report.pid}: {shlex.join(report.argv)}",
+        f"Python {report.python}, {report.clock} clock, {loops}, {tasks}{alive}",
+        f"{wording.plural(metrics.polls, 'poll')} took {wording.duration(metrics.wall_time_ns)} "
+        f"in {wording.duration(metrics.uptime_ns)}: {busy} busy, "
+        f"CPU {wording.duration(metrics.cpu_time_ns)}, GC {wording.duration(metrics.gc_time_ns)}",
+        f"{wording.plural(metrics.slow_polls, 'slow poll')}, {wording.plural(metrics.violations, 'budget violation')}",
+    ]
+    if metrics.internal_errors:
+        lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
+    return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
+
+
+def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:
+    """Say what the table has about a group, in the order of `GROUP_HEADINGS`."""
+    return (
+        wording.shorten(wording.plain(group.name), name_width),
+        wording.count(group.polls, 7),
+        wording.duration(group.cpu_time_ns),
+        wording.count(group.slow_polls, 5),
+        wording.count(group.violations, 5),
+        wording.duration(group.p50_ns),
+        wording.duration(group.p99_ns),
+        wording.duration(group.max_ns),
+    )
+
+
+def longest_groups(groups: Sequence[GroupMetrics]) -> tuple[list[GroupMetrics], int]:
+    """Choose the groups to show, most wall time first, and say how many are left out."""
+    longest = sorted(groups, key=lambda group: group.wall_time_ns, reverse=True)
+    return longest[:GROUP_LIMIT], max(0, len(longest) - GROUP_LIMIT)
+
+
+def _group_lines(groups: Sequence[GroupMetrics]) -> Iterator[str]:
+    shown, hidden_count = longest_groups(groups)
+    for cells in (GROUP_HEADINGS, *(group_cells(group, NAME_WIDTH) for group in shown)):
+        numbers = "".join(cell.rjust(width) for cell, width in zip(cells[1:], COLUMN_WIDTHS, strict=True))
+        yield cells[0].ljust(NAME_WIDTH) + numbers
+    if hidden_count:
+        yield f"and {wording.count(hidden_count)} more"
+
+
+def worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
+    """Describe one of the worst polls: how long and where, how often, whose it was, and what was running."""
+    where = wording.headline(poll)
+    start = f"{rank:2}. {wording.duration(poll.wall_ns)} {'in' if poll.sampled else 'somewhere in'} "
+    ending = "" if poll.sampled else " (no sample)"
+    numbers = f"CPU {wording.duration(poll.cpu_ns)}, GC {wording.duration(poll.gc_ns)}"
+    if poll.count > 1:
+        numbers += f"; {wording.count(poll.count)} times, {wording.duration(poll.total_wall_ns)} in all"
+    group = wording.shorten(f"group {wording.plain(poll.group)}", WIDTH // 2)
+    task = wording.shorten(f"task {wording.plain(poll.task)}", WIDTH - len(INDENT + group) - 2)
+    lines = [_line(start, where, ending), INDENT + numbers, f"{INDENT}{group}, {task}"]
+    frames = wording.collapse_recursion(poll.stack)
+    if frames != [(where, 1)]:
+        for (frame, times), word in zip(frames, ("at", *["by"] * (STACK_LIMIT - 1)), strict=False):
+            lines.append(_line(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else ""))
+    return lines
+
+
+def _line(start: str, frame: StackFrame, ending: str) -> str:
+    room = WIDTH - len(start + ending)
+    function = wording.shorten(wording.plain(frame.function), room // 2)
+    return f"{start}{function}, {wording.place(frame.filename, frame.line, room - len(function) - 2)}{ending}"

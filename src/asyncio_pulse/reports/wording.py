@@ -1,0 +1,124 @@
+"""How quantities, names and places read in a report: short, with their unit, and safe for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from asyncio_pulse.metrics.model import StackFrame, WorstPoll
+
+__all__ = ["collapse_recursion", "count", "duration", "headline", "place", "plain", "plural", "share", "shorten"]
+
+STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
+
+
+def duration(ns: int) -> str:
+    """Say how long something took, in at most 7 characters and two or three digits that matter.
+
+    >>> [duration(ns) for ns in (0, 840, 1_234, 34_000, 999_999, 612_000_000, 999_600_000, 12_300_000_000)]
+    ['0', '840 ns', '1.2 us', '34 us', '1.0 ms', '612 ms', '1.0 s', '12 s']
+    """
+    if ns == 0:
+        return "0"
+    # The next unit takes over where this one would round up to four digits.
+    for limit_ns, unit_ns, unit in ((999.5, 1, "ns"), (999.5e3, 1e3, "us"), (999.5e6, 1e6, "ms"), (999.5e9, 1e9, "s")):
+        if ns < limit_ns:
+            amount = ns / unit_ns
+            return f"{amount:.1f} {unit}" if amount < 9.95 and unit_ns > 1 else f"{amount:.0f} {unit}"
+    minutes = ns / 60e9
+    return f"{minutes:.0f} min" if minutes < 999.5 else f"{minutes / 60:.0f} h"
+
+
+def count(number: int, width: int = 9) -> str:
+    """Say how many, in at most `width` characters (5 at least).
+
+    >>> count(1234567), count(12345678), count(1234567, 5)
+    ('1,234,567', '12,346 k', '1.2 M')
+    """
+    text = f"{number:,}"
+    for divisor, suffix in ((1e3, " k"), (1e6, " M"), (1e9, " G"), (1e12, " T")):
+        if len(text) <= width:
+            break
+        amount = number / divisor
+        text = f"{amount:.1f}{suffix}" if amount < 9.95 else f"{amount:,.0f}{suffix}"
+    return text
+
+
+def plural(number: int, noun: str) -> str:
+    """Count things by name.
+
+    >>> plural(1, "loop"), plural(1200, "poll")
+    ('1 loop', '1,200 polls')
+    """
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def share(part: float, whole: float) -> str:
+    """Say which part of a whole, in per cent.
+
+    >>> share(1, 3), share(1, 1000), share(0, 5), share(1, 0)
+    ('33 %', '0.1 %', '0 %', '0 %')
+    """
+    percent = 100 * part / whole if whole else 0.0
+    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def plain(name: str) -> str:
+    r"""Make a name of the user's safe for one line of a terminal: control characters are shown, not sent.
+
+    >>> plain("tenant\n\x1b[31m")
+    'tenant\\n\\x1b[31m'
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut the middle out of a text that is too long: both ends of a name or a path tell something.
+
+    >>> shorten("app.handlers.reports.generate", 20), shorten("short", 20)
+    ('app.handl...generate', 'short')
+    """
+    if len(text) <= width:
+        return text
+    head = (width - 2) // 2
+    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"
+
+
+def place(filename: str, line: int, width: int) -> str:
+    """Say where in the source: from the working directory, the package or the standard library on, if it lies there."""
+    for directory in PACKAGE_DIRECTORIES:
+        _, found, inside = filename.rpartition(f"{os.sep}{directory}{os.sep}")
+        if found:
+            return shorten(f"{plain(inside)}:{line}", width)
+    filename = filename.removeprefix(STANDARD_LIBRARY)
+    with contextlib.suppress(FileNotFoundError):  # the working directory was removed
+        filename = filename.removeprefix(os.getcwd() + os.sep)
+    return shorten(f"{plain(filename)}:{line}", width)
+
+
+def headline(poll: WorstPoll) -> StackFrame:
+    """Choose the frame that tells most: the innermost one outside the standard library, else the innermost one."""
+    for frame in poll.stack:
+        if not _is_standard(frame.filename):
+            return frame
+    return StackFrame(poll.function, poll.filename, poll.line)
+
+
+def collapse_recursion(stack: Sequence[StackFrame]) -> list[tuple[StackFrame, int]]:
+    """Put the calls of a function by itself together: its innermost frame, and how many there were."""
+    frames: list[tuple[StackFrame, int]] = []
+    for frame in stack:
+        if frames and (frames[-1][0].function, frames[-1][0].filename) == (frame.function, frame.filename):
+            frames[-1] = (frames[-1][0], frames[-1][1] + 1)
+        else:
+            frames.append((frame, 1))
+    return frames
+
+
+def _is_standard(filename: str) -> bool:
+    if filename.startswith("<frozen "):
+        return True
+    inside = filename.removeprefix(STANDARD_LIBRARY)
+    return inside != filename and inside.partition(os.sep)[0] not in PACKAGE_DIRECTORIES

@@ -1,0 +1,145 @@
+"""What `asyncio-pulse run` does inside each process that it started: govern every loop, and report at the end.
+
+The command and the processes below it talk through two environment variables, because only the environment reaches
+every Python process however it is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime.hidden_factory import hide_task_factory
+from asyncio_pulse.runtime.install import install
+from asyncio_pulse.runtime.settings import resolve_config
+from asyncio_pulse.runtime.stderr import write_stderr
+
+__all__ = ["MAIN_PID_VARIABLE", "OPTIONS_VARIABLE", "GovernedProcess", "RunOptions"]
+
+OPTIONS_VARIABLE = "ASYNCIO_PULSE_RUN"
+MAIN_PID_VARIABLE = "ASYNCIO_PULSE_MAIN_PID"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the user asked for, as every process of the run needs it; paths are absolute."""
+
+    main_pid: int
+    """The process that prints the report and writes the JSON file."""
+    spool_directory: str
+    """Where the other processes leave their reports for it."""
+    config_path: str | None = None
+    json_path: str | None = None
+    quiet: bool = False
+    """No text report at the end."""
+    worst_count: int = 10
+    """How many worst polls the text shows, >= 0."""
+
+    def to_environment(self) -> dict[str, str]:
+        """Write the variables that `from_environment` reads."""
+        fields = dataclasses.asdict(self)
+        main_pid = fields.pop("main_pid")
+        return {OPTIONS_VARIABLE: json.dumps(fields), MAIN_PID_VARIABLE: str(main_pid)}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> RunOptions:
+        """Read what the command wrote.
+
+        Raises:
+            KeyError: The process was not started by `asyncio-pulse run`.
+            ValueError: The program changed the variables.
+            TypeError: Likewise.
+        """
+        fields = json.loads(environment[OPTIONS_VARIABLE])
+        return cls(main_pid=int(environment[MAIN_PID_VARIABLE]), **fields)
+
+
+class GovernedProcess:
+    """One process of the run, and what is left of it in a process forked from it."""
+
+    def __init__(self, options: RunOptions, *, finish: Callable[[], None], answer: Callable[[], None]) -> None:
+        """Prepare; nothing of the process changes before `govern`.
+
+        Args:
+            options: What the user asked for.
+            finish: Delivers the final report of this process.
+            answer: Prints the report so far; called in a signal handler.
+        """
+        self._config = resolve_config(options.config_path)
+        self._deliver = finish
+        self._answer = answer
+        self._active_pid = 0
+        self._signals_pid = 0
+        self._finished_pid = 0
+
+    def govern(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
+        """Govern a new loop; the first one of a process also arranges when the process reports.
+
+        A forked child begins anew, hence the comparisons with the process id. Two threads may come here at once:
+        each step may be done twice.
+
+        Args:
+            loop: The loop, whose base classes are initialised.
+            loop_class: The one of them whose loops are all governed.
+        """
+        hide_task_factory(loop_class)
+        pid = os.getpid()
+        if self._active_pid != pid:
+            ledger.enable()
+            self._report_before_multiprocessing_exit()
+            self._active_pid = pid
+        if self._signals_pid != pid and threading.current_thread() is threading.main_thread():
+            self._take_free_signals()
+            self._signals_pid = pid
+        install(self._config, loop=loop)
+
+    def finish(self) -> None:
+        """Deliver the final report, once in each process."""
+        if self._finished_pid != os.getpid():
+            self._finished_pid = os.getpid()
+            self._deliver()
+
+    def _report_before_multiprocessing_exit(self) -> None:
+        # A child of multiprocessing's fork and forkserver leaves by os._exit, which skips atexit.
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._finish_quietly, exitpriority=-1000)  # after every finalizer of the program
+
+    def _take_free_signals(self) -> None:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._on_terminate)
+        # Windows has no SIGUSR2.
+        if hasattr(signal, "SIGUSR2") and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
+            signal.signal(signal.SIGUSR2, self._on_request)
+
+    def _on_terminate(self, number: int, frame: FrameType | None) -> None:
+        # The default action would end the process without a report. Whoever waits for it must see the plain ending.
+        try:
+            self._finish_quietly()
+        finally:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _on_request(self, number: int, frame: FrameType | None) -> None:
+        _guard(self._answer)
+
+    def _finish_quietly(self) -> None:
+        _guard(self.finish)
+
+
+def _guard(report: Callable[[], None]) -> None:
+    """Let no fault of a report reach the program that it interrupts."""
+    try:
+        report()
+    except Exception as error:
+        write_stderr(f"asyncio-pulse: no report: {error!r}\n")

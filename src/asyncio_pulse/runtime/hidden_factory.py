@@ -1,0 +1,48 @@
+"""Keeps our task factory out of an unmodified program's sight, and in force whatever factory the program sets.
+
+A program that asks a loop for its task factory must get its own, or None; and `asyncio.eager_task_factory`, set when
+the loop is already governed, must not end the governing. `install` in a program that knows us does neither: there a
+factory that is set later is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from asyncio_pulse import _core
+
+__all__ = ["hide_task_factory"]
+
+Factory = Callable[..., Any] | None
+
+
+def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
+    """Make the loops of a class show the program's task factory, and call ours before it.
+
+    Args:
+        loop_class: A class whose loops are governed at birth; done once for it.
+    """
+    get_real: Callable[[Any], Factory] = loop_class.get_task_factory
+    set_real: Callable[[Any, Factory], None] = loop_class.set_task_factory
+    if hasattr(get_real, "__wrapped__"):
+        return
+
+    def get_task_factory(loop: asyncio.AbstractEventLoop) -> Factory:
+        factory = get_real(loop)
+        return factory.earlier if isinstance(factory, _core.TaskFactory) else factory
+
+    def set_task_factory(loop: asyncio.AbstractEventLoop, factory: Factory) -> None:
+        present = get_real(loop)
+        # In any case by the loop itself, which refuses what is not callable.
+        set_real(loop, factory)
+        if isinstance(factory, _core.TaskFactory) or not isinstance(present, _core.TaskFactory):
+            return
+        if present.governor.attached:
+            set_real(loop, present.governor.task_factory(factory))
+
+    # By name: a type checker does not let methods be replaced.
+    for real, replacement in ((get_real, get_task_factory), (set_real, set_task_factory)):
+        setattr(loop_class, replacement.__name__, functools.wraps(real)(replacement))

@@ -1,0 +1,130 @@
+"""What every test gets: loops of both kinds, and a watch over what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from asyncio_pulse import _core
+from asyncio_pulse.runtime.install import _installations
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+# A thread or a process that was told to end may need a moment; the test itself need not wait for it.
+GRACE_SECONDS = 5.0
+
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_report_header() -> list[str]:
+    """Name the build of the core under test, so that nobody measures or sanitizes another one."""
+    return [f"core: {_core.__file__}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember whether a test failed: its traceback then keeps alive what the watch would complain about."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+def _uvloop_factory() -> asyncio.AbstractEventLoop:
+    uvloop = pytest.importorskip("uvloop")
+    return uvloop.new_event_loop()
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, _uvloop_factory], ids=["asyncio", "uvloop"])
+def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
+    """Make plain, ungoverned loops: the test runs once with asyncio's and once with uvloop's."""
+    return request.param
+
+
+@pytest.fixture
+def any_loop(loop_factory: LoopFactory) -> Iterator[asyncio.AbstractEventLoop]:
+    """Give a plain loop, not running, closed after the test, of asyncio and then of uvloop."""
+    loop = loop_factory()
+    yield loop
+    assert loop.is_closed() or not isinstance(loop.get_task_factory(), _core.TaskFactory), "the loop is still governed"
+    loop.close()
+
+
+def _python_threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def _native_threads() -> set[int]:
+    """Identify the core's own threads, which Python does not know; they carry our name. Only Linux tells."""
+    found = set()
+    if sys.platform == "linux":
+        for thread in os.listdir("/proc/self/task"):
+            try:
+                with open(f"/proc/self/task/{thread}/comm") as file:
+                    name = file.read()
+            except OSError:  # it ended meanwhile
+                continue
+            if name.startswith("pulse"):
+                found.add(int(thread))
+    return found
+
+
+def _children() -> set[int]:
+    if hasattr(os, "waitid"):
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return set()
+    found = set()
+    for child in psutil.Process().children():
+        try:
+            # One tracker a process, started by multiprocessing on first use, ends with the process.
+            if "multiprocessing.resource_tracker" not in " ".join(child.cmdline()):
+                found.add(child.pid)
+        except psutil.ZombieProcess:
+            found.add(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _signal_handlers() -> dict[int, object]:
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def _governed_loops() -> set[asyncio.AbstractEventLoop]:
+    loops = [installation.loop() for installation in list(_installations.values())]
+    return {loop for loop in loops if loop is not None and not loop.is_closed()}
+
+
+def _still_there(now: Callable[[], set[object]], before: set[object]) -> set[object]:
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (left := now() - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Assert that no thread, child process, signal handler or task factory outlives the test."""
+    threads, native_threads, children = _python_threads(), _native_threads(), _children()
+    handlers, loops = _signal_handlers(), _governed_loops()
+    yield
+    if request.node.stash.get(FAILED, False):
+        return
+    assert not _still_there(_python_threads, threads), "a thread outlives the test"
+    assert not _still_there(_native_threads, native_threads), "a thread of the core outlives the test"
+    assert not _still_there(_children, children), "a child process outlives the test"
+    changed = {number: handler for number, handler in _signal_handlers().items() if handler != handlers[number]}
+    assert not changed, "a signal handler outlives the test"
+    if _governed_loops() - loops:
+        gc.collect()
+        assert not _governed_loops() - loops, "a governed loop outlives the test"

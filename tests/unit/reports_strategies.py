@@ -1,0 +1,55 @@
+"""Random process reports, as consistent as real ones need to be for their forms."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    Metrics,
+    ProcessReport,
+    StackFrame,
+    WorkerMetrics,
+    WorstPoll,
+)
+
+# Names come from users: any text, control characters and lone surrogates of undecodable file names included.
+names = st.text(st.characters(exclude_categories=()), max_size=120)
+numbers = st.integers(0, 10**14)  # in ns: a day
+frames = st.builds(StackFrame, names, names, numbers)
+histograms = st.dictionaries(st.integers(1, 10**14), st.integers(1, 10**12), max_size=6).map(
+    lambda buckets: Histogram(tuple(sorted(buckets.items())))
+)
+
+
+def numbers_of(kind: type, **others: st.SearchStrategy) -> st.SearchStrategy:
+    """Build a record whose every field is a number, save for the others."""
+    counters = {name: numbers for name in kind.__dataclass_fields__ if name not in others}
+    return st.builds(kind, **counters, **others)
+
+
+groups = numbers_of(GroupMetrics, name=names, explicit=st.booleans(), histogram=histograms)
+worst_polls = numbers_of(
+    WorstPoll,
+    group=names,
+    task=names,
+    function=names,
+    filename=names,
+    stack=st.lists(frames, max_size=5).map(tuple),
+)
+workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
+    lambda found: {worker.worker_id: worker for worker in found}
+)
+process_reports = st.builds(
+    ProcessReport,
+    pid=numbers,
+    argv=st.lists(names, max_size=4).map(tuple),
+    python=names,
+    clock=names,
+    loops=numbers,
+    metrics=numbers_of(Metrics),
+    workers=workers,
+    groups=st.lists(groups, max_size=20).map(tuple),
+    worst_polls=st.lists(worst_polls, max_size=4).map(tuple),
+)

@@ -1,0 +1,218 @@
+"""The text report: what it says, that it fits a terminal, and that no name can do harm to one."""
+
+from __future__ import annotations
+
+import doctest
+import json.encoder
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, StackFrame, WorstPoll
+from asyncio_pulse.reports import wording
+from asyncio_pulse.reports.text import format_reports
+from tests.unit.reports_strategies import names, process_reports
+
+ENCODER = StackFrame("iterencode", json.encoder.__file__, 257)
+ROUTE = StackFrame("list_reports", "/srv/app/routes.py", 42)
+SECONDS = 1_000_000_000
+
+REPORT = ProcessReport(
+    pid=4242,
+    argv=("python", "app.py", "--title", "two words"),
+    python="3.12.1",
+    clock="tsc",
+    loops=1,
+    metrics=Metrics(
+        polls=6120,
+        violations=12,
+        slow_polls=3,
+        cpu_time_ns=3_900_000_000,
+        wall_time_ns=4_100_000_000,
+        gc_time_ns=120_000_000,
+        tasks=1200,
+        tasks_alive=2,
+        uptime_ns=12 * SECONDS,
+    ),
+    workers={},
+    groups=(
+        GroupMetrics("ping", polls=1_234_567, wall_time_ns=1 * SECONDS, max_ns=9000, histogram=Histogram(((9000, 9),))),
+        GroupMetrics("reports", polls=3, violations=3, slow_polls=2, wall_time_ns=3 * SECONDS, cpu_time_ns=2 * SECONDS),
+    ),
+    worst_polls=(
+        WorstPoll(
+            "reports", "Task-7", "iterencode", ENCODER.filename, 257, 612_000_000, 600_000_000, 3_000_000, 3,
+            1_800_000_000, (ENCODER, ENCODER, ROUTE),
+        ),
+        WorstPoll("ping", "Task-9", "ping", "/srv/app/ping.py", 7, 12_000_000, 11_000_000, 0, 1, 12_000_000),
+    ),
+)  # fmt: skip
+
+EXPECTED = """\
+asyncio-pulse: 1 process, 1 event loop
+
+process 4242: python app.py --title 'two words'
+Python 3.12.1, tsc clock, 1 loop, 1,200 tasks (2 alive)
+6,120 polls took 4.1 s in 12 s: 34 % busy, CPU 3.9 s, GC 120 ms
+3 slow polls, 12 budget violations
+
+group                         polls     CPU  slow viol.     p50     p99     max
+reports                           3   2.0 s     2     3       0       0       0
+ping                        1,235 k       0     0     0  9.0 us  9.0 us  9.0 us
+
+worst polls
+ 1. 612 ms in list_reports, /srv/app/routes.py:42
+    CPU 600 ms, GC 3.0 ms; 3 times, 1.8 s in all
+    group reports, task Task-7
+    at iterencode, json/encoder.py:257 (x2)
+    by list_reports, /srv/app/routes.py:42
+ 2. 12 ms somewhere in ping, /srv/app/ping.py:7 (no sample)
+    CPU 11 ms, GC 0
+    group ping, task Task-9
+"""
+
+
+def test_a_report_reads_like_this() -> None:
+    assert format_reports([REPORT], 10) == EXPECTED
+
+
+def test_only_so_many_worst_polls_are_shown() -> None:
+    one = format_reports([REPORT], 1)
+    assert EXPECTED.startswith(one)
+    assert "\n 1. " in one
+    assert "\n 2. " not in one
+    assert "worst polls" not in format_reports([REPORT], 0)
+
+
+def test_each_process_has_its_section() -> None:
+    text = format_reports([REPORT, REPORT], 10)
+    assert text.startswith("asyncio-pulse: 2 processes, 2 event loops\n")
+    assert text.count(EXPECTED.split("\n", 1)[1]) == 2
+
+
+def test_of_many_groups_the_longest_are_shown_and_the_rest_is_counted() -> None:
+    groups = tuple(GroupMetrics(f"group {number:02}", wall_time_ns=number) for number in range(40))
+    text = format_reports([ProcessReport(1, (), "", "", 1, Metrics(), {}, groups, ())], 10)
+    assert re.findall(r"^group (\d\d)", text, re.MULTILINE) == [f"{number:02}" for number in range(39, 24, -1)]
+    assert text.endswith("\nand 25 more\n")
+
+
+def test_an_internal_error_is_not_kept_quiet() -> None:
+    report = ProcessReport(1, (), "", "", 1, Metrics(internal_errors=2), {}, (), ())
+    assert "\n2 internal errors contained; please report this\n" in format_reports([report], 10)
+
+
+def test_without_a_loop_it_says_so() -> None:
+    assert format_reports([], 10) == "asyncio-pulse: no event loop ran, so there is nothing to report\n"
+
+
+@given(st.lists(process_reports, min_size=1, max_size=2), st.integers(0, 5))
+def test_no_line_is_too_long_and_no_name_reaches_the_terminal_as_a_command(
+    reports: list[ProcessReport], worst_count: int
+) -> None:
+    text = format_reports(reports, worst_count)
+    lines = text.split("\n")
+    assert max(map(len, lines)) < 80
+    assert all(line.isprintable() for line in lines)
+
+
+@given(names, st.integers(5, 60))
+def test_a_shortened_text_keeps_both_ends(text: str, width: int) -> None:
+    short = wording.shorten(text, width)
+    if len(text) <= width:
+        assert short == text
+    else:
+        head, mark, tail = short.partition("...")
+        assert len(short) == width
+        assert (mark, text.startswith(head), text.endswith(tail)) == ("...", True, True)
+
+
+@given(st.integers(0, 10**17))
+def test_a_duration_is_short_and_close(ns: int) -> None:
+    text = wording.duration(ns)
+    assert len(text) <= 7
+    number, _, unit = text.partition(" ")
+    unit_ns = {"": 1, "ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9, "min": 60e9, "h": 3600e9}[unit]
+    assert float(number) * unit_ns == pytest.approx(ns, rel=0.06)
+
+
+@given(st.integers(0, 10**14), st.integers(5, 12))
+def test_a_count_is_short_and_close(number: int, width: int) -> None:
+    text = wording.count(number, width)
+    assert len(text) <= width
+    digits, _, unit = text.partition(" ")
+    factor = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[unit]
+    assert float(digits.replace(",", "")) * factor == pytest.approx(number, rel=0.06)
+
+
+def test_a_place_begins_where_it_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = os.path.join(os.path.dirname(os.__file__), "site-packages", "web", "route.py")
+    assert wording.place(packages, 3, 60) == f"web{os.sep}route.py:3"
+    assert wording.place(json.encoder.__file__, 3, 60) == f"json{os.sep}encoder.py:3"
+    monkeypatch.chdir(tmp_path)
+    assert wording.place(str(tmp_path / "app.py"), 3, 60) == "app.py:3"
+    assert wording.place("/elsewhere/app.py", 3, 60) == "/elsewhere/app.py:3"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a directory in use cannot be removed")
+def test_a_place_can_be_told_without_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    assert wording.place("/elsewhere/app.py", 3, 60) == "/elsewhere/app.py:3"
+
+
+def test_the_headline_is_outside_the_standard_library_if_anything_is() -> None:
+    def headline(*stack: StackFrame) -> StackFrame:
+        return wording.headline(WorstPoll("", "", "iterencode", ENCODER.filename, 257, 1, 1, 0, 1, 1, stack))
+
+    frozen = StackFrame("_find_and_load", "<frozen importlib._bootstrap>", 1)
+    packaged = StackFrame("route", os.path.join(os.path.dirname(os.__file__), "site-packages", "web.py"), 1)
+    assert headline(frozen, ENCODER, packaged, ROUTE) == packaged
+    assert headline(ENCODER, frozen) == ENCODER
+    assert headline() == ENCODER
+
+
+def test_the_examples_of_the_words_are_true() -> None:
+    assert doctest.testmod(wording).failed == 0
+    assert doctest.testmod(wording).attempted > 5
+
+
+def test_a_terminal_gets_the_same_words() -> None:
+    pytest.importorskip("rich")
+    from asyncio_pulse.reports.terminal import render_reports
+
+    coloured = render_reports([REPORT], 10)
+    assert "\x1b[" in coloured
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert plain.split() == EXPECTED.split()
+
+
+def test_a_wide_terminal_shows_long_names_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    from asyncio_pulse.reports.terminal import render_reports
+
+    name = "a_function." * 8
+    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics(name),), ())
+    monkeypatch.setenv("COLUMNS", "160")
+    assert name in render_reports([report], 10)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert name not in render_reports([report], 10)
+
+
+def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
+    pytest.importorskip("rich")
+    from asyncio_pulse.reports.terminal import render_reports
+
+    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics("[bold]x[/nonsense]"),), ())
+    assert "[bold]x[/nonsense]" in render_reports([report], 10)
+
+
+def test_rich_is_not_imported_for_plain_text() -> None:
+    code = "import sys, asyncio_pulse.reports.delivery; print('rich' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Run the core's tests on other Python versions. A version that cannot be had is skipped, and said so.
+# Usage: tools/core_tests.sh VERSION...          such as: tools/core_tests.sh 3.12 3.13 3.14
+#
+# A version is looked for on PATH and under pyenv; 3.14 is otherwise fetched by tools/python314.sh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+find_python() {
+    local candidate
+    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        # A pyenv shim exists for versions that it then refuses to run; a bare python may come without headers.
+        if "$candidate" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+run_tests() {
+    local python=$1 venv=build/venv-$2 suites=() suite
+    for suite in unit property integration; do
+        [ ! -d "tests/$suite" ] || suites+=("tests/$suite")
+    done
+    "$python" -m venv "$venv"
+    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
+    # This builds the core anew each time.
+    "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'
+    "$venv/bin/python" -m pytest "${suites[@]}"
+}
+
+results=()
+failures=0
+for version in "$@"; do
+    echo "== core tests on Python $version"
+    if python=$(find_python "$version"); then
+        run=(run_tests "$python" "$version")
+    elif [ "$version" = 3.14 ] && tools/python314.sh true; then
+        run=(tools/python314.sh tools/core_tests.sh 3.14)
+    else
+        results+=("Python $version: skipped, not found on PATH or under pyenv, and not fetched (see above)")
+        continue
+    fi
+    # In a subshell of its own: `set -e` would be off inside a condition.
+    set +e
+    (set -e; "${run[@]}")
+    status=$?
+    set -e
+    if [ "$status" -eq 0 ]; then
+        results+=("Python $version: passed")
+    else
+        results+=("Python $version: FAILED")
+        failures=$((failures + 1))
+    fi
+done
+
+echo "== core tests, summary"
+printf '%s\n' "${results[@]}"
+exit "$((failures > 0))"
