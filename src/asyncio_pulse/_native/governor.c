@@ -122,8 +122,12 @@ governor_task_factory(PyObject *self, PyObject *earlier)
 static PyObject *
 governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_DETACHED;
-    stop_watching((pulse_governor *)self);
+    pulse_governor *governor = (pulse_governor *)self;
+    if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        governor->flags |= PULSE_GOVERNOR_DETACHED;
+        governor->governed_until = pulse_clock_ticks();
+        stop_watching(governor);
+    }
     Py_RETURN_NONE;
 }
 
@@ -263,7 +267,8 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (dict == NULL) {
         return NULL;
     }
-    uint64_t uptime = pulse_clock_ticks() - governor->governed_since;
+    uint64_t until = governor->governed_until != 0 ? governor->governed_until : pulse_clock_ticks();
+    uint64_t uptime = until - governor->governed_since;
     uint64_t cpu_samples = governor->thread != NULL ? governor->thread->cpu_samples : 0;
     if (pulse_account_to_dict(&governor->account, dict) < 0 ||
         pulse_dict_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||

@@ -39,6 +39,8 @@ typedef struct pulse_governor {
     pulse_counter tasks;
     pulse_counter alive;
     uint64_t governed_since;
+    // 0 while polls are measured.
+    uint64_t governed_until;
     int worker_id;
     pulse_state *state;
     pulse_group_table groups;

@@ -290,3 +290,7 @@ class ProcessReport:
     """Most wall time first."""
     worst_polls: tuple[WorstPoll, ...]
     """Longest first."""
+    loop_metrics: tuple[LoopMetrics, ...] = ()
+    """Lag and utilisation, by worker."""
+    stalls: tuple[Stall, ...] = ()
+    """Longest first."""

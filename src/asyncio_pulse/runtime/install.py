@@ -111,7 +111,8 @@ def _forget(key: int) -> None:
 
 def _forget_gone_loops() -> None:
     for key, installation in list(_installations.items()):
-        if installation.loop() is None:
+        loop = installation.loop()
+        if loop is None or loop.is_closed():
             _forget(key)
 
 

@@ -14,16 +14,26 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from asyncio_pulse import _core
-from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, WorkerMetrics, WorstPoll
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    LoopMetrics,
+    Metrics,
+    ProcessReport,
+    Stall,
+    WorkerMetrics,
+    WorstPoll,
+)
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 
 __all__ = ["enable", "process_report"]
 
-MOST_WORST_POLLS = 64
+MOST_PLACES = 64
 MOST_UNFOLDED = 16
 
-Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics)
+Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics, LoopMetrics)
+Placed = TypeVar("Placed", WorstPoll, Stall)
 
 
 @dataclasses.dataclass(slots=True)
@@ -96,6 +106,8 @@ def _report_of(manager: TierManager) -> ProcessReport:
         workers={manager.worker_id: manager.get_worker_metrics(manager.worker_id)},
         groups=manager.groups(),
         worst_polls=manager.worst_polls(),
+        loop_metrics=[manager.get_loop_metrics()],
+        stalls=manager.stalls(),
     )
 
 
@@ -105,6 +117,8 @@ def _report(
     workers: dict[int, WorkerMetrics],
     groups: Iterable[GroupMetrics],
     worst_polls: Iterable[WorstPoll],
+    loop_metrics: Iterable[LoopMetrics],
+    stalls: Iterable[Stall],
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -115,7 +129,9 @@ def _report(
         metrics=metrics,
         workers=workers,
         groups=tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name))),
-        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_WORST_POLLS]),
+        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
+        loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
+        stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
     )
 
 
@@ -154,17 +170,33 @@ def _sum_workers(reports: list[ProcessReport]) -> dict[int, WorkerMetrics]:
     return {number: _sum(same) for number, same in sorted(by_number.items())}
 
 
-def _worst_by_place(polls: Iterable[WorstPoll]) -> list[WorstPoll]:
-    by_place: dict[tuple[str, str, str, bool], list[WorstPoll]] = {}
-    for poll in polls:
-        by_place.setdefault((poll.group, poll.function, poll.filename, poll.sampled), []).append(poll)
+def _by_place(records: Iterable[Placed]) -> list[Placed]:
+    """Put polls, or stalls, of one place together: the longest stands for all."""
+    by_place: dict[tuple[object, ...], list[Placed]] = {}
+    for record in records:
+        kind = record.stall_class if isinstance(record, Stall) else record.sampled
+        by_place.setdefault((record.group, record.function, record.filename, kind), []).append(record)
     return [
         dataclasses.replace(
-            max(same, key=lambda poll: poll.wall_ns),
-            count=sum(poll.count for poll in same),
-            total_wall_ns=sum(poll.total_wall_ns for poll in same),
+            max(same, key=lambda record: record.wall_ns),
+            count=sum(record.count for record in same),
+            total_wall_ns=sum(record.total_wall_ns for record in same),
         )
         for same in by_place.values()
+    ]
+
+
+def _sum_loops(loops: Iterable[LoopMetrics]) -> list[LoopMetrics]:
+    by_number: dict[int, list[LoopMetrics]] = {}
+    for loop in loops:
+        by_number.setdefault(loop.worker_id, []).append(loop)
+    return [
+        dataclasses.replace(
+            _sum(same),
+            max_lag_ns=max(loop.max_lag_ns for loop in same),
+            lag=Histogram.merge(loop.lag for loop in same),
+        )
+        for same in by_number.values()
     ]
 
 
@@ -179,5 +211,7 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         metrics=dataclasses.replace(total, groups=len(groups), internal_errors=faults),
         workers=_sum_workers(reports),
         groups=groups,
-        worst_polls=_worst_by_place(poll for report in reports for poll in report.worst_polls),
+        worst_polls=_by_place(poll for report in reports for poll in report.worst_polls),
+        loop_metrics=_sum_loops(loop for report in reports for loop in report.loop_metrics),
+        stalls=_by_place(stall for report in reports for stall in report.stalls),
     )
