@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from asyncio_pulse._core import GovernedCoroutine, clock_info
+from asyncio_pulse._core import CpuTimer, GovernedCoroutine, clock_info
 from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     ProcessReport,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
 from asyncio_pulse.policy.budget import TaskBudget
 from asyncio_pulse.runtime.context import Account
+from asyncio_pulse.runtime.hooks import HookRegistry, PreemptionHooks
 from asyncio_pulse.runtime.ledger import process_report
+from asyncio_pulse.runtime.manual import PollResult, TaskContext
 
 __all__ = [
     "Account",
+    "CpuTimer",
     "DerivedMetrics",
     "GovernedCoroutine",
     "GroupMetrics",
     "Histogram",
+    "HookRegistry",
+    "LoopMetrics",
     "Metrics",
+    "PollResult",
+    "PreemptionHooks",
     "ProcessReport",
     "StackFrame",
+    "Stall",
     "TaskBudget",
+    "TaskContext",
     "WorkerMetrics",
     "WorstPoll",
     "clock_info",
+    "create_cpu_timer",
     "process_report",
 ]
+
+
+def create_cpu_timer() -> CpuTimer:
+    """Return a calibrated timer of the CPU time of whatever thread asks it.
+
+    Its clock is `CLOCK_THREAD_CPUTIME_ID` on Linux, `thread_info` on macOS and `GetThreadTimes` on Windows; elsewhere all
+    time counts as CPU time, and `platform_name` says `fallback`. Not run on real macOS and Windows.
+    """
+    return CpuTimer()

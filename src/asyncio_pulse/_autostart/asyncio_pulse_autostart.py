@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
     from asyncio_pulse.runtime.autostart import GovernedProcess
 
-LOOP_CLASSES = {"asyncio.base_events": "BaseEventLoop", "uvloop": "Loop"}
-"""Every loop of asyncio, and of most libraries, derives from the first; uvloop's derive from the second."""
+LOOP_CLASSES = {
+    "asyncio.base_events": "BaseEventLoop",
+    "asyncio.selector_events": "BaseSelectorEventLoop",
+    "asyncio.proactor_events": "BaseProactorEventLoop",
+    "uvloop": "Loop",
+}
+"""Every loop of asyncio, and of most libraries, derives from the first, and is governed as soon as that is initialised; the
+two below it are seen again when they have a selector to watch. uvloop's loops derive from the last."""
 
 _variables: dict[str, str] = {}
 _process: GovernedProcess | None = None

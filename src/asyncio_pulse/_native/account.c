@@ -24,10 +24,9 @@ pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_thr
 }
 
 void
-pulse_account_book(pulse_account *account, const pulse_verdict *verdict, uint64_t gc)
+pulse_account_book(pulse_account *account, const pulse_verdict *verdict)
 {
     pulse_counter_add(&account->off_cpu_ticks, verdict->own_off_cpu);
-    pulse_counter_add(&account->gc_ticks, gc);
     if (verdict->violation) {
         pulse_counter_add(&account->violations, 1);
     }

@@ -38,7 +38,7 @@ typedef struct {
 // Judge a poll against its budget of CPU time and the threshold of a slow poll.
 pulse_verdict pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold);
 
-// Book a judged poll past its alarm (its wall time is booked with every poll, not here).
-void pulse_account_book(pulse_account *account, const pulse_verdict *verdict, uint64_t gc);
+// Book a judged poll past its alarm (its wall time is booked with every poll, the collector's when it ran).
+void pulse_account_book(pulse_account *account, const pulse_verdict *verdict);
 
 #endif

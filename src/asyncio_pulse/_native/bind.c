@@ -133,7 +133,10 @@ static int
 is_decorator_of(const pulse_governed *outer, const pulse_governed *call)
 {
     pulse_options *options = (pulse_options *)call->options;
-    if (options == NULL || options->code == NULL || pulse_counter_read(&outer->polls) != 0) {
+    pulse_options *given = (pulse_options *)outer->options;
+    if (options == NULL || options->code == NULL || pulse_counter_read(&outer->polls) != 0 ||
+        // The decorator's options were given already: this is another decorated function, called by the first.
+        (given != NULL && given->code != NULL)) {
         return 0;
     }
     PyObject *code = PyObject_GetAttr(outer->coro, outer->governor->state->str_cr_code);
@@ -207,8 +210,14 @@ pulse_governed_update(PyObject *self, PyObject *options)
         PyErr_Format(PyExc_TypeError, "options must be Options, got %R", options);
         return NULL;
     }
-    if (governed->governor == NULL || governed->group == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "only a coroutine that is governed, and was polled, can be updated");
+    if (governed->governor == NULL || !governed->counted_alive || governed->group == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "only a governed task that has begun and not ended can be updated");
+        return NULL;
+    }
+    pulse_thread *thread = pulse_thread_find(state, false);
+    if (((pulse_options *)options)->group != NULL && (thread == NULL || thread->current != governed)) {
+        // Its children inherit the group through its context, which is only in force while it runs.
+        PyErr_SetString(PyExc_RuntimeError, "the group of a task can only be changed from inside the task");
         return NULL;
     }
     PyObject *merged = pulse_options_merge(state, options, governed->options);

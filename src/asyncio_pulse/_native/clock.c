@@ -29,18 +29,6 @@ pulse_clock_monotonic(void)
     return (uint64_t)count.QuadPart;
 }
 
-uint64_t
-pulse_clock_thread_cpu_ns(void)
-{
-    FILETIME created, ended, kernel, user;
-    if (!GetThreadTimes(GetCurrentThread(), &created, &ended, &kernel, &user)) {
-        return 0;
-    }
-    uint64_t kernel_units = ((uint64_t)kernel.dwHighDateTime << 32) | kernel.dwLowDateTime;
-    uint64_t user_units = ((uint64_t)user.dwHighDateTime << 32) | user.dwLowDateTime;
-    return (kernel_units + user_units) * 100;
-}
-
 static const char *monotonic_name = "QueryPerformanceCounter";
 
 static uint64_t
@@ -88,18 +76,6 @@ static uint64_t
 monotonic_frequency(void)
 {
     return 1000000000u;
-}
-
-#endif
-
-#ifndef _WIN32
-
-uint64_t
-pulse_clock_thread_cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 #endif

@@ -101,6 +101,17 @@ pulse_current_task(PyObject *lookup)
 #endif
 }
 
+// The task whose step a loop is in, asked from any thread; new reference, None or NULL when there is none.
+static inline PyObject *
+pulse_current_task_of(PyObject *lookup, PyObject *loop)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyObject_CallOneArg(lookup, loop);
+#else
+    return Py_XNewRef(PyDict_GetItemWithError(PyTuple_GET_ITEM(lookup, 0), loop));
+#endif
+}
+
 #if PY_VERSION_HEX >= 0x030c0000
 #define PULSE_MODULE_INTERPRETERS {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
 #else

@@ -4,6 +4,7 @@
 #include <structmember.h>
 
 #include "poll.h"
+#include "watchdog.h"
 
 uint64_t
 pulse_governed_budget(const pulse_governed *governed)
@@ -54,6 +55,7 @@ governed_alloc(PyTypeObject *type, PyObject *coro)
         governed->priority = PULSE_PRIORITY_NORMAL;
         governed->operations_poll = UINT32_MAX;
         governed->flags = PULSE_GOVERNED_NEW;
+        governed->task_id = ++pulse_state_of_type(type)->last_task_id;
     }
     return governed;
 }
@@ -183,42 +185,50 @@ restore_group(pulse_governed *governed)
     }
 }
 
-static PULSE_NOINLINE void
-finish(pulse_governed *governed)
+void
+pulse_governed_finish(pulse_governed *governed)
 {
     no_longer_alive(governed);
     restore_group(governed);
 }
 
-static PULSE_NOINLINE PySendResult
-send_special(pulse_governed *governed, PyObject *value, PyObject **result)
+// The slot in which to measure a poll that is not plain, or NULL if it is not measured.
+static pulse_thread *
+thread_to_measure_in(pulse_governed *governed)
 {
     if (governed->flags & PULSE_GOVERNED_NEW) {
         pulse_governed_bind(governed);
     }
-    pulse_governor *governor = governed->governor;
-    pulse_thread *thread = NULL;
-    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        thread = pulse_governor_thread(governor);
+    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
+        return NULL;
     }
+    pulse_governor *governor = governed->governor;
+    if (governor->flags & PULSE_GOVERNOR_WATCHDOG_DUE) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_WATCHDOG_DUE;
+        if (pulse_watchdog_start(governor->state, governor->state->watchdog_interval_us) < 0) {
+            pulse_state_contain_error(governor->state);
+        }
+    }
+    pulse_thread *thread = pulse_governor_thread(governor);
+    if (thread == NULL) {
+        pulse_state_contain_error(governor->state);
+    }
+    return thread;
+}
+
+static PULSE_NOINLINE PySendResult
+send_special(pulse_governed *governed, PyObject *value, PyObject **result)
+{
+    pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
         return PyIter_Send(governed->coro, value, result);
     }
-    uint64_t budget = pulse_governed_budget(governed);
-    uint64_t alarm = budget < governor->slow_ticks ? budget : governor->slow_ticks;
     pulse_poll poll;
-    pulse_poll_begin(&poll, thread, governed);
+    pulse_poll_begin_special(&poll, thread, governed);
     PySendResult outcome = PyIter_Send(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-    if (governed->flags & PULSE_GOVERNED_CALL) {
-        pulse_poll_end(&poll, governed, alarm, false, false);
-    }
-    else {
-        pulse_poll_end(&poll, governed, alarm, true, bare_yield);
-    }
-    if (outcome != PYGEN_NEXT) {
-        finish(governed);
-    }
+    pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
     return outcome;
 }
 
@@ -240,8 +250,8 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     PySendResult outcome = PyIter_Send(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
-    if (PULSE_UNLIKELY(outcome != PYGEN_NEXT)) {
-        finish(governed);
+    if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {
+        pulse_governed_finish(governed);
     }
     return outcome;
 }
@@ -296,26 +306,16 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
-    if (governed->flags & PULSE_GOVERNED_NEW) {
-        pulse_governed_bind(governed);
-    }
-    pulse_thread *thread = NULL;
-    if (!(governed->flags & PULSE_GOVERNED_TRANSPARENT) && !(governed->governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        thread = pulse_governor_thread(governed->governor);
-    }
+    pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
         return throw_into(governed, args, count);
     }
-    uint64_t budget = pulse_governed_budget(governed);
-    uint64_t slow = governed->governor->slow_ticks;
-    bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     pulse_poll poll;
-    pulse_poll_begin(&poll, thread, governed);
+    pulse_poll_begin_special(&poll, thread, governed);
     PyObject *result = throw_into(governed, args, count);
-    pulse_poll_end(&poll, governed, budget < slow ? budget : slow, is_step, result != NULL && Py_IsNone(result));
-    if (result == NULL) {
-        finish(governed);
-    }
+    pulse_poll_result ended = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration) ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
+                           result != NULL && Py_IsNone(result));
     return result;
 }
 
@@ -325,9 +325,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_type(Py_TYPE(self));
     PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
-    if (result != NULL) {
-        no_longer_alive(governed);
-    }
+    pulse_governed_finish(governed);
     return result;
 }
 

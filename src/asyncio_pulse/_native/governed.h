@@ -30,6 +30,8 @@ typedef struct pulse_governed {
     bool counted_alive;
     uint32_t operations_left;
     uint32_t operations_poll;
+    // Names it to hooks; never used twice.
+    uint64_t task_id;
     pulse_counter polls;
     pulse_account account;
     PyObject *options;
@@ -45,6 +47,9 @@ PyObject *pulse_governed_new_task(pulse_governor *governor, PyObject *coro);
 
 // Make a coroutine that was constructed by hand, and not yet polled, the coroutine of a task.
 void pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor);
+
+// The coroutine ended: one alive less, and its explicit group is taken out of the context. An exception that is set stays.
+void pulse_governed_finish(pulse_governed *governed);
 
 // CPU budget of one poll, ticks.
 uint64_t pulse_governed_budget(const pulse_governed *governed);

@@ -31,7 +31,7 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     governor->state = pulse_state_of_type(type);
     governor->governed_since = pulse_clock_ticks();
     governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
-    governor->slow_ticks = UINT64_MAX;
+    governor->slow_ticks = governor->stall_ticks = UINT64_MAX;
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         governor->alarm_ticks[i] = governor->budget_ticks[i] = UINT64_MAX;
         governor->operations[i] = UINT32_MAX;
@@ -43,11 +43,26 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 static void
+stop_watching(pulse_governor *governor)
+{
+    pulse_turns *turns = governor->turns;
+    governor->turns = NULL;
+    if (turns != NULL) {
+        pulse_turns_release(turns);
+    }
+    Py_CLEAR(governor->loop_reference);
+}
+
+static void
 governor_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    pulse_groups_clear(&((pulse_governor *)self)->groups);
-    pulse_worst_clear(&((pulse_governor *)self)->worst);
+    pulse_governor *governor = (pulse_governor *)self;
+    stop_watching(governor);
+    Py_CLEAR(governor->hooks);
+    pulse_groups_clear(&governor->groups);
+    pulse_worst_clear(&governor->worst);
+    pulse_worst_clear(&governor->stalls);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -62,13 +77,14 @@ static PyObject *
 governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
-                            "max_groups", NULL};
-    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us;
+                            "max_groups", "stall_threshold_us", NULL};
+    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us;
     Py_ssize_t max_groups;
     unsigned int operations[PULSE_PRIORITIES];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKn:configure", names, &budget_us[0], &budget_us[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnK:configure", names, &budget_us[0], &budget_us[1],
                                      &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
-                                     &operations[3], &slow_us, &sample_us, &max_groups)) {
+                                     &operations[3], &slow_us, &sample_us, &max_groups,
+                                     &stall_us)) {
         return NULL;
     }
     if (max_groups < 1) {
@@ -79,14 +95,20 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
     governor->groups.max_groups = max_groups;
     governor->slow_ticks = from_us(slow_us);
     governor->cpu_sample_interval_ticks = from_us(sample_us);
+    governor->stall_ticks = from_us(stall_us);
+    if (governor->turns != NULL) {
+        atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
+    }
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         uint64_t budget = from_us(budget_us[i]);
         governor->budget_ticks[i] = budget;
         governor->operations[i] = operations[i];
         governor->alarm_ticks[i] = budget < governor->slow_ticks ? budget : governor->slow_ticks;
     }
-    if (governor->thread != NULL) {
-        atomic_store_explicit(&governor->thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+    // The slot may belong to another thread by now.
+    pulse_thread *thread = governor->thread;
+    if (thread != NULL && atomic_load(&thread->python_id) == governor->python_thread_id) {
+        atomic_store_explicit(&thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
     }
     Py_RETURN_NONE;
 }
@@ -100,7 +122,12 @@ governor_task_factory(PyObject *self, PyObject *earlier)
 static PyObject *
 governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_DETACHED;
+    pulse_governor *governor = (pulse_governor *)self;
+    if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        governor->flags |= PULSE_GOVERNOR_DETACHED;
+        governor->governed_until = pulse_clock_ticks();
+        stop_watching(governor);
+    }
     Py_RETURN_NONE;
 }
 
@@ -115,7 +142,121 @@ governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
     governor->governed_since = pulse_clock_ticks();
     pulse_groups_start_anew(&governor->groups);
     pulse_worst_clear(&governor->worst);
+    pulse_worst_clear(&governor->stalls);
     Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_set_hooks(PyObject *self, PyObject *hooks)
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    if (Py_IsNone(hooks)) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
+        Py_CLEAR(governor->hooks);
+    }
+    else {
+        Py_XSETREF(governor->hooks, Py_NewRef(hooks));
+        governor->flags |= PULSE_GOVERNOR_HOOKED;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_resume_watchdog(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ((pulse_governor *)self)->flags |= PULSE_GOVERNOR_WATCHDOG_DUE;
+    Py_RETURN_NONE;
+}
+
+// Begin to watch the turns of a loop, however that is done then.
+static int
+start_watching(pulse_governor *governor, PyObject *loop)
+{
+    stop_watching(governor);
+    governor->loop_reference = PyWeakref_NewRef(loop, NULL);
+    governor->turns = governor->loop_reference == NULL ? NULL : pulse_turns_new(governor->state, governor);
+    if (governor->turns == NULL) {
+        return -1;
+    }
+    atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
+    return 0;
+}
+
+static PyObject *
+governor_watch_select(PyObject *self, PyObject *args)
+{
+    PyObject *loop, *select;
+    if (!PyArg_ParseTuple(args, "OO:watch_select", &loop, &select)) {
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_select(governor, select);
+}
+
+static PyObject *
+governor_heartbeat(PyObject *self, PyObject *args)
+{
+    PyObject *loop, *capsule;
+    unsigned long long period_us;
+    const char *library;
+    if (!PyArg_ParseTuple(args, "OKzO:heartbeat", &loop, &period_us, &library, &capsule)) {
+        return NULL;
+    }
+    void *libuv_loop = NULL;
+    if (!Py_IsNone(capsule)) {
+        libuv_loop = PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule));
+        if (libuv_loop == NULL) {
+            return NULL;
+        }
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    if (start_watching(governor, loop) < 0) {
+        return NULL;
+    }
+    return pulse_heartbeat_new(governor, loop, period_us, library, libuv_loop);
+}
+
+static PyObject *
+governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    const pulse_turn_record *record = &governor->turn_record;
+    PyObject *dict = PyDict_New();
+    uint64_t since = pulse_counter_read(&record->watched_since), until = pulse_counter_read(&record->watched_until);
+    if (dict == NULL || since == 0) {
+        return dict;
+    }
+    uint64_t watched = (until != 0 ? until : pulse_clock_ticks()) - since;
+    uint64_t count;
+    PyObject *lag = pulse_histogram_to_list(&record->lag, &count);
+    if (lag == NULL || PyDict_SetItemString(dict, "lag", lag) < 0 ||
+        pulse_dict_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
+        pulse_dict_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&record->busy_ticks))) < 0 ||
+        pulse_dict_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
+        pulse_dict_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
+        Py_CLEAR(dict);
+    }
+    Py_XDECREF(lag);
+    return dict;
+}
+
+// The stall that lasts, if one was captured, and those that are over.
+static PyObject *
+governor_stalls(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    PyObject *list = pulse_worst_stalls(&governor->stalls);
+    if (list != NULL && governor->turns != NULL && governor->turns->pending.stack != NULL) {
+        pulse_worst_entry lasting = governor->turns->pending;
+        lasting.count = 1;
+        lasting.wall_ticks = lasting.total_ticks = pulse_clock_ticks() - atomic_load(&governor->turns->captured);
+        PyObject *dict = pulse_worst_stall_to_dict(&lasting);
+        if (dict == NULL || PyList_Append(list, dict) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(dict);
+    }
+    return list;
 }
 
 static PyObject *
@@ -126,7 +267,8 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (dict == NULL) {
         return NULL;
     }
-    uint64_t uptime = pulse_clock_ticks() - governor->governed_since;
+    uint64_t until = governor->governed_until != 0 ? governor->governed_until : pulse_clock_ticks();
+    uint64_t uptime = until - governor->governed_since;
     uint64_t cpu_samples = governor->thread != NULL ? governor->thread->cpu_samples : 0;
     if (pulse_account_to_dict(&governor->account, dict) < 0 ||
         pulse_dict_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||
@@ -151,7 +293,7 @@ governor_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 governor_worst_polls(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_worst_list(&((pulse_governor *)self)->worst);
+    return pulse_worst_polls(&((pulse_governor *)self)->worst);
 }
 
 static PyObject *
@@ -173,6 +315,14 @@ static PyMethodDef governor_methods[] = {
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
     {"start_anew", governor_start_anew, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
+    {"set_hooks", governor_set_hooks, METH_O,
+     "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},
+    {"resume_watchdog", governor_resume_watchdog, METH_NOARGS, "Start the watchdog again with the next poll."},
+    {"watch_select", governor_watch_select, METH_VARARGS,
+     "Watch the turns of a loop; what to put in the place of its selector's select method."},
+    {"heartbeat", governor_heartbeat, METH_VARARGS, "Watch the turns of a loop; what to have it call, once."},
+    {"turns", governor_turns, METH_NOARGS, "Turns, busy time and lag of the loop; empty if it is not watched."},
+    {"stalls", governor_stalls, METH_NOARGS, "The longest stall of each class at each place, unordered."},
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},

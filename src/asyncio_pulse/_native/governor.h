@@ -8,11 +8,16 @@
 #include "group.h"
 #include "options.h"
 #include "thread.h"
+#include "turns.h"
 #include "worst.h"
 
 enum {
     // No poll of this governor is measured any more.
     PULSE_GOVERNOR_DETACHED = 1u << 0,
+    // `hooks` is set.
+    PULSE_GOVERNOR_HOOKED = 1u << 1,
+    // The watchdog was stopped for a fork, and is to be started again.
+    PULSE_GOVERNOR_WATCHDOG_DUE = 1u << 2,
 };
 
 typedef struct pulse_governor {
@@ -34,10 +39,21 @@ typedef struct pulse_governor {
     pulse_counter tasks;
     pulse_counter alive;
     uint64_t governed_since;
+    // 0 while polls are measured.
+    uint64_t governed_until;
     int worker_id;
     pulse_state *state;
     pulse_group_table groups;
     pulse_worst worst;
+    // Called round each poll, or NULL.
+    PyObject *hooks;
+    // NULL while the loop's turns are not watched.
+    pulse_turns *turns;
+    pulse_turn_record turn_record;
+    pulse_worst stalls;
+    uint64_t stall_ticks;
+    // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.
+    PyObject *loop_reference;
 } pulse_governor;
 
 extern PyType_Spec pulse_governor_spec;

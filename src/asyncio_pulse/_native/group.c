@@ -53,17 +53,17 @@ group_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *
-histogram_to_list(const pulse_histogram *histogram, uint64_t *polls)
+PyObject *
+pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted)
 {
     PyObject *list = PyList_New(0);
-    *polls = 0;
+    *counted = 0;
     for (unsigned i = 0; list != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
         uint64_t count = pulse_counter_read(&histogram->counts[i]);
         if (count == 0) {
             continue;
         }
-        *polls += count;
+        *counted += count;
         uint64_t upper = ((pulse_histogram_upper(i) + 1) << pulse_the_clock.histogram_shift) - 1;
         PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)pulse_clock_to_ns(upper), (unsigned long long)count);
         if (pair == NULL || PyList_Append(list, pair) < 0) {
@@ -79,7 +79,7 @@ group_snapshot(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_group *group = (pulse_group *)self;
     uint64_t polls;
-    PyObject *histogram = histogram_to_list(&group->histogram, &polls);
+    PyObject *histogram = pulse_histogram_to_list(&group->histogram, &polls);
     if (histogram == NULL) {
         return NULL;
     }
@@ -228,6 +228,10 @@ collect_idle(PyObject *named, pulse_group **idle)
 static int
 make_room(pulse_group_table *table)
 {
+    if (table->looks_to_skip > 0) {
+        table->looks_to_skip--;
+        return 0;
+    }
     pulse_group **idle = PyMem_Calloc((size_t)pulse_groups_count(table), sizeof *idle);
     if (idle == NULL) {
         PyErr_NoMemory();
@@ -237,6 +241,7 @@ make_room(pulse_group_table *table)
     found += collect_idle(table->named_implicit, idle + found);
     qsort(idle, (size_t)found, sizeof *idle, by_last_use);
     Py_ssize_t wanted = table->max_groups / 8 + 1;
+    table->looks_to_skip = found == 0 ? wanted : 0;
     int result = 0;
     for (Py_ssize_t i = 0; i < found && i < wanted && result == 0; i++) {
         fold(table->other, idle[i]);

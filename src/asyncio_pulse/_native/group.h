@@ -28,6 +28,8 @@ typedef struct {
     PyObject *named_implicit;
     pulse_group *other;
     Py_ssize_t max_groups;
+    // Looks for room that are not worth it: the last one found every group in use.
+    Py_ssize_t looks_to_skip;
 } pulse_group_table;
 
 extern PyType_Spec pulse_group_spec;
@@ -46,6 +48,9 @@ PyObject *pulse_groups_list(pulse_group_table *table);
 void pulse_groups_start_anew(pulse_group_table *table);
 
 Py_ssize_t pulse_groups_count(const pulse_group_table *table);
+
+// New list of (upper bound in ns, count), and how many were counted.
+PyObject *pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted);
 
 // Add the numbers of an account, in ns, to a dict.
 int pulse_account_to_dict(const pulse_account *account, PyObject *dict);

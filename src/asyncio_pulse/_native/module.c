@@ -2,9 +2,12 @@
 #include <stdlib.h>
 
 #include "checkpoint.h"
+#include "cpu_timer.h"
 #include "factory.h"
 #include "governed.h"
+#include "manual.h"
 #include "measure.h"
+#include "turns.h"
 #include "watchdog.h"
 
 void
@@ -48,7 +51,7 @@ set_task_type(PyObject *module, PyObject *type)
 }
 
 static PyObject *
-start_sampler(PyObject *module, PyObject *interval)
+start_watchdog(PyObject *module, PyObject *interval)
 {
     unsigned long long interval_us = PyLong_AsUnsignedLongLong(interval);
     if (PyErr_Occurred()) {
@@ -65,18 +68,23 @@ start_sampler(PyObject *module, PyObject *interval)
 }
 
 static PyObject *
-stop_sampler(PyObject *module, PyObject *Py_UNUSED(ignored))
+stop_watchdog(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     pulse_watchdog_stop(pulse_state_of_module(module));
     Py_RETURN_NONE;
 }
 
 static PyObject *
+watchdog_wake_ups(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLongLong(pulse_watchdog_wake_ups(pulse_state_of_module(module)));
+}
+
+static PyObject *
 after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    pulse_state *state = pulse_state_of_module(module);
-    pulse_threads_after_fork(state);
-    return PyBool_FromLong(pulse_watchdog_after_fork(state));
+    pulse_threads_after_fork(pulse_state_of_module(module));
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef module_methods[] = {
@@ -91,10 +99,11 @@ static PyMethodDef module_methods[] = {
      "Names of coroutines that only wrap another, mapped to the variable that holds the wrapped one."},
     {"gc_callback", (PyCFunction)(void (*)(void))pulse_thread_gc_callback, METH_FASTCALL,
      "For gc.callbacks: takes the collector's time out of the running poll."},
-    {"start_sampler", start_sampler, METH_O, "Start the thread that looks at polls that last too long."},
-    {"stop_sampler", stop_sampler, METH_NOARGS, "Stop and join that thread."},
+    {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
+    {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
+    {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
-     "Forget the threads that a forked child does not have; whether the sampler had been running."},
+     "Forget the threads that a forked child does not have; the watchdog must have been stopped before."},
     {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
 };
@@ -113,7 +122,11 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_group_spec, &state->group_type) < 0 ||
         add_type(module, &pulse_governor_spec, &state->governor_type) < 0 ||
         add_type(module, &pulse_governed_spec, &state->governed_type) < 0 ||
-        add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0) {
+        add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0 ||
+        add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
+        add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
+        add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
+        add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0) {
         return -1;
     }
     return add_type(module, &pulse_checkpoint_spec, &state->checkpoint_type);
@@ -131,7 +144,8 @@ add_names(pulse_state *state)
 {
     if (intern(&state->str_throw, "throw") < 0 || intern(&state->str_close, "close") < 0 ||
         intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
-        intern(&state->str_cr_frame, "cr_frame") < 0 ||
+        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
+        intern(&state->str_is_running, "is_running") < 0 ||
         intern(&state->str_source_traceback, "_source_traceback") < 0) {
         return -1;
     }
@@ -149,8 +163,9 @@ look_up_asyncio(pulse_state *state)
     state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
     Py_DECREF(asyncio);
+    state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
-    return state->is_coroutine != NULL && state->task_type != NULL && state->current_task != NULL ? 0 : -1;
+    return state->is_coroutine != NULL && state->task_get_name != NULL && state->current_task != NULL ? 0 : -1;
 }
 
 // asyncio asks collections.abc whether an object is a coroutine.
@@ -191,9 +206,15 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->governed_type);
     Py_VISIT(state->task_factory_type);
     Py_VISIT(state->checkpoint_type);
+    Py_VISIT(state->select_watch_type);
+    Py_VISIT(state->heartbeat_type);
+    Py_VISIT(state->cpu_timer_type);
+    Py_VISIT(state->manual_task_type);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->current_task);
+    Py_VISIT(state->task_get_name);
+    Py_VISIT(state->group_variable);
     Py_VISIT(state->wrappers);
     return pulse_threads_traverse(state, visit, arg);
 }
@@ -212,15 +233,21 @@ module_free(void *module)
     pulse_state *state = pulse_state_of_module(module);
     pulse_watchdog_stop(state);
     pulse_threads_free(state);
+    pulse_turns_free_all(state);
     Py_CLEAR(state->options_type);
     Py_CLEAR(state->group_type);
     Py_CLEAR(state->governor_type);
     Py_CLEAR(state->governed_type);
     Py_CLEAR(state->task_factory_type);
     Py_CLEAR(state->checkpoint_type);
+    Py_CLEAR(state->select_watch_type);
+    Py_CLEAR(state->heartbeat_type);
+    Py_CLEAR(state->cpu_timer_type);
+    Py_CLEAR(state->manual_task_type);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->current_task);
+    Py_CLEAR(state->task_get_name);
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->group_variable);
     Py_CLEAR(state->wrappers);
@@ -230,6 +257,8 @@ module_free(void *module)
     Py_CLEAR(state->str_qualname);
     Py_CLEAR(state->str_cr_code);
     Py_CLEAR(state->str_cr_frame);
+    Py_CLEAR(state->str_call_later);
+    Py_CLEAR(state->str_is_running);
     Py_CLEAR(state->str_source_traceback);
 }
 

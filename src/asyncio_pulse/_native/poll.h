@@ -4,7 +4,7 @@
 #ifndef PULSE_POLL_H
 #define PULSE_POLL_H
 
-#include "governed.h"
+#include "hooks.h"
 
 // What the enclosing poll had, kept on the C stack of this one; only read when this one ends.
 typedef struct {
@@ -12,12 +12,18 @@ typedef struct {
     uint64_t begun;
     uint64_t outer_started;
     struct pulse_governed *outer;
+    uint64_t tangles;
     uint64_t outer_nested_ticks;
     uint64_t outer_nested_off_cpu_ticks;
     uint64_t outer_gc_ticks;
     uint64_t cpu_sampled_at;
     uint64_t cpu_sampled_ns;
+    // Hooks were told that it began.
+    bool hooked;
 } pulse_poll;
+
+// As `cpu_sampled_ns` of a poll whose length somebody else told: all of it counts as CPU time.
+#define PULSE_ALL_ON_CPU UINT64_MAX
 
 // A poll past its alarm: look at the CPU clock, judge, book, remember the place. Returns the own time off the CPU.
 uint64_t pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall);
@@ -28,6 +34,7 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->thread = thread;
     poll->outer_started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     poll->outer = thread->current;
+    poll->tangles = thread->tangles;
     poll->outer_nested_ticks = thread->nested_ticks;
     poll->outer_nested_off_cpu_ticks = thread->nested_off_cpu_ticks;
     poll->outer_gc_ticks = thread->gc_ticks;
@@ -45,13 +52,25 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
 }
 
 // `is_step` is a constant at each call: a governed call inside a task's step is no step of its own.
-PULSE_INLINE void
+// Other greenlets may begin and end polls while this one is suspended in the middle: then nobody can tell whose time was
+// whose, and the `outer` that polls remember may be gone. All polls under way in this thread are given up: they go on
+// uncounted.
+void pulse_poll_untangle(pulse_thread *thread);
+
+// Returns the poll's own time, ticks.
+PULSE_INLINE uint64_t
 pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool bare_yield)
 {
     pulse_thread *thread = poll->thread;
     pulse_governor *governor = governed->governor;
     pulse_group *group = governed->group;
-    uint64_t wall = pulse_clock_ticks() - poll->begun;
+    if (PULSE_UNLIKELY(thread->current != governed || thread->tangles != poll->tangles)) {
+        pulse_poll_untangle(thread);
+        return 0;
+    }
+    uint64_t now = pulse_clock_ticks();
+    // A counter that was set back (a suspended machine, one that was moved) must not count for ages.
+    uint64_t wall = now > poll->begun ? now - poll->begun : 0;
     uint64_t own = wall > thread->nested_ticks ? wall - thread->nested_ticks : 0;
     uint64_t own_off_cpu = 0;
     if (PULSE_UNLIKELY(own > alarm_ticks)) {
@@ -75,6 +94,12 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
     thread->nested_off_cpu_ticks = poll->outer_nested_off_cpu_ticks + nested_off_cpu;
     thread->gc_ticks = poll->outer_gc_ticks;
     atomic_store_explicit(&thread->poll_started, poll->outer_started, memory_order_relaxed);
+    return own;
 }
+
+// The same for polls that are not plain: governed calls, budgets of their own, hooks.
+void pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed);
+void pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result,
+                            bool bare_yield);
 
 #endif

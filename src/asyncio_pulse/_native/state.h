@@ -5,6 +5,7 @@
 #include "compat.h"
 
 struct pulse_thread;
+struct pulse_turns;
 struct pulse_watchdog;
 
 typedef struct {
@@ -14,11 +15,16 @@ typedef struct {
     PyTypeObject *governed_type;
     PyTypeObject *task_factory_type;
     PyTypeObject *checkpoint_type;
+    PyTypeObject *select_watch_type;
+    PyTypeObject *heartbeat_type;
+    PyTypeObject *cpu_timer_type;
+    PyTypeObject *manual_task_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
     PyObject *task_type;
     PyObject *current_task;
+    PyObject *task_get_name;
     PyObject *loop_keyword;
 
     // The explicit group that children inherit: its name, or unset.
@@ -32,11 +38,16 @@ typedef struct {
     PyObject *str_qualname;
     PyObject *str_cr_code;
     PyObject *str_cr_frame;
+    PyObject *str_call_later;
+    PyObject *str_is_running;
     PyObject *str_source_traceback;
 
     // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
     _Atomic(struct pulse_thread *) threads;
+    _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
+    uint64_t watchdog_interval_us;
+    uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;
 } pulse_state;

@@ -38,6 +38,12 @@ get_options(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_task_id(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((pulse_governed *)self)->task_id);
+}
+
+static PyObject *
 get_priority(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(((pulse_governed *)self)->priority);
@@ -79,6 +85,7 @@ PyGetSetDef pulse_governed_getset[] = {
     {"governor", get_governor, NULL, "Who governs it, or None before its first poll outside a task.", NULL},
     {"group", get_group, NULL, "Its group, or None before its first poll.", NULL},
     {"options", get_options, NULL, "What was asked for it, or None.", NULL},
+    {"task_id", get_task_id, NULL, "Number that names it to hooks.", NULL},
     {"priority", get_priority, NULL, "0 (critical) to 3 (low).", NULL},
     {"tier", get_tier, NULL, "0 (monitor) to 3 (isolate).", NULL},
     {"budget", get_budget, NULL, "CPU microseconds and operations of one poll, or None before it is governed.", NULL},

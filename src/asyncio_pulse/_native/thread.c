@@ -1,5 +1,7 @@
 #include "thread.h"
 
+#include "governed.h"
+
 #include <string.h>
 
 static pulse_thread *
@@ -25,7 +27,8 @@ give_to(pulse_thread *thread, uint64_t python_id)
 {
     atomic_store_explicit(&thread->poll_started, 0, memory_order_relaxed);
     thread->current = NULL;
-    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = thread->gc_started = 0;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
+    atomic_store(&thread->gc_started, 0);
     thread->cpu_sampled_at = thread->cpu_sampled_ns = 0;
     atomic_store_explicit(&thread->python_id, python_id, memory_order_relaxed);
 }
@@ -76,6 +79,17 @@ pulse_thread_sample_cpu(pulse_thread *thread)
     return thread->cpu_sampled_at;
 }
 
+// The collector's time belongs to nobody: it is shown with the accounts, and never held against a task.
+static void
+book_collection(pulse_thread *thread, uint64_t ticks)
+{
+    pulse_governed *governed = thread->current;
+    thread->gc_ticks += ticks;
+    pulse_counter_add(&governed->account.gc_ticks, ticks);
+    pulse_counter_add(&governed->group->account.gc_ticks, ticks);
+    pulse_counter_add(&governed->governor->account.gc_ticks, ticks);
+}
+
 PyObject *
 pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -84,13 +98,13 @@ pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t cou
         return NULL;
     }
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
-    if (thread != NULL && thread->current != NULL) {
-        if (PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
-            thread->gc_started = pulse_clock_ticks();
-        }
-        else if (thread->gc_started != 0) {
-            thread->gc_ticks += pulse_clock_ticks() - thread->gc_started;
-            thread->gc_started = 0;
+    if (thread != NULL && PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
+        atomic_store_explicit(&thread->gc_started, pulse_clock_ticks(), memory_order_relaxed);
+    }
+    else if (thread != NULL) {
+        uint64_t started = atomic_exchange_explicit(&thread->gc_started, 0, memory_order_relaxed);
+        if (started != 0 && thread->current != NULL) {
+            book_collection(thread, pulse_clock_ticks() - started);
         }
     }
     Py_RETURN_NONE;

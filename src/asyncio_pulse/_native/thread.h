@@ -18,14 +18,17 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) poll_started;
     // A poll older than this is worth a look at its stack.
     _Atomic(uint64_t) sample_after_ticks;
-    // Borrowed: whoever drives a poll holds the coroutine.
+    // When the collector began, 0 while it does not run.
+    _Atomic(uint64_t) gc_started;
+    // Borrowed: a poll that has not ended holds its coroutine.
     struct pulse_governed *current;
+    // How often polls did not end last-in first-out; see pulse_poll_untangle.
+    uint64_t tangles;
 
     // Used inside the innermost poll so far, by polls within it and by the collector.
     uint64_t nested_ticks;
     uint64_t nested_off_cpu_ticks;
     uint64_t gc_ticks;
-    uint64_t gc_started;
 
     // The last reading of the CPU clock.
     uint64_t cpu_sampled_at;

@@ -4,9 +4,13 @@
 #include <sys/prctl.h>
 #endif
 
-#include "governed.h"
+#include "capture.h"
+#include "diagnosis.h"
 
-enum { MOST_FRAMES = 48 };
+enum {
+    // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
+    OBSERVE_US = 30000,
+};
 
 typedef struct pulse_watchdog {
     pulse_state *state;
@@ -15,108 +19,193 @@ typedef struct pulse_watchdog {
     PyThread_type_lock stop;
     // Held by the thread while it lives.
     PyThread_type_lock alive;
+    bool stopping;
+    unsigned long identity;
+    // Stopped from itself: nobody waits for it, and it frees what it has.
+    _Atomic(bool) orphaned;
+    pulse_counter wake_ups;
+    pulse_os_snapshot before;
+    pulse_os_snapshot after;
 } pulse_watchdog;
 
-static PyThreadState *
-python_thread(uint64_t python_id)
+static void
+sleep_for(pulse_watchdog *watchdog, uint64_t us)
 {
-    PyInterpreterState *interpreter = PyInterpreterState_Get();
-    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL; each = PyThreadState_Next(each)) {
-        if (PyThreadState_GetID(each) == python_id) {
-            return each;
+    if (!watchdog->stopping) {
+        PyLockStatus woken = PyThread_acquire_lock_timed(watchdog->stop, (PY_TIMEOUT_T)us, 0);
+        watchdog->stopping = woken != PY_LOCK_FAILURE;
+        pulse_counter_add(&watchdog->wake_ups, 1);
+    }
+}
+
+static uint64_t
+age(uint64_t since)
+{
+    uint64_t now = pulse_clock_ticks();
+    return since != 0 && now > since ? now - since : 0;
+}
+
+static bool
+poll_is_overdue(pulse_thread *thread)
+{
+    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    return started != atomic_load_explicit(&thread->sample_poll, memory_order_relaxed) &&
+           age(started) > atomic_load_explicit(&thread->sample_after_ticks, memory_order_relaxed);
+}
+
+// The field that names the stall of a loop that is overdue, or NULL.
+static _Atomic(uint64_t) *
+overdue_field(pulse_turns *turns)
+{
+    uint64_t limit = atomic_load(&turns->stall_after_ticks);
+    _Atomic(uint64_t) *fields[] = {&turns->busy_since, &turns->beat_due};
+    for (int i = 0; i < 2; i++) {
+        if (age(atomic_load(fields[i])) > limit) {
+            return fields[i];
         }
     }
     return NULL;
 }
 
-static PyObject *
-describe_frame(PyFrameObject *frame)
+static bool
+is_captured(pulse_turns *turns, _Atomic(uint64_t) *field)
 {
-    PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, PyFrame_GetLineNumber(frame));
-    Py_DECREF(code);
-    return described;
+    return atomic_load(field) == atomic_load(&turns->captured);
 }
 
-// The frames of a thread from the innermost one to that of the coroutine polled, as a new tuple.
-static PyObject *
-describe_stack(PyThreadState *python, PyObject *outermost)
+static void
+observe(pulse_os_snapshot *snapshot)
 {
-    PyObject *list = PyList_New(0);
-    PyFrameObject *frame = PyThreadState_GetFrame(python);
-    bool done = list == NULL;
-    while (frame != NULL && !done) {
-        PyObject *described = describe_frame(frame);
-        done = described == NULL || PyList_Append(list, described) < 0 || (PyObject *)frame == outermost ||
-               PyList_GET_SIZE(list) >= MOST_FRAMES;
-        Py_XDECREF(described);
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        Py_DECREF(frame);
-        frame = back;
-    }
-    Py_XDECREF(frame);
-    PyObject *stack = list == NULL || PyErr_Occurred() ? NULL : PyList_AsTuple(list);
-    Py_XDECREF(list);
-    return stack;
+    pulse_diagnosis_snapshot(snapshot, pulse_clock_to_ns(pulse_clock_ticks()));
 }
 
 static bool
-is_overdue(pulse_thread *thread)
+is_collecting(pulse_turns *turns)
 {
-    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
-    if (started == 0 || started == atomic_load_explicit(&thread->sample_poll, memory_order_relaxed)) {
-        return false;
-    }
-    uint64_t now = pulse_clock_ticks();
-    return now > started && now - started > atomic_load_explicit(&thread->sample_after_ticks, memory_order_relaxed);
+    pulse_thread *thread = atomic_load(&turns->thread);
+    return thread != NULL && atomic_load(&thread->gc_started) != 0;
 }
 
-// With the GIL: the poll cannot end while we look.
+// With the GIL.
 static void
-take_sample(pulse_state *state, pulse_thread *thread)
+capture_stall(pulse_watchdog *watchdog, pulse_turns *turns, bool collecting, uint64_t gil_wait_ticks)
 {
-    PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
-    if (python == NULL || thread->current == NULL || !is_overdue(thread)) {
+    _Atomic(uint64_t) *field = overdue_field(turns);
+    pulse_governor *governor = turns->governor;
+    if (field == NULL || is_captured(turns, field) || governor == NULL || atomic_load(&turns->thread) == NULL) {
         return;
     }
-    PyObject *outermost = PyObject_GetAttr(thread->current->coro, state->str_cr_frame);
-    PyErr_Clear();
-    PyObject *stack = describe_stack(python, outermost);
-    Py_XDECREF(outermost);
-    if (stack == NULL || PyTuple_GET_SIZE(stack) == 0) {
-        PyErr_Clear();
-        Py_XDECREF(stack);
+    uint64_t key = atomic_load(field);
+    if (!pulse_capture_is_running(governor)) {
+        // Asked once: nothing is overdue until the loop runs again.
+        atomic_compare_exchange_strong(field, &key, 0);
         return;
     }
-    Py_XSETREF(thread->sample, stack);
-    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
-    atomic_store_explicit(&thread->sample_poll, started, memory_order_relaxed);
+    pulse_diagnosis diagnosis =
+        pulse_diagnose(&watchdog->before, &watchdog->after, atomic_load(&turns->os_thread), collecting);
+    pulse_worst_entry entry;
+    if (pulse_capture_stall(governor, &diagnosis, &entry) < 0) {
+        pulse_state_contain_error(governor->state);
+        return;
+    }
+    bool could_run = diagnosis.stall_class == PULSE_STALL_ON_CPU || diagnosis.stall_class == PULSE_STALL_PROCESSOR;
+    entry.gil_held_ticks = could_run ? gil_wait_ticks : 0;
+    pulse_worst_entry_clear(&turns->pending);
+    turns->pending = entry;
+    atomic_store(&turns->captured, key);
+}
+
+// With the GIL: the poll cannot end while we look; it may have ended before.
+static void
+capture_poll(pulse_state *state, pulse_thread *thread)
+{
+    if (!poll_is_overdue(thread)) {
+        return;
+    }
+    PyObject *stack = pulse_capture_poll(state, thread);
+    if (stack != NULL) {
+        Py_XSETREF(thread->sample, stack);
+        uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+        atomic_store_explicit(&thread->sample_poll, started, memory_order_relaxed);
+    }
+    else if (PyErr_Occurred()) {
+        pulse_state_contain_error(state);
+    }
+}
+
+// Something is overdue: watch the threads for a moment, then take the GIL and capture all that still is. Whoever keeps the
+// GIL from us for longer than that moment is watched meanwhile.
+static void
+capture(pulse_watchdog *watchdog, bool stalled)
+{
+    pulse_state *state = watchdog->state;
+    bool collecting = false;
+    for (pulse_turns *each = atomic_load(&state->turns); each != NULL; each = each->next) {
+        collecting = collecting || is_collecting(each);
+    }
+    observe(&watchdog->before);
+    if (stalled) {
+        sleep_for(watchdog, OBSERVE_US);
+        observe(&watchdog->after);
+    }
+    if (watchdog->stopping) {
+        return;
+    }
+    uint64_t asked = pulse_clock_ticks();
+    PyGILState_STATE gil = PyGILState_Ensure();
+    uint64_t waited = age(asked);
+    // A collection here would run finalisers of the program on this thread.
+    int collects = PyGC_Disable();
+    if (waited > pulse_clock_from_ns(OBSERVE_US * 1000)) {
+        observe(&watchdog->after);
+        stalled = true;
+    }
+    for (pulse_turns *each = atomic_load(&state->turns); stalled && each != NULL; each = each->next) {
+        capture_stall(watchdog, each, collecting, waited);
+    }
+    for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
+        capture_poll(state, each);
+    }
+    if (collects) {
+        PyGC_Enable();
+    }
+    PyGILState_Release(gil);
 }
 
 static void
 look(pulse_watchdog *watchdog)
 {
+    bool poll = false, stalled = false;
+    pulse_turns *turns = atomic_load_explicit(&watchdog->state->turns, memory_order_acquire);
+    for (; turns != NULL; turns = turns->next) {
+        _Atomic(uint64_t) *field = overdue_field(turns);
+        stalled = stalled || (field != NULL && !is_captured(turns, field));
+        if (field == NULL && pulse_turns_is_spinning(turns)) {
+            pulse_turns_ask_what_spins(turns);
+        }
+    }
     pulse_thread *thread = atomic_load_explicit(&watchdog->state->threads, memory_order_acquire);
     for (; thread != NULL; thread = thread->next) {
-        if (is_overdue(thread)) {
-            PyGILState_STATE gil = PyGILState_Ensure();
-            take_sample(watchdog->state, thread);
-            PyGILState_Release(gil);
-        }
+        poll = poll || poll_is_overdue(thread);
+    }
+    if (poll || stalled) {
+        capture(watchdog, stalled);
     }
 }
 
-static void
-watchdog_main(void *argument)
+// Until the next look; sooner when a turn that is already long will be overdue before.
+static uint64_t
+next_look_us(pulse_watchdog *watchdog)
 {
-    pulse_watchdog *watchdog = argument;
-#ifdef __linux__
-    prctl(PR_SET_NAME, "pulse-watchdog");
-#endif
-    while (PyThread_acquire_lock_timed(watchdog->stop, (PY_TIMEOUT_T)watchdog->interval_us, 0) == PY_LOCK_FAILURE) {
-        look(watchdog);
+    uint64_t next = pulse_clock_from_ns(watchdog->interval_us * 1000);
+    for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
+        uint64_t limit = atomic_load(&each->stall_after_ticks);
+        uint64_t since = age(atomic_load(&each->busy_since));
+        if (since > limit / 5 && since < limit && limit - since < next) {
+            next = limit - since;
+        }
     }
-    PyThread_release_lock(watchdog->alive);
+    return pulse_clock_to_ns(next) / 1000 + 1;
 }
 
 static void
@@ -131,16 +220,38 @@ watchdog_free(pulse_watchdog *watchdog)
     PyMem_RawFree(watchdog);
 }
 
+static void
+watchdog_main(void *argument)
+{
+    pulse_watchdog *watchdog = argument;
+#ifdef __linux__
+    prctl(PR_SET_NAME, "pulse-watchdog");
+#endif
+    watchdog->identity = PyThread_get_thread_ident();
+    sleep_for(watchdog, watchdog->interval_us);
+    while (!watchdog->stopping) {
+        look(watchdog);
+        sleep_for(watchdog, next_look_us(watchdog));
+    }
+    if (atomic_load(&watchdog->orphaned)) {
+        PyThread_release_lock(watchdog->alive);
+        watchdog_free(watchdog);
+    }
+    else {
+        PyThread_release_lock(watchdog->alive);
+    }
+}
+
 int
 pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
 {
+    state->watchdog_interval_us = interval_us;
     if (state->watchdog != NULL) {
         return 0;
     }
-    // PyGILState_Ensure, which the thread needs, knows the main interpreter only.
+    // PyGILState_Ensure, which the thread needs, knows the main interpreter only: elsewhere stalls go unseen.
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_RuntimeError, "the sampler runs in the main interpreter only");
-        return -1;
+        return 0;
     }
     pulse_watchdog *watchdog = PyMem_RawCalloc(1, sizeof *watchdog);
     if (watchdog == NULL) {
@@ -162,7 +273,7 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
         PyThread_release_lock(watchdog->stop);
         PyThread_release_lock(watchdog->alive);
         watchdog_free(watchdog);
-        PyErr_SetString(PyExc_RuntimeError, "the sampler's thread cannot be started");
+        PyErr_SetString(PyExc_RuntimeError, "the watchdog's thread cannot be started");
         return -1;
     }
     state->watchdog = watchdog;
@@ -177,7 +288,12 @@ pulse_watchdog_stop(pulse_state *state)
         return;
     }
     state->watchdog = NULL;
+    bool is_itself = PyThread_get_thread_ident() == watchdog->identity;
+    atomic_store(&watchdog->orphaned, is_itself);
     PyThread_release_lock(watchdog->stop);
+    if (is_itself) {
+        return;
+    }
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
     Py_END_ALLOW_THREADS
@@ -185,11 +301,8 @@ pulse_watchdog_stop(pulse_state *state)
     watchdog_free(watchdog);
 }
 
-bool
-pulse_watchdog_after_fork(pulse_state *state)
+uint64_t
+pulse_watchdog_wake_ups(const pulse_state *state)
 {
-    bool was_running = state->watchdog != NULL;
-    // Its locks were copied in whatever state they were: they are left alone, a few bytes for each fork.
-    state->watchdog = NULL;
-    return was_running;
+    return state->watchdog == NULL ? 0 : pulse_counter_read(&state->watchdog->wake_ups);
 }

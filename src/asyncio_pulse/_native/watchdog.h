@@ -1,6 +1,6 @@
-// A native thread that looks, a few times a second, whether a poll has been running too long, and keeps its stack.
+// A native thread that looks, a few times a second, whether a poll or a loop is overdue, and captures why.
 //
-// It takes the GIL only for a poll that is too long already. Python code never runs on it.
+// It takes the GIL only for one that is overdue already.
 #ifndef PULSE_WATCHDOG_H
 #define PULSE_WATCHDOG_H
 
@@ -12,7 +12,7 @@ int pulse_watchdog_start(pulse_state *state, uint64_t interval_us);
 // Stop and join it, or do nothing. Needs the GIL, and lets go of it while it waits.
 void pulse_watchdog_stop(pulse_state *state);
 
-// In a forked child: the thread does not exist any more. Returns whether it had been running.
-bool pulse_watchdog_after_fork(pulse_state *state);
+// How often it has woken since it was started.
+uint64_t pulse_watchdog_wake_ups(const pulse_state *state);
 
 #endif

@@ -3,14 +3,13 @@
 #include "clock.h"
 #include "group.h"
 
-// Name of the task whose step is running; a new reference, "" when there is none.
-static PyObject *
-task_name(pulse_state *state)
+PyObject *
+pulse_worst_task_name(pulse_state *state, PyObject *task)
 {
-    PyObject *task = pulse_current_task(state->current_task);
     PyObject *name = NULL;
     if (task != NULL && !Py_IsNone(task)) {
-        name = PyObject_CallMethod(task, "get_name", NULL);
+        // asyncio's own method, not a subclass's, which may be Python code.
+        name = PyObject_CallOneArg(state->task_get_name, task);
     }
     Py_XDECREF(task);
     if (name == NULL || !PyUnicode_Check(name)) {
@@ -22,9 +21,10 @@ task_name(pulse_state *state)
     return name;
 }
 
-static void
-entry_clear(pulse_worst_entry *entry)
+void
+pulse_worst_entry_clear(pulse_worst_entry *entry)
 {
+    Py_CLEAR(entry->culprit);
     Py_CLEAR(entry->group);
     Py_CLEAR(entry->task);
     Py_CLEAR(entry->function);
@@ -56,15 +56,14 @@ place_of_coroutine(pulse_worst_entry *entry, pulse_state *state, PyObject *corou
     return entry->function != NULL && entry->filename != NULL ? 0 : -1;
 }
 
-static int
-place_of_stack(pulse_worst_entry *entry, PyObject *stack)
+void
+pulse_worst_place(pulse_worst_entry *entry, PyObject *stack)
 {
     PyObject *innermost = PyTuple_GET_ITEM(stack, 0);
     entry->function = Py_NewRef(PyTuple_GET_ITEM(innermost, 0));
     entry->filename = Py_NewRef(PyTuple_GET_ITEM(innermost, 1));
     entry->line = (int)PyLong_AsLong(PyTuple_GET_ITEM(innermost, 2));
     entry->stack = Py_NewRef(stack);
-    return 0;
 }
 
 static bool
@@ -76,7 +75,7 @@ same_text(PyObject *left, PyObject *right)
 static bool
 same_place(const pulse_worst_entry *left, const pulse_worst_entry *right)
 {
-    return (left->stack == NULL) == (right->stack == NULL) && same_text(left->function, right->function) &&
+    return left->stall_class == right->stall_class && (left->stack == NULL) == (right->stack == NULL) && same_text(left->function, right->function) &&
            same_text(left->filename, right->filename) && same_text(left->group, right->group);
 }
 
@@ -107,6 +106,27 @@ choose_slot(pulse_worst *worst, uint64_t wall_ticks)
     return wall_ticks > mildest->wall_ticks ? mildest : NULL;
 }
 
+void
+pulse_worst_enter(pulse_worst *worst, pulse_worst_entry *fresh)
+{
+    pulse_worst_entry *known = find(worst, fresh);
+    fresh->count = 1;
+    fresh->total_ticks = fresh->wall_ticks;
+    if (known != NULL) {
+        fresh->count = ++known->count;
+        fresh->total_ticks = known->total_ticks += fresh->wall_ticks;
+    }
+    pulse_worst_entry *slot = known != NULL ? known : choose_slot(worst, fresh->wall_ticks);
+    if (slot == NULL || (known != NULL && fresh->wall_ticks <= known->wall_ticks)) {
+        pulse_worst_entry_clear(fresh);
+        return;
+    }
+    pulse_worst_entry replaced = *slot;
+    *slot = *fresh;
+    *fresh = (pulse_worst_entry){0};
+    pulse_worst_entry_clear(&replaced);
+}
+
 int
 pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyObject *coroutine, PyObject *stack,
                    const pulse_verdict *verdict, uint64_t gc_ticks)
@@ -116,34 +136,24 @@ pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyOb
         .wall_ticks = verdict->own_wall,
         .off_cpu_ticks = verdict->own_off_cpu,
         .gc_ticks = gc_ticks,
-        .count = 1,
-        .total_ticks = verdict->own_wall,
+        .task = pulse_worst_task_name(state, pulse_current_task(state->current_task)),
     };
-    int result = stack != NULL ? place_of_stack(&fresh, stack) : place_of_coroutine(&fresh, state, coroutine);
-    if (result < 0) {
-        entry_clear(&fresh);
+    int result = 0;
+    if (stack != NULL) {
+        pulse_worst_place(&fresh, stack);
+    }
+    else {
+        result = place_of_coroutine(&fresh, state, coroutine);
+    }
+    if (result < 0 || fresh.task == NULL) {
+        pulse_worst_entry_clear(&fresh);
         return -1;
     }
-    pulse_worst_entry *known = find(worst, &fresh);
-    if (known != NULL) {
-        fresh.count = ++known->count;
-        fresh.total_ticks = known->total_ticks += verdict->own_wall;
-    }
-    pulse_worst_entry *slot = known != NULL ? known : choose_slot(worst, verdict->own_wall);
-    if (slot == NULL || (known != NULL && verdict->own_wall <= known->wall_ticks)) {
-        entry_clear(&fresh);
-        return 0;
-    }
-    fresh.task = task_name(state);
-    if (fresh.task == NULL) {
-        entry_clear(&fresh);
-        return -1;
-    }
-    entry_clear(slot);
-    *slot = fresh;
+    pulse_worst_enter(worst, &fresh);
     return 0;
 }
 
+// What polls and stalls have in common; new reference.
 static PyObject *
 entry_to_dict(const pulse_worst_entry *entry)
 {
@@ -151,22 +161,54 @@ entry_to_dict(const pulse_worst_entry *entry)
     if (stack == NULL) {
         return NULL;
     }
-    uint64_t cpu_ticks = entry->wall_ticks - entry->off_cpu_ticks;
-    return Py_BuildValue("{sOsOsOsOsisKsKsKsKsKsN}", "group", entry->group, "task", entry->task, "function",
+    return Py_BuildValue("{sOsOsOsOsisKsKsKsN}", "group", entry->group, "task", entry->task, "function",
                          entry->function, "filename", entry->filename, "line", entry->line, "wall_ns",
-                         (unsigned long long)pulse_clock_to_ns(entry->wall_ticks), "cpu_ns",
-                         (unsigned long long)pulse_clock_to_ns(cpu_ticks), "gc_ns",
-                         (unsigned long long)pulse_clock_to_ns(entry->gc_ticks), "count",
+                         (unsigned long long)pulse_clock_to_ns(entry->wall_ticks), "count",
                          (unsigned long long)entry->count, "total_wall_ns",
                          (unsigned long long)pulse_clock_to_ns(entry->total_ticks), "stack", stack);
 }
 
+static PyObject *
+poll_to_dict(const pulse_worst_entry *entry)
+{
+    PyObject *dict = entry_to_dict(entry);
+    uint64_t cpu_ticks = entry->wall_ticks - entry->off_cpu_ticks;
+    if (dict != NULL && (pulse_dict_set_number(dict, "cpu_ns", pulse_clock_to_ns(cpu_ticks)) < 0 ||
+                         pulse_dict_set_number(dict, "gc_ns", pulse_clock_to_ns(entry->gc_ticks)) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static int
+set_text(PyObject *dict, const char *key, PyObject *text)
+{
+    int result = text == NULL ? -1 : PyDict_SetItemString(dict, key, text);
+    Py_XDECREF(text);
+    return result;
+}
+
 PyObject *
-pulse_worst_list(const pulse_worst *worst)
+pulse_worst_stall_to_dict(const pulse_worst_entry *entry)
+{
+    PyObject *dict = entry_to_dict(entry);
+    PyObject *culprit = entry->culprit != NULL ? Py_NewRef(entry->culprit) : PyUnicode_FromString("");
+    if (dict != NULL &&
+        (pulse_dict_set_number(dict, "gil_held_ns", pulse_clock_to_ns(entry->gil_held_ticks)) < 0 ||
+         set_text(dict, "stall_class", PyUnicode_FromString(pulse_stall_class_names[entry->stall_class])) < 0 ||
+         set_text(dict, "culprit", Py_XNewRef(culprit)) < 0)) {
+        Py_CLEAR(dict);
+    }
+    Py_XDECREF(culprit);
+    return dict;
+}
+
+static PyObject *
+list_of(const pulse_worst *worst, PyObject *(*to_dict)(const pulse_worst_entry *))
 {
     PyObject *list = PyList_New(0);
     for (int i = 0; list != NULL && i < worst->used; i++) {
-        PyObject *dict = entry_to_dict(&worst->entries[i]);
+        PyObject *dict = to_dict(&worst->entries[i]);
         if (dict == NULL || PyList_Append(list, dict) < 0) {
             Py_CLEAR(list);
         }
@@ -175,11 +217,23 @@ pulse_worst_list(const pulse_worst *worst)
     return list;
 }
 
+PyObject *
+pulse_worst_polls(const pulse_worst *worst)
+{
+    return list_of(worst, poll_to_dict);
+}
+
+PyObject *
+pulse_worst_stalls(const pulse_worst *worst)
+{
+    return list_of(worst, pulse_worst_stall_to_dict);
+}
+
 void
 pulse_worst_clear(pulse_worst *worst)
 {
     for (int i = 0; i < worst->used; i++) {
-        entry_clear(&worst->entries[i]);
+        pulse_worst_entry_clear(&worst->entries[i]);
     }
     worst->used = 0;
 }

@@ -13,9 +13,11 @@ __all__ = [
     "DerivedMetrics",
     "GroupMetrics",
     "Histogram",
+    "LoopMetrics",
     "Metrics",
     "ProcessReport",
     "StackFrame",
+    "Stall",
     "WorkerMetrics",
     "WorstPoll",
 ]
@@ -153,6 +155,66 @@ class WorstPoll:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stall:
+    """The longest stall of one class at one place: the loop did not come back to its selector, whatever ran.
+
+    Classes: `on-cpu` (it computed), `blocked` (it slept in a call that let go of the GIL), `gil` (another thread had the
+    GIL), `processor` (it was ready to run and had no processor), `collecting` (the garbage collector ran), `spinning` (it
+    went round without ever waiting), `unknown` (the platform does not tell).
+    """
+
+    group: str
+    """Group of the task that was running; `(callbacks)` if what ran was no task."""
+    task: str
+    """Name of that task, or empty."""
+    function: str
+    filename: str
+    line: int
+    stall_class: str
+    culprit: str
+    """The thread that had the GIL, and where it was; empty for other classes."""
+    wall_ns: int
+    gil_held_ns: int
+    """How long the stalled thread itself kept the GIL while the watchdog asked for it: far more than 10 ms means a C call
+    that does not let go of it."""
+    count: int
+    total_wall_ns: int
+    stack: tuple[StackFrame, ...] = ()
+    """Innermost frame first, captured during the stall."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoopMetrics:
+    """How a loop keeps up: its turns, its lag, its utilisation."""
+
+    worker_id: int
+    turns: int = 0
+    busy_ns: int = 0
+    """Time not spent waiting."""
+    watched_ns: int = 0
+    """Time since the loop was watched."""
+    max_lag_ns: int = 0
+    lag: Histogram = Histogram()
+    """On asyncio the lengths of the turns, which is how long a timer that is due may have to wait; on uvloop how late a
+    timer came that fires every 50 ms."""
+
+    @property
+    def utilisation_ratio(self) -> float:
+        """Busy time over all time, 0..1, as Node's event-loop utilisation."""
+        return min(1.0, self.busy_ns / self.watched_ns) if self.watched_ns else 0.0
+
+    @property
+    def p50_lag_ns(self) -> int:
+        """Median lag."""
+        return min(self.lag.percentile(50), self.max_lag_ns)
+
+    @property
+    def p99_lag_ns(self) -> int:
+        """99th percentile of the lag."""
+        return min(self.lag.percentile(99), self.max_lag_ns)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Metrics:
     """Counters of one governed loop since it was governed."""
 
@@ -227,4 +289,8 @@ class ProcessReport:
     groups: tuple[GroupMetrics, ...]
     """Most wall time first."""
     worst_polls: tuple[WorstPoll, ...]
+    """Longest first."""
+    loop_metrics: tuple[LoopMetrics, ...] = ()
+    """Lag and utilisation, by worker."""
+    stalls: tuple[Stall, ...] = ()
     """Longest first."""

@@ -16,6 +16,7 @@ SETTINGS: Mapping[str, Range] = {
     "poll_budget_us": POLL_BUDGET_US,
     "operation_budget": OPERATION_BUDGET,
     "slow_poll_threshold_ms": Range(10, 1, 60_000),
+    "stall_threshold_ms": Range(100, 10, 600_000),
     # 2.2 KiB each; more names than an operator can read are folded together anyway.
     "max_groups": Range(1_024, 8, 65_536),
     # One reading of the CPU clock costs about 200 ns: at most 0.1 % of the time at 200 us.
@@ -31,6 +32,8 @@ class TierConfig:
         poll_budget_us: CPU time one poll of a NORMAL task may use, microseconds, 50..10,000,000.
         operation_budget: Operations one poll of a NORMAL task may spend at checkpoints, 1..1,000,000.
         slow_poll_threshold_ms: Wall time past which a poll counts as slow, milliseconds, 1..60,000.
+        stall_threshold_ms: How long a loop may not come back to its selector before it counts as stalled, whatever runs,
+            milliseconds, 10..600,000.
         max_groups: Groups that are told apart; the rest are counted together as `(other)`, 8..65,536.
         cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
             the error bound of a poll's CPU time.
@@ -42,6 +45,7 @@ class TierConfig:
     poll_budget_us: int = SETTINGS["poll_budget_us"].default
     operation_budget: int = SETTINGS["operation_budget"].default
     slow_poll_threshold_ms: int = SETTINGS["slow_poll_threshold_ms"].default
+    stall_threshold_ms: int = SETTINGS["stall_threshold_ms"].default
     max_groups: int = SETTINGS["max_groups"].default
     cpu_sample_interval_us: int = SETTINGS["cpu_sample_interval_us"].default
 

@@ -12,9 +12,11 @@ from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     ProcessReport,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
@@ -101,14 +103,28 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "workers": [dataclasses.asdict(report.workers[number]) for number in sorted(report.workers)],
         "groups": [_group_to_dict(group) for group in report.groups],
         "worst_polls": [_worst_poll_to_dict(poll) for poll in report.worst_polls],
+        "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
+        "stalls": [dataclasses.asdict(stall) for stall in report.stalls],
     }
 
 
 def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
     fields = dataclasses.asdict(group)
     del fields["histogram"]
-    buckets = [{"upper_ns": upper, "count": count} for upper, count in group.histogram.buckets]
-    return {**fields, "p50_ns": group.p50_ns, "p99_ns": group.p99_ns, "histogram": buckets}
+    return {**fields, "p50_ns": group.p50_ns, "p99_ns": group.p99_ns, "histogram": _buckets(group.histogram)}
+
+
+def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
+    derived = {
+        "utilisation_ratio": loop.utilisation_ratio,
+        "p50_lag_ns": loop.p50_lag_ns,
+        "p99_lag_ns": loop.p99_lag_ns,
+    }
+    return {**dataclasses.asdict(loop), **derived, "lag": _buckets(loop.lag)}
+
+
+def _buckets(histogram: Histogram) -> list[dict[str, int]]:
+    return [{"upper_ns": upper, "count": count} for upper, count in histogram.buckets]
 
 
 def _worst_poll_to_dict(poll: WorstPoll) -> dict[str, Any]:
@@ -126,17 +142,26 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         metrics=_known(Metrics, fields["metrics"]),
         workers={worker.worker_id: worker for worker in workers},
         groups=tuple(_group_from_dict(each) for each in fields["groups"]),
-        worst_polls=tuple(_worst_poll_from_dict(each) for each in fields["worst_polls"]),
+        worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
+        loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
+        stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
     )
 
 
 def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
-    buckets = tuple((each["upper_ns"], each["count"]) for each in fields["histogram"])
-    return _known(GroupMetrics, {**fields, "histogram": Histogram(buckets)})
+    return _known(GroupMetrics, {**fields, "histogram": _histogram(fields["histogram"])})
 
 
-def _worst_poll_from_dict(fields: Mapping[str, Any]) -> WorstPoll:
-    return _known(WorstPoll, {**fields, "stack": tuple(_known(StackFrame, each) for each in fields["stack"])})
+def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
+    return _known(LoopMetrics, {**fields, "lag": _histogram(fields["lag"])})
+
+
+def _histogram(buckets: Sequence[Mapping[str, int]]) -> Histogram:
+    return Histogram(tuple((each["upper_ns"], each["count"]) for each in buckets))
+
+
+def _with_stack(kind: type[Value], fields: Mapping[str, Any]) -> Value:
+    return _known(kind, {**fields, "stack": tuple(_known(StackFrame, each) for each in fields["stack"])})
 
 
 def _known(kind: type[Value], fields: Mapping[str, Any]) -> Value:

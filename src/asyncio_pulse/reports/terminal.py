@@ -42,13 +42,11 @@ def _renderables(reports: Sequence[ProcessReport], worst_count: int, name_width:
         yield Text(f"\n{first}", style="bold cyan")
         yield Text("\n".join(others) + "\n")
         yield _group_table(report.groups, name_width)
-        worst_polls = report.worst_polls[:worst_count]
-        if worst_polls:
-            yield Text("\nworst polls", style="bold")
-        for rank, poll in enumerate(worst_polls, 1):
-            headline, *details = text.worst_poll_lines(rank, poll)
-            yield Text(headline, style="yellow")
-            yield Text("\n".join(details), style="dim")
+        for heading, records in text.sections(report, worst_count):
+            yield Text(f"\n{heading}", style="bold")
+            for headline, *details in records:
+                yield Text(headline, style="yellow")
+                yield Text("\n".join(details), style="dim")
 
 
 def _group_table(groups: Sequence[GroupMetrics], name_width: int) -> Table:

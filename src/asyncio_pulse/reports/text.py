@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, WorstPoll
+from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, Stall, WorstPoll
 
 from . import wording
 
@@ -18,14 +18,25 @@ __all__ = [
     "group_cells",
     "longest_groups",
     "process_lines",
+    "sections",
     "title",
-    "worst_poll_lines",
 ]
 
 WIDTH = 79  # a terminal of 80 columns may break a line of 80
 GROUP_LIMIT = 15
 STACK_LIMIT = 3
 INDENT = " " * 4
+STALL_WORDS = {
+    "on-cpu": "computing",
+    "blocked": "blocked in a call",
+    "gil": "waiting for the GIL, which another thread had",
+    "processor": "ready to run, but without a processor",
+    "collecting": "collecting garbage",
+    "spinning": "going round without ever waiting",
+    "unknown": "for a reason that this platform does not tell",
+}
+KEPT_GIL_NS = 50_000_000
+"""Ten switch intervals: no Python code keeps the GIL so long, only a C call does."""
 GROUP_HEADINGS = ("group", "polls", "CPU", "slow", "viol.", "p50", "p99", "max")
 COLUMN_WIDTHS = (8, 8, 6, 6, 8, 8, 8)
 NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
@@ -47,12 +58,19 @@ def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     lines = [title(reports)]
     for report in reports:
         lines += ["", *process_lines(report), "", *_group_lines(report.groups)]
-        worst_polls = report.worst_polls[:worst_count]
-        if worst_polls:
-            lines += ["", "worst polls"]
-        for rank, poll in enumerate(worst_polls, 1):
-            lines += worst_poll_lines(rank, poll)
+        for heading, records in sections(report, worst_count):
+            lines += ["", heading, *(line for record in records for line in record)]
     return "\n".join([*lines, ""])
+
+
+def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
+    """Describe stalls and worst polls: each heading that has something below it, and the lines of each record."""
+    stalls = [_stall_lines(rank, stall) for rank, stall in enumerate(report.stalls[:worst_count], 1)]
+    polls = [_worst_poll_lines(rank, poll) for rank, poll in enumerate(report.worst_polls[:worst_count], 1)]
+    if stalls:
+        yield "stalls: the loop did not come back to its selector", stalls
+    if polls:
+        yield "worst polls", polls
 
 
 def title(reports: Sequence[ProcessReport]) -> str:
@@ -75,6 +93,12 @@ def process_lines(report: ProcessReport) -> list[str]:
         f"CPU {wording.duration(metrics.cpu_time_ns)}, GC {wording.duration(metrics.gc_time_ns)}",
         f"{wording.plural(metrics.slow_polls, 'slow poll')}, {wording.plural(metrics.violations, 'budget violation')}",
     ]
+    for loop in report.loop_metrics:
+        lag = f"{wording.duration(loop.p50_lag_ns)}, p99 {wording.duration(loop.p99_lag_ns)}"
+        lines.append(
+            f"worker {loop.worker_id}: utilisation {wording.share(loop.busy_ns, loop.watched_ns)}, lag p50 {lag}, "
+            f"max {wording.duration(loop.max_lag_ns)}"
+        )
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
@@ -109,7 +133,7 @@ def _group_lines(groups: Sequence[GroupMetrics]) -> Iterator[str]:
         yield f"and {wording.count(hidden_count)} more"
 
 
-def worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
+def _worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
     """Describe one of the worst polls: how long and where, how often, whose it was, and what was running."""
     where = wording.headline(poll)
     start = f"{rank:2}. {wording.duration(poll.wall_ns)} {'in' if poll.sampled else 'somewhere in'} "
@@ -120,11 +144,35 @@ def worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
     group = wording.shorten(f"group {wording.plain(poll.group)}", WIDTH // 2)
     task = wording.shorten(f"task {wording.plain(poll.task)}", WIDTH - len(INDENT + group) - 2)
     lines = [_line(start, where, ending), INDENT + numbers, f"{INDENT}{group}, {task}"]
-    frames = wording.collapse_recursion(poll.stack)
-    if frames != [(where, 1)]:
-        for (frame, times), word in zip(frames, ("at", *["by"] * (STACK_LIMIT - 1)), strict=False):
-            lines.append(_line(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else ""))
-    return lines
+    return lines + _stack_lines(poll, where)
+
+
+def _stack_lines(record: WorstPoll | Stall, where: StackFrame) -> list[str]:
+    frames = wording.collapse_recursion(record.stack)
+    if frames == [(where, 1)]:
+        return []
+    words = ("at", *["by"] * (STACK_LIMIT - 1))
+    return [
+        _line(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else "")
+        for (frame, times), word in zip(frames, words, strict=False)
+    ]
+
+
+def _stall_lines(rank: int, stall: Stall) -> list[str]:
+    """Describe a stall: how long, what kept the loop and where, how often, and what was running."""
+    where = wording.headline(stall)
+    kept = STALL_WORDS.get(stall.stall_class, stall.stall_class)
+    if stall.gil_held_ns > KEPT_GIL_NS:
+        kept = f"{kept}, kept the GIL {wording.duration(stall.gil_held_ns)}"
+    if stall.count > 1:
+        kept += f"; {wording.count(stall.count)} times, {wording.duration(stall.total_wall_ns)} in all"
+    lines = [_line(f"{rank:2}. {wording.duration(stall.wall_ns)} in ", where, ""), INDENT + kept]
+    if stall.culprit:
+        lines.append(wording.shorten(f"{INDENT}GIL: {wording.plain(stall.culprit)}", WIDTH))
+    group = wording.shorten(f"group {wording.plain(stall.group)}", WIDTH // 2)
+    task = f", task {wording.plain(stall.task)}" if stall.task else ""
+    lines.append(wording.shorten(f"{INDENT}{group}{task}", WIDTH))
+    return lines + _stack_lines(stall, where)
 
 
 def _line(start: str, frame: StackFrame, ending: str) -> str:

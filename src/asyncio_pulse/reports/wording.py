@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from asyncio_pulse.metrics.model import StackFrame, WorstPoll
+from asyncio_pulse.metrics.model import StackFrame, Stall, WorstPoll
 
 __all__ = ["collapse_recursion", "count", "duration", "headline", "place", "plain", "plural", "share", "shorten"]
 
@@ -98,7 +98,7 @@ def place(filename: str, line: int, width: int) -> str:
     return shorten(f"{plain(filename)}:{line}", width)
 
 
-def headline(poll: WorstPoll) -> StackFrame:
+def headline(poll: WorstPoll | Stall) -> StackFrame:
     """Choose the frame that tells most: the innermost one outside the standard library, else the innermost one."""
     for frame in poll.stack:
         if not _is_standard(frame.filename):

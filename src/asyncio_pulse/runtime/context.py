@@ -217,12 +217,15 @@ class TaskView:
 
         Raises:
             ConfigError: An option is of the wrong type or out of range; nothing was changed.
+            NotGovernedError: The task has ended, or another task than itself is to change its group.
         """
-        self._governed.update(
-            _make_options(
-                priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
-            )
+        options = _make_options(
+            priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
         )
+        try:
+            self._governed.update(options)
+        except RuntimeError as error:
+            raise NotGovernedError(str(error)) from None
 
 
 def current() -> TaskView:

@@ -10,7 +10,6 @@ import asyncio
 import atexit
 import gc
 import os
-import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -19,54 +18,70 @@ from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError, UnavailableError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tasks import task_type
-from asyncio_pulse.runtime.workers import WorkerTable
+from asyncio_pulse.runtime.turns import watch_turns
+from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", "run", "uninstall"]
 
 T = TypeVar("T")
 
-SAMPLE_INTERVAL_US = 110_000
+WATCHDOG_INTERVAL_US = 110_000
 """Nine looks a second: a poll of 110 ms or more is always seen, a shorter one in proportion to its length."""
+
+
+def _is_open(reference: weakref.ref[asyncio.AbstractEventLoop]) -> Callable[[], bool]:
+    def is_open() -> bool:
+        loop = reference()
+        return loop is not None and not loop.is_closed()
+
+    return is_open
 
 
 class _Installation:
     """What we did to one loop."""
 
-    __slots__ = ("__weakref__", "factory", "loop", "manager")
+    __slots__ = ("__weakref__", "factory", "loop", "manager", "stop_watching")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
-        settings = resolve_config(config)
-        governor = _workers.add(_core.Governor, self._is_in_use)
-        self.manager = TierManager(governor, settings, _workers)
-        self.factory = governor.task_factory(loop.get_task_factory())
+        self.factory: _core.TaskFactory | None = None
+        earlier = loop.get_task_factory()
+        self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)))
+        self.factory = self.manager.governor.task_factory(earlier)
         loop.set_task_factory(self.factory)
+        self.stop_watching: Callable[[], None] | None = None
+        self.watch()
 
-    def _is_in_use(self) -> bool:
+    def watch(self) -> None:
+        """Watch the loop's turns, unless that is done, or there is nothing to watch yet."""
         loop = self.loop()
-        return self.factory.governor.attached and loop is not None and not loop.is_closed()
+        if self.stop_watching is None and loop is not None:
+            self.stop_watching = watch_turns(self.manager.governor, loop)
 
-    def _loop_is_gone(self, reference: weakref.ref[asyncio.AbstractEventLoop]) -> None:
-        with _lock:
-            for key, installation in list(_installations.items()):
-                if installation.loop is reference:
-                    _forget(key)
+    def _loop_is_gone(self, _: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        # This runs wherever the last reference goes, the watchdog's thread included, which must not wait for us. What
+        # cannot be forgotten now is forgotten with the next installation.
+        if LOCK.acquire(blocking=False):
+            try:
+                _forget_gone_loops()
+            finally:
+                LOCK.release()
 
     def remove(self) -> None:
         loop = self.loop()
-        self.factory.governor.detach()
+        self.manager.governor.detach()
+        if self.stop_watching is not None:
+            self.stop_watching()
         # A factory set after ours may call ours: then ours stays, and lets everything pass.
-        if loop is not None and loop.get_task_factory() is self.factory:
+        if loop is not None and self.factory is not None and loop.get_task_factory() is self.factory:
             loop.set_task_factory(self.factory.earlier)
 
 
-# Reentrant: a loop may be collected, and forgotten, in the middle of any of these functions.
-_lock = threading.RLock()
 _installations: dict[int, _Installation] = {}
-_workers = WorkerTable()
 
 _core.set_wrappers(dict(KNOWN_WRAPPERS))
 _core.set_task_type(task_type())
@@ -75,37 +90,60 @@ _core.set_task_type(task_type())
 def _start_observing() -> None:
     if _core.gc_callback not in gc.callbacks:
         gc.callbacks.append(_core.gc_callback)
-    _core.start_sampler(SAMPLE_INTERVAL_US)
+    _core.start_watchdog(WATCHDOG_INTERVAL_US)
 
 
 def _stop_observing() -> None:
     if _core.gc_callback in gc.callbacks:
         gc.callbacks.remove(_core.gc_callback)
-    _core.stop_sampler()
+    _core.stop_watchdog()
 
 
 def _forget(key: int) -> None:
-    installation = _installations.pop(key)
+    installation = _installations.pop(key, None)
+    if installation is None:
+        return
     ledger.leave(installation.manager)
+    installation.manager.governor.detach()
     if not _installations:
         _stop_observing()
 
 
-def _after_fork_in_child() -> None:
-    # Another thread of the parent may have held the lock at the fork.
-    global _lock
-    _lock = threading.RLock()
+def _forget_gone_loops() -> None:
+    for key, installation in list(_installations.items()):
+        loop = installation.loop()
+        if loop is None or loop.is_closed():
+            _forget(key)
+
+
+def _before_fork() -> None:
+    LOCK.acquire()
+    # A process with a second thread, even a native one, is warned of deadlocks when it forks.
+    _core.stop_watchdog()
+
+
+def _after_fork_in_parent() -> None:
+    # Not now: Python counts the threads after this.
     for installation in _installations.values():
-        installation.factory.governor.start_anew()
-    _workers.after_fork_in_child()
+        installation.manager.governor.resume_watchdog()
+    LOCK.release()
+
+
+def _after_fork_in_child() -> None:
+    _core.after_fork_in_child()
+    for installation in _installations.values():
+        installation.manager.governor.start_anew()
+    WORKERS.after_fork_in_child()
     ledger.after_fork_in_child()
-    if _core.after_fork_in_child() and _installations:
-        _core.start_sampler(SAMPLE_INTERVAL_US)
+    _after_fork_in_parent()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
 # A native thread that asks for the GIL of a finalised interpreter would never get it.
-atexit.register(_core.stop_sampler)
+atexit.register(_core.stop_watchdog)
 
 
 def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.AbstractEventLoop:
@@ -140,11 +178,13 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
         NotGovernedError: No loop was given and none is running.
     """
     target = _running_loop(loop, "install()")
-    with _lock:
+    with LOCK:
+        _forget_gone_loops()
         manager = find_manager(target)
         if manager is not None:
             if config is not None:
                 manager.update_config(config)
+            _installations[id(target)].watch()
             return manager
         installation = _Installation(target, config)
         _installations[id(target)] = installation
@@ -166,7 +206,7 @@ def uninstall(*, loop: asyncio.AbstractEventLoop | None = None) -> None:
         NotGovernedError: No loop was given and none is running.
     """
     target = _running_loop(loop, "uninstall()")
-    with _lock:
+    with LOCK:
         if find_manager(target) is not None:
             _installations[id(target)].remove()
             _forget(id(target))
@@ -230,7 +270,11 @@ def run(
     Raises:
         ConfigError: The configuration is invalid; the coroutine was not started.
     """
-    settings = resolve_config(config)
+    try:
+        settings = resolve_config(config)
+    except BaseException:
+        main.close()
+        raise
     with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         install(settings, loop=runner.get_loop())
         return runner.run(main)

@@ -10,30 +10,41 @@ import dataclasses
 import os
 import platform
 import sys
-import threading
 from collections.abc import Iterable
 from typing import TypeVar
 
 from asyncio_pulse import _core
-from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, WorkerMetrics, WorstPoll
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    LoopMetrics,
+    Metrics,
+    ProcessReport,
+    Stall,
+    WorkerMetrics,
+    WorstPoll,
+)
+from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 
 __all__ = ["enable", "process_report"]
 
-MOST_WORST_POLLS = 64
+MOST_PLACES = 64
+MOST_UNFOLDED = 16
 
-Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics)
+Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics, LoopMetrics)
+Placed = TypeVar("Placed", WorstPoll, Stall)
 
 
 @dataclasses.dataclass(slots=True)
 class _Ledger:
     enabled: bool = False
+    folding: bool = False
     open: list[TierManager] = dataclasses.field(default_factory=list)
-    closed: ProcessReport | None = None
+    # Of loops that are gone. Appended to, in one step, because a loop may be collected in the middle of anything.
+    left: list[ProcessReport] = dataclasses.field(default_factory=list)
 
 
-# Reentrant: a loop may be collected in the middle of a report.
-_lock = threading.RLock()
 _ledger = _Ledger()
 
 
@@ -44,23 +55,35 @@ def enable() -> None:
 
 def enter(manager: TierManager) -> None:
     """Enter the manager of a loop that is governed from now on."""
-    with _lock:
+    with LOCK:
         _ledger.open.append(manager)
 
 
 def leave(manager: TierManager) -> None:
     """Add up a loop that is gone, or no longer governed."""
-    with _lock:
+    with LOCK:
         _ledger.open.remove(manager)
         if _ledger.enabled:
-            _ledger.closed = _add_up([_ledger.closed, _report_of(manager)])
+            _ledger.left.append(_report_of(manager))
+            if len(_ledger.left) > MOST_UNFOLDED:
+                _fold()
+
+
+def _fold() -> None:
+    """Make one report of those of many loops."""
+    if _ledger.folding:
+        return
+    _ledger.folding = True
+    count = len(_ledger.left)
+    folded = _add_up(_ledger.left[:count])
+    # What came meanwhile stands behind.
+    _ledger.left[:count] = [folded]
+    _ledger.folding = False
 
 
 def after_fork_in_child() -> None:
     """Forget what the parent did: the child reports for itself."""
-    global _lock
-    _lock = threading.RLock()
-    _ledger.closed = None
+    _ledger.left.clear()
 
 
 def process_report() -> ProcessReport:
@@ -70,8 +93,9 @@ def process_report() -> ProcessReport:
         The report; its `loops` counts governed loops that had a task, so one that a forked child only inherited, and
         never ran, is not in it.
     """
-    with _lock:
-        return _add_up([_ledger.closed, *(_report_of(manager) for manager in _ledger.open)])
+    with LOCK:
+        _fold()
+        return _add_up([*_ledger.left, *(_report_of(manager) for manager in tuple(_ledger.open))])
 
 
 def _report_of(manager: TierManager) -> ProcessReport:
@@ -82,6 +106,8 @@ def _report_of(manager: TierManager) -> ProcessReport:
         workers={manager.worker_id: manager.get_worker_metrics(manager.worker_id)},
         groups=manager.groups(),
         worst_polls=manager.worst_polls(),
+        loop_metrics=[manager.get_loop_metrics()],
+        stalls=manager.stalls(),
     )
 
 
@@ -91,6 +117,8 @@ def _report(
     workers: dict[int, WorkerMetrics],
     groups: Iterable[GroupMetrics],
     worst_polls: Iterable[WorstPoll],
+    loop_metrics: Iterable[LoopMetrics],
+    stalls: Iterable[Stall],
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -101,7 +129,9 @@ def _report(
         metrics=metrics,
         workers=workers,
         groups=tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name))),
-        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_WORST_POLLS]),
+        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
+        loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
+        stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
     )
 
 
@@ -140,22 +170,38 @@ def _sum_workers(reports: list[ProcessReport]) -> dict[int, WorkerMetrics]:
     return {number: _sum(same) for number, same in sorted(by_number.items())}
 
 
-def _worst_by_place(polls: Iterable[WorstPoll]) -> list[WorstPoll]:
-    by_place: dict[tuple[str, str, str, bool], list[WorstPoll]] = {}
-    for poll in polls:
-        by_place.setdefault((poll.group, poll.function, poll.filename, poll.sampled), []).append(poll)
+def _by_place(records: Iterable[Placed]) -> list[Placed]:
+    """Put polls, or stalls, of one place together: the longest stands for all."""
+    by_place: dict[tuple[object, ...], list[Placed]] = {}
+    for record in records:
+        kind = record.stall_class if isinstance(record, Stall) else record.sampled
+        by_place.setdefault((record.group, record.function, record.filename, kind), []).append(record)
     return [
         dataclasses.replace(
-            max(same, key=lambda poll: poll.wall_ns),
-            count=sum(poll.count for poll in same),
-            total_wall_ns=sum(poll.total_wall_ns for poll in same),
+            max(same, key=lambda record: record.wall_ns),
+            count=sum(record.count for record in same),
+            total_wall_ns=sum(record.total_wall_ns for record in same),
         )
         for same in by_place.values()
     ]
 
 
-def _add_up(parts: Iterable[ProcessReport | None]) -> ProcessReport:
-    reports = [part for part in parts if part is not None and part.loops]
+def _sum_loops(loops: Iterable[LoopMetrics]) -> list[LoopMetrics]:
+    by_number: dict[int, list[LoopMetrics]] = {}
+    for loop in loops:
+        by_number.setdefault(loop.worker_id, []).append(loop)
+    return [
+        dataclasses.replace(
+            _sum(same),
+            max_lag_ns=max(loop.max_lag_ns for loop in same),
+            lag=Histogram.merge(loop.lag for loop in same),
+        )
+        for same in by_number.values()
+    ]
+
+
+def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
+    reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
     # Faults of ours are counted for the whole process, not for each loop.
     faults = max((report.metrics.internal_errors for report in reports), default=0)
@@ -165,5 +211,7 @@ def _add_up(parts: Iterable[ProcessReport | None]) -> ProcessReport:
         metrics=dataclasses.replace(total, groups=len(groups), internal_errors=faults),
         workers=_sum_workers(reports),
         groups=groups,
-        worst_polls=_worst_by_place(poll for report in reports for poll in report.worst_polls),
+        worst_polls=_by_place(poll for report in reports for poll in report.worst_polls),
+        loop_metrics=_sum_loops(loop for report in reports for loop in report.loop_metrics),
+        stalls=_by_place(stall for report in reports for stall in report.stalls),
     )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
+from collections.abc import Callable
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
 from asyncio_pulse.policy.policies import TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.hooks import HookRegistry
+from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
-from asyncio_pulse.runtime.workers import WorkerTable
+from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["TierManager"]
 
@@ -35,31 +41,47 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         slow_poll_threshold_us=config.slow_poll_threshold_ms * 1000,
         cpu_sample_interval_us=config.cpu_sample_interval_us,
         max_groups=config.max_groups,
+        stall_threshold_us=config.stall_threshold_ms * 1000,
     )
 
 
 class TierManager:
-    """Everything known about one governed loop; made by `install`. Any thread may ask.
+    """Everything known about one governed loop; `install` makes it.
 
-    It holds no reference to the loop, and may be read after the loop is closed.
+    Any thread may ask. It holds no reference to the loop, and may be read after the loop is closed. Made by hand it
+    belongs to no loop, and counts what its four hooks are told of a loop that pulse does not drive:
+
+        manager = TierManager()
+        manager.before_poll(task_id, TaskContext(manager.worker_id))
+        ...
+        manager.after_poll(task_id, PollResult.PENDING, duration_ns)
+
+    Args:
+        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        in_use: Tells whether its worker's number is still taken; by default as long as the manager exists.
+
+    Raises:
+        ConfigError: The configuration is invalid.
     """
 
-    def __init__(self, governor: _core.Governor, config: TierConfig, workers: WorkerTable) -> None:
-        """Join the governor of a loop with the table of all workers."""
-        self._governor = governor
-        self._workers = workers
-        self._config = config
-        _configure(governor, config)
+    def __init__(self, config: ConfigSource = None, *, in_use: Callable[[], bool] | None = None) -> None:
+        """Take the lowest free worker number."""
+        self._config = resolve_config(config)
+        reference = weakref.ref(self)
+        self.governor = WORKERS.add(_core.Governor, in_use or (lambda: reference() is not None))
+        self.hooks = HookRegistry(self.governor)
+        self._manual = ManualPolls(self.governor)
+        _configure(self.governor, self._config)
 
     def __repr__(self) -> str:
         """Tell the worker and whether it is governed."""
-        state = "attached" if self._governor.attached else "detached"
+        state = "attached" if self.governor.attached else "detached"
         return f"<TierManager worker={self.worker_id} {state}>"
 
     @property
     def worker_id(self) -> int:
         """Number of the worker that runs the loop, >= 0."""
-        return self._governor.worker_id
+        return self.governor.worker_id
 
     @property
     def config(self) -> TierConfig:
@@ -76,12 +98,12 @@ class TierManager:
             ConfigError: The configuration is invalid; nothing was changed.
         """
         settings = resolve_config(config)
-        _configure(self._governor, settings)
+        _configure(self.governor, settings)
         self._config = settings
 
     def get_metrics(self) -> Metrics:
         """Counters of the loop since it was governed."""
-        counters = self._governor.counters()
+        counters = self.governor.counters()
         return Metrics(**{name: counters[name] for name in _METRICS})
 
     def get_derived_metrics(self) -> DerivedMetrics:
@@ -90,27 +112,74 @@ class TierManager:
 
     def get_worker_metrics(self, worker_id: int) -> WorkerMetrics:
         """Statistics of one worker of the process; zeros for a number that no worker has."""
-        return self._workers.metrics(worker_id)
+        return WORKERS.metrics(worker_id)
 
     def get_all_worker_metrics(self) -> dict[int, WorkerMetrics]:
         """Statistics of every worker of the process, by number."""
-        return self._workers.all_metrics()
+        return WORKERS.all_metrics()
 
     def reset_worker_stats(self, worker_id: int) -> None:
         """Count a worker's statistics from zero again; safe while it runs, and for numbers that no worker has."""
-        self._workers.reset(worker_id)
+        WORKERS.reset(worker_id)
 
     def groups(self) -> tuple[GroupMetrics, ...]:
         """Counters of each group, most wall time first."""
         groups = [
-            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw) for raw in self._governor.groups()
+            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw) for raw in self.governor.groups()
         ]
         return tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name)))
+
+    def get_loop_metrics(self) -> LoopMetrics:
+        """Lag and utilisation of the loop; zeros if its turns cannot be watched."""
+        turns = self.governor.turns()
+        lag = Histogram(tuple(turns.pop("lag", ())))
+        return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
+
+    def stalls(self) -> tuple[Stall, ...]:
+        """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
+        stalls = [
+            Stall(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
+            for raw in self.governor.stalls()
+        ]
+        return tuple(sorted(stalls, key=lambda stall: -stall.wall_ns))
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
         """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""
         polls = [
             WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
-            for raw in self._governor.worst_polls()
+            for raw in self.governor.worst_polls()
         ]
         return tuple(sorted(polls, key=lambda poll: -poll.wall_ns))
+
+    def before_poll(self, task_id: int, context: TaskContext) -> None:
+        """A poll of a task that pulse does not drive begins, in this thread.
+
+        Args:
+            task_id: Any number that names the task, from its first poll to `on_completion`.
+            context: Its priority and group, as of its first poll.
+
+        Raises:
+            RuntimeError: The task is being polled already.
+        """
+        self._manual.before_poll(task_id, context)
+
+    def after_poll(self, task_id: int, result: PollResult, duration_ns: int) -> None:
+        """That poll ended; all of its duration counts as CPU time.
+
+        Args:
+            task_id: The task.
+            result: How the poll ended; READY and FAILED complete the task.
+            duration_ns: How long it took, nanoseconds, >= 0.
+
+        Raises:
+            RuntimeError: The task is not the one being polled in this thread.
+        """
+        self._manual.after_poll(task_id, result, duration_ns)
+
+    def on_yield(self, task_id: int) -> None:
+        """The last poll of a task ended because the task gave way; nothing happens for an unknown one."""
+        self._manual.on_yield(task_id)
+
+    def on_completion(self, task_id: int) -> None:
+        """A task is done, or was dropped; nothing happens for an unknown one."""
+        self._manual.on_completion(task_id)

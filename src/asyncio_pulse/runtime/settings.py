@@ -37,11 +37,10 @@ def _from_file(path: str) -> TierConfig:
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path!r}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration {path!r} is not valid TOML: {error}") from error
-    table: Any = document.get("tool", {}).get("asyncio_pulse", document if "tool" not in document else {})
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot use the configuration {path!r}: {error}") from error
+    tool = document.get("tool")
+    table: Any = tool.get("asyncio_pulse", {}) if isinstance(tool, dict) else document
     if not isinstance(table, dict):
         raise ConfigError(f"[tool.asyncio_pulse] in {path!r} must be a table, got {table!r}")
     try:

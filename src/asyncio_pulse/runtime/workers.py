@@ -7,13 +7,13 @@ therefore moves the point from which they are read, and writes nothing that the 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import WorkerMetrics
+from asyncio_pulse.runtime.lock import LOCK
 
-__all__ = ["WorkerTable"]
+__all__ = ["WORKERS", "WorkerTable"]
 
 _COUNTERS = (
     "polls",
@@ -34,6 +34,9 @@ class _Worker:
     in_use: Callable[[], bool]
     baseline: dict[str, int] = dataclasses.field(default_factory=dict)
 
+    def is_taken(self) -> bool:
+        return self.governor.attached and self.in_use()
+
     def metrics(self) -> WorkerMetrics:
         now = self.governor.counters()
         since = {name: now[name] - self.baseline.get(name, 0) for name in _COUNTERS}
@@ -52,7 +55,6 @@ class WorkerTable:
 
     def __init__(self) -> None:
         """Start with no worker."""
-        self._lock = threading.RLock()
         self._workers: dict[int, _Worker] = {}
 
     def add(self, make_governor: Callable[[int], _core.Governor], in_use: Callable[[], bool]) -> _core.Governor:
@@ -60,11 +62,12 @@ class WorkerTable:
 
         Args:
             make_governor: Called with the number.
-            in_use: Tells later whether the number is still taken.
+            in_use: Tells later whether the number is still taken; it is kept, so it must not keep the loop. A governor
+                that is detached gives its number back in any case.
         """
-        with self._lock:
+        with LOCK:
             worker_id = 0
-            while worker_id in self._workers and self._workers[worker_id].in_use():
+            while worker_id in self._workers and self._workers[worker_id].is_taken():
                 worker_id += 1
             governor = make_governor(worker_id)
             self._workers[worker_id] = _Worker(governor, in_use)
@@ -72,24 +75,27 @@ class WorkerTable:
 
     def metrics(self, worker_id: int) -> WorkerMetrics:
         """Statistics of one worker; zeros for a number that no worker has."""
-        with self._lock:
+        with LOCK:
             worker = self._workers.get(worker_id)
             return worker.metrics() if worker is not None else WorkerMetrics(worker_id)
 
     def all_metrics(self) -> dict[int, WorkerMetrics]:
         """Statistics of every worker by its number."""
-        with self._lock:
+        with LOCK:
             return {worker_id: worker.metrics() for worker_id, worker in sorted(self._workers.items())}
 
     def reset(self, worker_id: int) -> None:
         """Count from zero again; nothing happens for a number that no worker has."""
-        with self._lock:
+        with LOCK:
             worker = self._workers.get(worker_id)
             if worker is not None:
                 worker.reset()
 
     def after_fork_in_child(self) -> None:
-        """The counters began anew, and another thread of the parent may have held the lock at the fork."""
-        self._lock = threading.RLock()
+        """The counters began anew: read them from zero."""
         for worker in self._workers.values():
             worker.baseline = {}
+
+
+WORKERS = WorkerTable()
+"""The workers of this process."""

@@ -1,0 +1,64 @@
+"""Account for the tasks of a trio program, which pulse does not drive, through the manager's manual hooks.
+
+    python examples/trio_instrument.py
+"""
+
+from __future__ import annotations
+
+import time
+
+import trio
+
+import asyncio_pulse
+from asyncio_pulse.lowlevel import PollResult, TaskContext
+
+
+class PulseInstrument(trio.abc.Instrument):
+    """Tell a manager of every step of every trio task."""
+
+    def __init__(self, manager: asyncio_pulse.TierManager) -> None:
+        """Count for this manager."""
+        self.manager = manager
+        self.started_ns = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """A step begins."""
+        self.manager.before_poll(id(task), TaskContext(self.manager.worker_id, group=task.name))
+        self.started_ns = time.perf_counter_ns()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """It ended."""
+        self.manager.after_poll(id(task), PollResult.PENDING, time.perf_counter_ns() - self.started_ns)
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """The task is done."""
+        self.manager.on_completion(id(task))
+
+
+async def polite(rounds: int) -> None:
+    """Do little, often."""
+    for _ in range(rounds):
+        await trio.sleep(0)
+
+
+async def greedy(seconds: float) -> None:
+    """Compute without giving way."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    await trio.sleep(0)
+
+
+async def main() -> None:
+    """Run polite tasks beside a greedy one."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(polite, 100)
+        nursery.start_soon(greedy, 0.05)
+
+
+if __name__ == "__main__":
+    manager = asyncio_pulse.TierManager()
+    trio.run(main, instruments=[PulseInstrument(manager)])
+    for group in manager.groups():
+        print(f"{group.name:40} polls {group.polls:4}  violations {group.violations}  longest {group.max_ns / 1e6:7.3f} ms")

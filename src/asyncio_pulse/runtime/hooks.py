@@ -1,0 +1,107 @@
+"""Hooks: code of others that runs round every poll of a governed loop.
+
+Hooks that are absent cost nothing: the core knows whether there are any, and a loop without them runs its plain path. A
+hook that raises is removed and logged; the task that was being polled never sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asyncio_pulse import _core
+from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.manual import PollResult, TaskContext
+
+__all__ = ["HookRegistry", "PreemptionHooks"]
+
+logger = logging.getLogger(__name__)
+
+
+class PreemptionHooks:
+    """Base of hooks: does nothing. Override what you need, and accept keywords that later versions may add.
+
+    Hooks run in the loop's thread, between the polls of tasks, and delay them all.
+    """
+
+    def before_poll(self, task_id: int, context: TaskContext, **kwargs: Any) -> None:
+        """A poll begins.
+
+        Args:
+            task_id: Number of the task; never used twice in a process.
+            context: Where it runs, and as what.
+            **kwargs: Reserved.
+        """
+
+    def after_poll(self, task_id: int, result: PollResult, duration_ns: int, **kwargs: Any) -> None:
+        """A poll ended.
+
+        Args:
+            task_id: Number of the task.
+            result: How it ended.
+            duration_ns: The task's own wall time, nested polls taken out, nanoseconds.
+            **kwargs: Reserved.
+        """
+
+    def on_yield(self, task_id: int, **kwargs: Any) -> None:
+        """The poll ended with a bare yield: the task gave way although it could go on."""
+
+    def on_completion(self, task_id: int, **kwargs: Any) -> None:
+        """The task returned or raised."""
+
+
+class HookRegistry:
+    """The hooks of one loop; reached as `manager.hooks`. Register and unregister from any thread."""
+
+    def __init__(self, governor: _core.Governor) -> None:
+        """Start without hooks."""
+        self._governor = governor
+        self._hooks: tuple[PreemptionHooks, ...] = ()
+
+    def __len__(self) -> int:
+        """How many hooks are registered."""
+        return len(self._hooks)
+
+    def register(self, hooks: PreemptionHooks) -> None:
+        """Call these hooks round every poll, from each task's next poll, after those registered before.
+
+        Raises:
+            TypeError: They are no PreemptionHooks.
+        """
+        if not isinstance(hooks, PreemptionHooks):
+            raise TypeError(f"hooks must be an instance of PreemptionHooks, got {hooks!r}")
+        self._replace((*self._hooks, hooks))
+
+    def unregister(self, hooks: PreemptionHooks) -> None:
+        """Call these hooks no longer; nothing happens if they are not registered."""
+        self._replace(tuple(each for each in self._hooks if each is not hooks))
+
+    def _replace(self, hooks: tuple[PreemptionHooks, ...]) -> None:
+        self._hooks = hooks
+        self._governor.set_hooks(self if hooks else None)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        for hooks in self._hooks:
+            try:
+                getattr(hooks, name)(*arguments)
+            except Exception:
+                self.unregister(hooks)
+                logger.exception("%s of %r raised; these hooks are removed", name, hooks)
+
+    # What the core calls, with plain numbers.
+
+    def before_poll(self, task_id: int, worker_id: int, priority: int, group: str) -> None:
+        """Pass on that a poll begins."""
+        self._call("before_poll", task_id, TaskContext(worker_id, TaskPriority(priority), group))
+
+    def after_poll(self, task_id: int, result: int, duration_ns: int) -> None:
+        """Pass on that a poll ended."""
+        self._call("after_poll", task_id, PollResult(result), duration_ns)
+
+    def on_yield(self, task_id: int) -> None:
+        """Pass on that a task gave way."""
+        self._call("on_yield", task_id)
+
+    def on_completion(self, task_id: int) -> None:
+        """Pass on that a task is done."""
+        self._call("on_completion", task_id)

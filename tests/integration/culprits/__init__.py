@@ -1,0 +1,1 @@
+"""Small faithful programs that block a loop, each in its own way."""
