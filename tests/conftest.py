@@ -120,11 +120,11 @@ def nothing_outlives_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.stash.get(FAILED, False):
         return
+    if _governed_loops() - loops:
+        gc.collect()
+        assert not _governed_loops() - loops, "a governed loop outlives the test"
     assert not _still_there(_python_threads, threads), "a thread outlives the test"
     assert not _still_there(_native_threads, native_threads), "a thread of the core outlives the test"
     assert not _still_there(_children, children), "a child process outlives the test"
     changed = {number: handler for number, handler in _signal_handlers().items() if handler != handlers[number]}
     assert not changed, "a signal handler outlives the test"
-    if _governed_loops() - loops:
-        gc.collect()
-        assert not _governed_loops() - loops, "a governed loop outlives the test"

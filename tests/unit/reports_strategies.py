@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     ProcessReport,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
@@ -38,6 +40,17 @@ worst_polls = numbers_of(
     filename=names,
     stack=st.lists(frames, max_size=5).map(tuple),
 )
+loops = numbers_of(LoopMetrics, lag=histograms)
+stalls = numbers_of(
+    Stall,
+    group=names,
+    task=names,
+    function=names,
+    filename=names,
+    stall_class=st.sampled_from(["on-cpu", "blocked", "gil", "processor", "collecting", "spinning", "unknown"]) | names,
+    culprit=names,
+    stack=st.lists(frames, max_size=5).map(tuple),
+)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )
@@ -52,4 +65,6 @@ process_reports = st.builds(
     workers=workers,
     groups=st.lists(groups, max_size=20).map(tuple),
     worst_polls=st.lists(worst_polls, max_size=4).map(tuple),
+    loop_metrics=st.lists(loops, max_size=3).map(tuple),
+    stalls=st.lists(stalls, max_size=4).map(tuple),
 )

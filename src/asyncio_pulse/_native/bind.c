@@ -6,6 +6,24 @@
 
 enum { MOST_WRAPPERS = 4 };
 
+// A variable, or where its name has a dot an attribute of one; new reference.
+static PyObject *
+value_at(PyObject *variables, PyObject *path)
+{
+    Py_ssize_t length = PyUnicode_GET_LENGTH(path);
+    Py_ssize_t dot = PyUnicode_FindChar(path, '.', 0, length, 1);
+    if (dot < 0) {
+        return PyObject_GetItem(variables, path);
+    }
+    PyObject *name = PyUnicode_Substring(path, 0, dot), *attribute = PyUnicode_Substring(path, dot + 1, length);
+    PyObject *owner = name == NULL ? NULL : PyObject_GetItem(variables, name);
+    PyObject *value = owner == NULL || attribute == NULL ? NULL : PyObject_GetAttr(owner, attribute);
+    Py_XDECREF(owner);
+    Py_XDECREF(attribute);
+    Py_XDECREF(name);
+    return value;
+}
+
 // Name of the coroutine that does the work: through wrappers whose code is the same for every task. New reference.
 static PyObject *
 name_of_work(pulse_state *state, PyObject *coro)
@@ -19,8 +37,12 @@ name_of_work(pulse_state *state, PyObject *coro)
         }
         PyObject *frame = PyObject_GetAttr(inner, state->str_cr_frame);
         PyObject *variables = frame == NULL ? NULL : PyObject_GetAttrString(frame, "f_locals");
-        PyObject *wrapped = variables == NULL ? NULL : PyObject_GetItem(variables, variable);
+        PyObject *wrapped = variables == NULL ? NULL : value_at(variables, variable);
         PyObject *wrapped_name = wrapped == NULL ? NULL : PyObject_GetAttr(wrapped, state->str_qualname);
+        if (variables != NULL && PyDict_CheckExact(variables)) {
+            // Before 3.13 a copy that the frame keeps: it must not keep alive what the program lets go of.
+            PyDict_Clear(variables);
+        }
         Py_XDECREF(variables);
         Py_XDECREF(frame);
         if (wrapped_name == NULL) {
@@ -60,6 +82,10 @@ enter_group(pulse_governed *governed, pulse_group *group)
 {
     if (governed->group != NULL && governed->counted_alive) {
         atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
+        if (pulse_counter_read(&governed->polls) == 0) {
+            // In its first poll, before anything was counted there: it never was of that group.
+            atomic_fetch_sub_explicit(&governed->group->tasks, 1, memory_order_relaxed);
+        }
     }
     pulse_counter_add(&group->tasks, 1);
     pulse_counter_add(&group->alive, 1);

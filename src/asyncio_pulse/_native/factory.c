@@ -193,6 +193,19 @@ get_earlier(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(earlier != NULL ? earlier : Py_None);
 }
 
+// Marks that others leave on their factories (Sentry's says that it is there already) are found through ours.
+static PyObject *
+factory_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *earlier = ((pulse_factory *)self)->earlier;
+    PyObject *value = PyObject_GenericGetAttr(self, name);
+    if (value == NULL && earlier != NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        value = PyObject_GetAttr(earlier, name);
+    }
+    return value;
+}
+
 static PyGetSetDef factory_getset[] = {
     {"governor", get_governor, NULL, "Who governs the tasks that it makes.", NULL},
     {"earlier", get_earlier, NULL, "The factory that it chains to, or None.", NULL},
@@ -210,6 +223,7 @@ static PyType_Slot factory_slots[] = {
     {Py_tp_traverse, factory_traverse},
     {Py_tp_clear, factory_clear},
     {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_getattro, factory_getattro},
     {Py_tp_getset, factory_getset},
     {Py_tp_members, factory_members},
     {0, NULL},

@@ -263,6 +263,11 @@ outcome_to_object(PySendResult outcome, PyObject *result)
     if (outcome != PYGEN_RETURN) {
         return result;
     }
+    if (Py_IsNone(result)) {
+        Py_DECREF(result);
+        PyErr_SetNone(PyExc_StopIteration);
+        return NULL;
+    }
     // An instance, because a bare tuple or exception as value would be taken for the arguments of StopIteration.
     PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
     Py_DECREF(result);

@@ -2,6 +2,15 @@
 
 #include "factory.h"
 
+// Have the watchdog look at polls that last longer than this.
+static void
+look_after(pulse_thread *thread, uint64_t ticks)
+{
+    if (ticks < atomic_load(&thread->sample_after_ticks)) {
+        atomic_store(&thread->sample_after_ticks, ticks);
+    }
+}
+
 pulse_thread *
 pulse_governor_bind_thread(pulse_governor *governor)
 {
@@ -11,7 +20,7 @@ pulse_governor_bind_thread(pulse_governor *governor)
     }
     governor->thread = thread;
     governor->python_thread_id = PyThreadState_GetID(PyThreadState_Get());
-    atomic_store_explicit(&thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+    look_after(thread, governor->slow_ticks);
     return thread;
 }
 
@@ -108,7 +117,7 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
     // The slot may belong to another thread by now.
     pulse_thread *thread = governor->thread;
     if (thread != NULL && atomic_load(&thread->python_id) == governor->python_thread_id) {
-        atomic_store_explicit(&thread->sample_after_ticks, governor->slow_ticks, memory_order_relaxed);
+        look_after(thread, governor->slow_ticks);
     }
     Py_RETURN_NONE;
 }

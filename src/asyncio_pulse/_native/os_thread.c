@@ -1,5 +1,7 @@
-// For the GNU extensions of unistd.h.
+// For syscall under -std=c11.
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 
 #include "os_thread.h"
 

@@ -7,6 +7,21 @@ wrapped_attribute(PyObject *self, void *name)
     return PyObject_GetAttrString(((pulse_governed *)self)->coro, name);
 }
 
+// asyncio tells the type of a coroutine that has no name at all; it must not be ours.
+static PyObject *
+wrapped_qualname(PyObject *self, void *name)
+{
+    PyObject *coro = ((pulse_governed *)self)->coro;
+    PyObject *value = wrapped_attribute(self, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError) && !PyObject_HasAttrString(coro, "__name__")) {
+        PyErr_Clear();
+        PyObject *type_name = PyType_GetName(Py_TYPE(coro));
+        value = type_name == NULL ? NULL : PyUnicode_FromFormat("<%U without __name__>", type_name);
+        Py_XDECREF(type_name);
+    }
+    return value;
+}
+
 static int
 set_wrapped_attribute(PyObject *self, PyObject *value, void *name)
 {
@@ -75,7 +90,7 @@ get_budget(PyObject *self, void *Py_UNUSED(closure))
 
 PyGetSetDef pulse_governed_getset[] = {
     {"__name__", wrapped_attribute, set_wrapped_attribute, "Name of the coroutine.", "__name__"},
-    {"__qualname__", wrapped_attribute, set_wrapped_attribute, "Qualified name of the coroutine.", "__qualname__"},
+    {"__qualname__", wrapped_qualname, set_wrapped_attribute, "Qualified name of the coroutine.", "__qualname__"},
     {"cr_await", wrapped_attribute, NULL, "Object being awaited, or None.", "cr_await"},
     {"cr_code", wrapped_attribute, NULL, "Code object of the coroutine.", "cr_code"},
     {"cr_frame", wrapped_attribute, NULL, "Frame of the coroutine, or None once it ended.", "cr_frame"},

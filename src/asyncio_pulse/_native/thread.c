@@ -30,6 +30,7 @@ give_to(pulse_thread *thread, uint64_t python_id)
     thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
     atomic_store(&thread->gc_started, 0);
     thread->cpu_sampled_at = thread->cpu_sampled_ns = 0;
+    atomic_store(&thread->sample_after_ticks, UINT64_MAX);
     atomic_store_explicit(&thread->python_id, python_id, memory_order_relaxed);
 }
 
@@ -41,7 +42,6 @@ new_slot(pulse_state *state, uint64_t python_id)
         PyErr_NoMemory();
         return NULL;
     }
-    atomic_store_explicit(&thread->sample_after_ticks, UINT64_MAX, memory_order_relaxed);
     give_to(thread, python_id);
     thread->next = first(state);
     atomic_store_explicit(&state->threads, thread, memory_order_release);

@@ -16,7 +16,7 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) python_id;
     // Start of the innermost governed poll, 0 outside one. It names the poll, too: no two begin at the same tick.
     _Atomic(uint64_t) poll_started;
-    // A poll older than this is worth a look at its stack.
+    // A poll older than this is worth a look at its stack: the shortest threshold of the loops that run here.
     _Atomic(uint64_t) sample_after_ticks;
     // When the collector began, 0 while it does not run.
     _Atomic(uint64_t) gc_started;

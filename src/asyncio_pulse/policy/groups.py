@@ -12,14 +12,14 @@ MAX_GROUP_NAME_LENGTH = 200
 """Long enough for a method and a route template, short enough that a report stays readable."""
 
 KNOWN_WRAPPERS: Mapping[str, str] = {
-    # anyio, every task of a task group.
+    # anyio, every task of a task group; before 4.14, and from then on.
     "TaskGroup._run_wrapped_task": "coro",
-    "TaskGroup._run_coro": "coro",
+    "TaskHandle._run_coro": "self._coro",
     # Sentry SDK before 2.20, every task; later versions give the wrapper the wrapped one's name.
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._coro_creating_hub_and_span": "coro",
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._task_with_sentry_span_creation": "coro",
 }
-"""Qualified name of a wrapping coroutine, and its variable that holds the wrapped one. Without this every task of such a
+"""Qualified name of a wrapping coroutine, and its variable, or an attribute of one, that holds the wrapped one. Without this every task of such a
 library would count as one group."""
 
 

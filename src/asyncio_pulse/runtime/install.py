@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from asyncio_pulse import _core
-from asyncio_pulse.errors import NotGovernedError, UnavailableError
+from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.lock import LOCK
@@ -23,6 +23,7 @@ from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tasks import task_type
 from asyncio_pulse.runtime.turns import watch_turns
+from asyncio_pulse.runtime.uvloop_loops import new_loop
 from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", "run", "uninstall"]
@@ -240,11 +241,7 @@ def new_uvloop_event_loop() -> asyncio.AbstractEventLoop:
     Raises:
         UnavailableError: uvloop is not installed.
     """
-    try:
-        import uvloop
-    except ImportError as error:
-        raise UnavailableError("uvloop is not installed; install it with: pip install asyncio-pulse[uvloop]") from error
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    loop = new_loop()
     install(loop=loop)
     return loop
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncio_pulse import _core
+from asyncio_pulse.runtime.uvloop_loops import libuv_of
 
 __all__ = ["watch_turns"]
 
@@ -19,9 +20,12 @@ def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Ca
 
     Returns:
         What undoes it; after that nothing of ours is called by the loop, but for one last heartbeat. None if there is
-        nothing to watch: an asyncio loop that has no selector, or not yet, because it is still being made.
+        nothing to watch: a closed loop, or an asyncio loop that has no selector, or not yet, because it is being made.
     """
-    if not isinstance(loop, asyncio.BaseEventLoop):
+    if loop.is_closed():
+        return None
+    # By what it can do: the class may be that of a module loaded a second time.
+    if not hasattr(loop, "_run_once"):
         return _start_heartbeat(governor, loop)
     selector: Any = getattr(loop, "_selector", None)
     if hasattr(selector, "select") and hasattr(selector, "__dict__"):
@@ -47,16 +51,7 @@ def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, s
 
 
 def _start_heartbeat(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    library, libuv_loop = _libuv_of(loop)
+    library, libuv_loop = libuv_of(loop)
     # The loop may belong to another thread, or not run yet.
     loop.call_soon_threadsafe(governor.heartbeat(loop, HEARTBEAT_US, library, libuv_loop))
     return lambda: None
-
-
-def _libuv_of(loop: asyncio.AbstractEventLoop) -> tuple[str | None, object]:
-    """The library of uvloop and its native loop, if that is what the loop is; it knows how long it idled."""
-    if not type(loop).__module__.startswith("uvloop"):
-        return None, None
-    import uvloop.loop
-
-    return uvloop.loop.__file__, uvloop.loop.libuv_get_loop_t_ptr(loop)

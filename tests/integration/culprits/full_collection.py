@@ -4,6 +4,7 @@ import gc
 
 CLASS = "collecting"
 OBJECTS: list[list[int]] = []
+TIMES = 4
 
 
 def prepare() -> None:
@@ -11,4 +12,6 @@ def prepare() -> None:
 
 
 async def culprit() -> None:
-    gc.collect()  # <- here
+    # As often as a program short of memory does it.
+    for _ in range(TIMES):
+        gc.collect()  # <- here
