@@ -17,9 +17,11 @@ from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    LoopMetrics,
     Metrics,
     ProcessReport,
     StackFrame,
+    Stall,
     WorkerMetrics,
     WorstPoll,
 )
@@ -38,6 +40,10 @@ FULL_REPORT = ProcessReport(
     workers={0: WorkerMetrics(0, polls=3)},
     groups=(GroupMetrics("main", polls=3, max_ns=90, histogram=Histogram(((10, 2), (100, 1)))),),
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
+    loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
+    stalls=(
+        Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),
+    ),
 )
 
 
@@ -65,7 +71,7 @@ def paths_and_types(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for inner in value:
             yield from paths_and_types(inner, f"{path}[]")
     else:
-        kinds = {bool: "boolean", int: "integer", str: "string"}
+        kinds = {bool: "boolean", int: "integer", str: "string", float: "number"}
         yield path, kinds[type(value)]
 
 

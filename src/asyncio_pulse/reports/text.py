@@ -161,12 +161,13 @@ def _stack_lines(record: WorstPoll | Stall, where: StackFrame) -> list[str]:
 def _stall_lines(rank: int, stall: Stall) -> list[str]:
     """Describe a stall: how long, what kept the loop and where, how often, and what was running."""
     where = wording.headline(stall)
-    kept = STALL_WORDS.get(stall.stall_class, stall.stall_class)
+    kept = STALL_WORDS.get(stall.stall_class, wording.plain(stall.stall_class))
     if stall.gil_held_ns > KEPT_GIL_NS:
         kept = f"{kept}, kept the GIL {wording.duration(stall.gil_held_ns)}"
     if stall.count > 1:
         kept += f"; {wording.count(stall.count)} times, {wording.duration(stall.total_wall_ns)} in all"
-    lines = [_line(f"{rank:2}. {wording.duration(stall.wall_ns)} in ", where, ""), INDENT + kept]
+    start = f"{rank:2}. {wording.duration(stall.wall_ns)} in "
+    lines = [_line(start, where, ""), wording.shorten(INDENT + kept, WIDTH)]
     if stall.culprit:
         lines.append(wording.shorten(f"{INDENT}GIL: {wording.plain(stall.culprit)}", WIDTH))
     group = wording.shorten(f"group {wording.plain(stall.group)}", WIDTH // 2)
