@@ -102,9 +102,9 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "metrics": dataclasses.asdict(report.metrics),
         "workers": [dataclasses.asdict(report.workers[number]) for number in sorted(report.workers)],
         "groups": [_group_to_dict(group) for group in report.groups],
-        "worst_polls": [_worst_poll_to_dict(poll) for poll in report.worst_polls],
+        "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
-        "stalls": [dataclasses.asdict(stall) for stall in report.stalls],
+        "stalls": [_placed_to_dict(stall) for stall in report.stalls],
     }
 
 
@@ -127,8 +127,8 @@ def _buckets(histogram: Histogram) -> list[dict[str, int]]:
     return [{"upper_ns": upper, "count": count} for upper, count in histogram.buckets]
 
 
-def _worst_poll_to_dict(poll: WorstPoll) -> dict[str, Any]:
-    return {**dataclasses.asdict(poll), "sampled": poll.sampled, "stack": [dataclasses.asdict(f) for f in poll.stack]}
+def _placed_to_dict(record: WorstPoll | Stall) -> dict[str, Any]:
+    return {**dataclasses.asdict(record), "stack": [dataclasses.asdict(frame) for frame in record.stack]}
 
 
 def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
