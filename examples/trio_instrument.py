@@ -1,6 +1,6 @@
 """Account for the tasks of a trio program, which pulse does not drive, through the manager's manual hooks.
 
-    python examples/trio_instrument.py
+python examples/trio_instrument.py
 """
 
 from __future__ import annotations
@@ -61,4 +61,5 @@ if __name__ == "__main__":
     manager = asyncio_pulse.TierManager()
     trio.run(main, instruments=[PulseInstrument(manager)])
     for group in manager.groups():
-        print(f"{group.name:40} polls {group.polls:4}  violations {group.violations}  longest {group.max_ns / 1e6:7.3f} ms")
+        longest_ms = group.max_ns / 1e6
+        print(f"{group.name:40} polls {group.polls:4}  violations {group.violations}  longest {longest_ms:7.3f} ms")

@@ -41,9 +41,7 @@ FULL_REPORT = ProcessReport(
     groups=(GroupMetrics("main", polls=3, max_ns=90, histogram=Histogram(((10, 2), (100, 1)))),),
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
     loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
-    stalls=(
-        Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),
-    ),
+    stalls=(Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),),
 )
 
 

@@ -93,7 +93,8 @@ def main() -> None:
     if polls is not None:
         govern_every_loop(polls)
     suite = unittest.defaultTestLoader.loadTestsFromName(module)
-    result = unittest.TextTestRunner(resultclass=Outcomes, verbosity=0, stream=open(output + ".log", "w")).run(suite)
+    with open(output + ".log", "w") as log:
+        result = unittest.TextTestRunner(resultclass=Outcomes, verbosity=0, stream=log).run(suite)
     assert isinstance(result, Outcomes)
     with open(output, "w") as file:
         json.dump({"outcomes": result.outcomes, "polls": polls.total() if polls is not None else 0}, file)

@@ -40,7 +40,9 @@ class TaskBudget:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        check_ranges("budget", {"cpu_us": (self.cpu_us, POLL_BUDGET_US), "operations": (self.operations, OPERATION_BUDGET)})
+        check_ranges(
+            "budget", {"cpu_us": (self.cpu_us, POLL_BUDGET_US), "operations": (self.operations, OPERATION_BUDGET)}
+        )
 
     def for_priority(self, priority: TaskPriority) -> TaskBudget:
         """This budget times the multiplier of a priority, held within the bounds."""

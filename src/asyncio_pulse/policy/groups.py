@@ -19,8 +19,8 @@ KNOWN_WRAPPERS: Mapping[str, str] = {
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._coro_creating_hub_and_span": "coro",
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._task_with_sentry_span_creation": "coro",
 }
-"""Qualified name of a wrapping coroutine, and its variable, or an attribute of one, that holds the wrapped one. Without this every task of such a
-library would count as one group."""
+"""Qualified name of a wrapping coroutine, and its variable, or an attribute of one, that holds the wrapped one. Without
+this every task of such a library would count as one group."""
 
 
 def check_group_name(group: str | None) -> str | None:
@@ -31,7 +31,8 @@ def check_group_name(group: str | None) -> str | None:
     """
     if group is None:
         return None
-    if not isinstance(group, str) or not 0 < len(group) <= MAX_GROUP_NAME_LENGTH:
+    # Callers that are not type-checked may pass anything.
+    if not isinstance(group, str) or not 0 < len(group) <= MAX_GROUP_NAME_LENGTH:  # type: ignore[redundant-expr]
         raise ConfigError(f"group must be a str of 1 to {MAX_GROUP_NAME_LENGTH} characters, got {group!r:.60}")
     # The core compares names as plain strings; a subclass may bring code of its own.
     return str(group)

@@ -135,14 +135,13 @@ def governed(function: Any = None, /, **options: Any) -> Any:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"governed() decorates async def functions, got {function!r}")
 
-        @functools.wraps(function)
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             result: T = await _core.GovernedCoroutine(function(*args, **kwargs), own_options)
             return result
 
         # The code of `call` is one object for all decorated functions: by it the core knows a task made of one of them.
         own_options = _make_options(**options, code=call.__code__)
-        return call
+        return functools.wraps(function)(call)
 
     return decorate if function is None else decorate(function)
 

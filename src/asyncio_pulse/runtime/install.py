@@ -49,7 +49,6 @@ class _Installation:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
-        self.factory: _core.TaskFactory | None = None
         earlier = loop.get_task_factory()
         self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)))
         self.factory = self.manager.governor.task_factory(earlier)
@@ -78,7 +77,7 @@ class _Installation:
         if self.stop_watching is not None:
             self.stop_watching()
         # A factory set after ours may call ours: then ours stays, and lets everything pass.
-        if loop is not None and self.factory is not None and loop.get_task_factory() is self.factory:
+        if loop is not None and loop.get_task_factory() is self.factory:
             loop.set_task_factory(self.factory.earlier)
 
 
@@ -140,9 +139,7 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 # A native thread that asks for the GIL of a finalised interpreter would never get it.
 atexit.register(_core.stop_watchdog)
 

@@ -174,7 +174,8 @@ def _by_place(records: Iterable[Placed]) -> list[Placed]:
     """Put polls, or stalls, of one place together: the longest stands for all."""
     by_place: dict[tuple[object, ...], list[Placed]] = {}
     for record in records:
-        kind = record.stall_class if isinstance(record, Stall) else record.sampled
+        # Those seen running are told apart from those that were not, and stalls by their class.
+        kind = getattr(record, "stall_class", bool(record.stack))
         by_place.setdefault((record.group, record.function, record.filename, kind), []).append(record)
     return [
         dataclasses.replace(

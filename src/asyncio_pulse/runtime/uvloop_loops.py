@@ -29,4 +29,5 @@ def libuv_of(loop: asyncio.AbstractEventLoop) -> tuple[str | None, object]:
         return None, None
     import uvloop.loop
 
-    return uvloop.loop.__file__, uvloop.loop.libuv_get_loop_t_ptr(loop)
+    # Cython gives it to users of its C interface, and its type stubs leave it out.
+    return uvloop.loop.__file__, uvloop.loop.libuv_get_loop_t_ptr(loop)  # type: ignore[attr-defined]

@@ -9,7 +9,9 @@ CLASS = "on-cpu"
 
 def prepare() -> None:
     directory = tempfile.mkdtemp()
-    source = "\n".join(f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(9000))
+    source = "\n".join(
+        f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(9000)
+    )
     Path(directory, "a_large_module.py").write_text(source)
     sys.path.insert(0, directory)
     sys.dont_write_bytecode = True

@@ -1,6 +1,6 @@
 """Run one culprit on a governed loop and print the stalls that were seen, as JSON.
 
-    python run.py NAME asyncio|uvloop
+python run.py NAME asyncio|uvloop
 """
 
 from __future__ import annotations

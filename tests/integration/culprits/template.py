@@ -3,7 +3,9 @@
 import jinja2
 
 CLASS = "on-cpu"
-TEMPLATE = jinja2.Template("{% for row in rows %}<tr><td>{{ row.id }}</td><td>{{ row.name|upper }}</td></tr>{% endfor %}")
+TEMPLATE = jinja2.Template(
+    "{% for row in rows %}<tr><td>{{ row.id }}</td><td>{{ row.name|upper }}</td></tr>{% endfor %}"
+)
 ROWS = [{"id": number, "name": f"name {number}"} for number in range(250_000)]
 
 
