@@ -80,6 +80,10 @@ explicit_name(pulse_state *state, pulse_options *options)
 static int
 enter_group(pulse_governed *governed, pulse_group *group)
 {
+    if (governed->group == group) {
+        Py_DECREF(group);
+        return 0;
+    }
     if (governed->group != NULL && governed->counted_alive) {
         atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
         if (pulse_counter_read(&governed->polls) == 0) {
@@ -191,7 +195,7 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
 static int
 bind_call(pulse_governed *call)
 {
-    pulse_thread *thread = pulse_thread_find(pulse_state_of_type(Py_TYPE(call)), false);
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(call->module), false);
     pulse_governed *outer = thread == NULL ? NULL : thread->current;
     if (outer == NULL || outer->governor->flags & PULSE_GOVERNOR_DETACHED) {
         call->flags |= PULSE_GOVERNED_TRANSPARENT;
@@ -210,7 +214,7 @@ void
 pulse_governed_bind(pulse_governed *governed)
 {
     governed->flags &= ~(uint32_t)PULSE_GOVERNED_NEW;
-    pulse_state *state = pulse_state_of_type(Py_TYPE(governed));
+    pulse_state *state = pulse_state_of_module(governed->module);
     int result = 0;
     if (governed->flags & PULSE_GOVERNED_CALL) {
         result = bind_call(governed);
@@ -231,7 +235,7 @@ PyObject *
 pulse_governed_update(PyObject *self, PyObject *options)
 {
     pulse_governed *governed = (pulse_governed *)self;
-    pulse_state *state = pulse_state_of_type(Py_TYPE(self));
+    pulse_state *state = pulse_state_of_module(governed->module);
     if (!Py_IS_TYPE(options, state->options_type)) {
         PyErr_Format(PyExc_TypeError, "options must be Options, got %R", options);
         return NULL;

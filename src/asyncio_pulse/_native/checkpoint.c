@@ -54,6 +54,8 @@ awaitable_dealloc(PyObject *self)
 static PyType_Slot awaitable_slots[] = {
     {Py_tp_doc, "What checkpoint() returns: await it."},
     {Py_tp_dealloc, awaitable_dealloc},
+    // For `yield from checkpoint().__await__()`.
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, awaitable_next},
     {Py_am_await, awaitable_await},
     {Py_am_send, awaitable_send},
@@ -119,6 +121,5 @@ pulse_checkpoint(PyObject *module, PyObject *const *args, Py_ssize_t count, PyOb
     if (spent < 0) {
         return NULL;
     }
-    pulse_state *state = pulse_state_of_module(module);
-    return spent ? pulse_checkpoint_new(state, true) : Py_NewRef(state->checkpoint_ready);
+    return pulse_checkpoint_new(pulse_state_of_module(module), spent);
 }

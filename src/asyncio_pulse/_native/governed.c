@@ -55,7 +55,8 @@ governed_alloc(PyTypeObject *type, PyObject *coro)
         governed->priority = PULSE_PRIORITY_NORMAL;
         governed->operations_poll = UINT32_MAX;
         governed->flags = PULSE_GOVERNED_NEW;
-        governed->task_id = ++pulse_state_of_type(type)->last_task_id;
+        governed->module = Py_NewRef(PyType_GetModule(type));
+        governed->task_id = ++pulse_state_of_module(governed->module)->last_task_id;
     }
     return governed;
 }
@@ -132,6 +133,7 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
 {
     pulse_governed *governed = (pulse_governed *)self;
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(governed->module);
     Py_VISIT(governed->coro);
     Py_VISIT(governed->group_token);
     return 0;
@@ -166,7 +168,9 @@ governed_dealloc(PyObject *self)
     Py_CLEAR(governed->governor);
     Py_CLEAR(governed->group);
     Py_CLEAR(governed->options);
+    PyObject *module = governed->module;
     type->tp_free(self);
+    Py_DECREF(module);
     Py_DECREF(type);
 }
 
@@ -299,7 +303,7 @@ throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
     for (Py_ssize_t i = 0; i < count; i++) {
         stack[i + 1] = args[i];
     }
-    pulse_state *state = pulse_state_of_type(Py_TYPE(governed));
+    pulse_state *state = pulse_state_of_module(governed->module);
     return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
 }
 
@@ -328,7 +332,7 @@ static PyObject *
 governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governed *governed = (pulse_governed *)self;
-    pulse_state *state = pulse_state_of_type(Py_TYPE(self));
+    pulse_state *state = pulse_state_of_module(governed->module);
     PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_governed_finish(governed);
     return result;
@@ -356,7 +360,7 @@ governed_getattro(PyObject *self, PyObject *name)
 static PyObject *
 governed_repr(PyObject *self)
 {
-    PyObject *name = PyObject_GetAttr(self, pulse_state_of_type(Py_TYPE(self))->str_qualname);
+    PyObject *name = PyObject_GetAttr(self, pulse_state_of_module(((pulse_governed *)self)->module)->str_qualname);
     if (name == NULL) {
         return NULL;
     }
@@ -388,6 +392,8 @@ static PyType_Slot governed_slots[] = {
     {Py_tp_clear, governed_clear},
     {Py_tp_repr, governed_repr},
     {Py_tp_getattro, governed_getattro},
+    // For `yield from governed.__await__()`: what that returns must be an iterator.
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, governed_next},
     {Py_am_await, governed_await},
     {Py_am_send, governed_am_send},

@@ -38,6 +38,8 @@ typedef struct pulse_governed {
     // Undoes what the explicit group set in the context.
     PyObject *group_token;
     PyObject *weak_references;
+    // Held, for the state.
+    PyObject *module;
 } pulse_governed;
 
 extern PyType_Spec pulse_governed_spec;

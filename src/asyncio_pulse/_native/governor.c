@@ -37,7 +37,8 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     governor->worker_id = worker_id;
-    governor->state = pulse_state_of_type(type);
+    governor->module = Py_NewRef(PyType_GetModule(type));
+    governor->state = pulse_state_of_module(governor->module);
     governor->governed_since = pulse_clock_ticks();
     governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
     governor->slow_ticks = governor->stall_ticks = UINT64_MAX;
@@ -72,7 +73,9 @@ governor_dealloc(PyObject *self)
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
+    PyObject *module = governor->module;
     type->tp_free(self);
+    Py_DECREF(module);
     Py_DECREF(type);
 }
 
@@ -102,6 +105,7 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     pulse_governor *governor = (pulse_governor *)self;
     governor->groups.max_groups = max_groups;
+    governor->groups.looks_to_skip = 0;
     governor->slow_ticks = from_us(slow_us);
     governor->cpu_sample_interval_ticks = from_us(sample_us);
     governor->stall_ticks = from_us(stall_us);

@@ -42,6 +42,8 @@ typedef struct pulse_governor {
     // 0 while polls are measured.
     uint64_t governed_until;
     int worker_id;
+    // Held, for the state.
+    PyObject *module;
     pulse_state *state;
     pulse_group_table groups;
     pulse_worst worst;

@@ -240,8 +240,8 @@ make_room(pulse_group_table *table)
     Py_ssize_t found = collect_idle(table->named_explicit, idle);
     found += collect_idle(table->named_implicit, idle + found);
     qsort(idle, (size_t)found, sizeof *idle, by_last_use);
-    Py_ssize_t wanted = table->max_groups / 8 + 1;
-    table->looks_to_skip = found == 0 ? wanted : 0;
+    Py_ssize_t wanted = pulse_groups_count(table) - table->max_groups + table->max_groups / 8 + 1;
+    table->looks_to_skip = found == 0 ? table->max_groups / 8 : 0;
     int result = 0;
     for (Py_ssize_t i = 0; i < found && i < wanted && result == 0; i++) {
         fold(table->other, idle[i]);

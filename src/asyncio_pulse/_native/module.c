@@ -192,8 +192,7 @@ module_exec(PyObject *module)
     }
     state->group_variable = PyContextVar_New("asyncio_pulse.group", NULL);
     state->wrappers = PyDict_New();
-    state->checkpoint_ready = pulse_checkpoint_new(state, false);
-    return state->group_variable != NULL && state->wrappers != NULL && state->checkpoint_ready != NULL ? 0 : -1;
+    return state->group_variable != NULL && state->wrappers != NULL ? 0 : -1;
 }
 
 static int
@@ -251,7 +250,6 @@ module_free(void *module)
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->group_variable);
     Py_CLEAR(state->wrappers);
-    Py_CLEAR(state->checkpoint_ready);
     Py_CLEAR(state->str_throw);
     Py_CLEAR(state->str_close);
     Py_CLEAR(state->str_qualname);

@@ -31,7 +31,6 @@ typedef struct {
     PyObject *group_variable;
     // Names of coroutines that only wrap another one, mapped to the variable that holds the wrapped one.
     PyObject *wrappers;
-    PyObject *checkpoint_ready;
 
     PyObject *str_throw;
     PyObject *str_close;
@@ -54,6 +53,7 @@ typedef struct {
 
 extern PyModuleDef pulse_module;
 
+// Objects that use the state hold the module: a type may be cleared by the collector before its last instance is gone.
 static inline pulse_state *
 pulse_state_of_type(PyTypeObject *type)
 {

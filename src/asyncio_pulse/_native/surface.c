@@ -13,8 +13,11 @@ wrapped_qualname(PyObject *self, void *name)
 {
     PyObject *coro = ((pulse_governed *)self)->coro;
     PyObject *value = wrapped_attribute(self, name);
-    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError) && !PyObject_HasAttrString(coro, "__name__")) {
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
+        if (PyObject_HasAttrString(coro, "__name__")) {
+            return wrapped_attribute(self, name);
+        }
         PyObject *type_name = PyType_GetName(Py_TYPE(coro));
         value = type_name == NULL ? NULL : PyUnicode_FromFormat("<%U without __name__>", type_name);
         Py_XDECREF(type_name);

@@ -269,6 +269,11 @@ def run(
     except BaseException:
         main.close()
         raise
-    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
-        install(settings, loop=runner.get_loop())
-        return runner.run(main)
+    runner = asyncio.Runner(debug=debug, loop_factory=loop_factory)
+    try:
+        with runner:
+            install(settings, loop=runner.get_loop())
+            return runner.run(main)
+    finally:
+        # After the runner has closed the loop: the tasks that it cancels are governed to their end.
+        _forget_gone_loops()

@@ -1,0 +1,36 @@
+"""Installed and uninstalled 10,000 times in one process: threads, callbacks and memory stay as they were."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import measuring
+
+import asyncio_pulse as pulse
+from asyncio_pulse import _core as core
+
+
+async def work() -> None:
+    await asyncio.sleep(0)
+
+
+def install_and_uninstall(times: int) -> None:
+    for number in range(times):
+        manager = pulse.install(loop=loop)
+        if number % 100 == 0:
+            loop.run_until_complete(work())
+            assert manager.get_metrics().polls == 2
+            measuring.wait_for_core_threads(1)
+            assert gc.callbacks.count(core.gc_callback) == 1
+        pulse.uninstall(loop=loop)
+        assert loop.get_task_factory() is None
+
+
+loop = asyncio.new_event_loop()
+callbacks = list(gc.callbacks)
+measuring.assert_memory_is_bounded(install_and_uninstall, measuring.rounds(short=10_000, long=100_000), 1_000_000)
+assert gc.callbacks == callbacks
+measuring.wait_for_core_threads(0)
+loop.close()
+print("ok")

@@ -1,0 +1,21 @@
+// The Python-free parts of the core as a shared object, for the property tests to call.
+#include "account.h"
+#include "histogram.h"
+
+unsigned
+histogram_index(uint64_t value)
+{
+    return pulse_histogram_index(value);
+}
+
+uint64_t
+histogram_upper(unsigned index)
+{
+    return pulse_histogram_upper(index);
+}
+
+pulse_verdict
+account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold)
+{
+    return pulse_account_judge(usage, budget, slow_threshold);
+}

@@ -1,0 +1,24 @@
+"""The parts of the core that know nothing of Python, checked by programs in C."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.native.building import HERE, NATIVE, compile_c, environment
+
+
+@pytest.mark.parametrize(
+    ("program", "parts"),
+    [("check_histogram", []), ("check_account", ["account.c"]), ("check_clock", ["thread_clock.c"])],
+    ids=["histogram", "account", "clock"],
+)
+def test_what_needs_no_interpreter(program: str, parts: list[str], tmp_path: Path) -> None:
+    sources = [HERE / f"{program}.c", *(NATIVE / part for part in parts)]
+    binary = compile_c(tmp_path / program, *sources)
+    command = [str(binary), str(tmp_path / "clocksource")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout.split()[0]) > 1000

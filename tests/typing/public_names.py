@@ -1,0 +1,132 @@
+"""What a type checker sees of the public names; checked with mypy, never run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, assert_type
+
+import asyncio_pulse as pulse
+from asyncio_pulse.lowlevel import (
+    Account,
+    DerivedMetrics,
+    GovernedCoroutine,
+    GroupMetrics,
+    Metrics,
+    ProcessReport,
+    TaskBudget,
+    WorkerMetrics,
+    WorstPoll,
+    process_report,
+)
+
+
+async def answer(question: str, times: int = 1) -> int:
+    """Give a coroutine to work with."""
+    return len(question) * times
+
+
+@pulse.governed
+async def plain(question: str) -> int:
+    """Be decorated without parentheses."""
+    return len(question)
+
+
+@pulse.governed(priority=pulse.TaskPriority.HIGH, group="g", preemptible=True, budget_us=500, max_tier=1)
+async def with_options(question: str, *, times: int = 1) -> list[int]:
+    """Be decorated with every option."""
+    return [len(question)] * times
+
+
+class Service:
+    """Has a decorated method."""
+
+    @pulse.governed(group="method")
+    async def method(self, value: bytes) -> str:
+        """Be a method."""
+        return value.decode()
+
+
+async def calls() -> None:
+    coro = assert_type(plain("why"), Coroutine[Any, Any, int])
+    assert_type(await coro, int)
+    assert_type(await with_options("why", times=2), list[int])
+    assert_type(await Service().method(b""), str)
+    await plain(42)  # type: ignore[arg-type]
+    await with_options("why", 2)  # type: ignore[call-arg]
+    pulse.governed(grup="typo")  # type: ignore[call-overload]
+    pulse.governed(len)  # type: ignore[arg-type]
+
+
+async def tasks() -> None:
+    task = pulse.spawn(
+        answer("why"),
+        name="name",
+        priority=pulse.TaskPriority.LOW,
+        group="group",
+        preemptible=False,
+        budget_us=500,
+        max_tier=2,
+        context=contextvars.Context(),
+    )
+    assert_type(task, asyncio.Task[int])
+    assert_type(await task, int)
+    assert_type(await pulse.spawn(with_options("why")), list[int])
+    pulse.spawn(42)  # type: ignore[arg-type]
+    pulse.spawn(answer)  # type: ignore[arg-type]
+    pulse.spawn(answer("why"), priority="HIGH")  # type: ignore[arg-type]
+    pulse.spawn(answer("why"), "name")  # type: ignore[call-arg]
+
+
+async def view() -> None:
+    running = pulse.current()
+    assert_type(running, pulse.TaskView)
+    assert_type(running.priority, pulse.TaskPriority)
+    assert_type(running.group, str)
+    assert_type(running.tier, int)
+    assert_type(running.budget, TaskBudget)
+    assert_type(running.operations_left, int)
+    assert_type(running.account, Account)
+    running.update(priority=pulse.TaskPriority.LOW, group="g")
+    running.group = "g"  # type: ignore[misc]
+
+
+async def checkpoints() -> None:
+    await pulse.checkpoint()
+    await pulse.checkpoint(cost=3)
+    assert_type(pulse.budget_spent(3), bool)
+    await pulse.checkpoint("3")  # type: ignore[arg-type]
+
+
+def loops(loop: asyncio.AbstractEventLoop) -> None:
+    assert_type(pulse.run(answer("why")), int)
+    assert_type(pulse.run(answer("why"), config="pulse.toml", debug=True, loop_factory=pulse.new_event_loop), int)
+    manager = pulse.install(Path("pulse.toml"), loop=loop)
+    assert_type(manager, pulse.TierManager)
+    assert_type(pulse.install(pulse.TierConfig(poll_budget_us=500)), pulse.TierManager)
+    assert_type(pulse.get_manager(loop=loop), pulse.TierManager)
+    pulse.uninstall(loop=loop)
+    pulse.install(42)  # type: ignore[arg-type]
+    factory: Callable[[], asyncio.AbstractEventLoop] = pulse.new_uvloop_event_loop
+    asyncio.Runner(loop_factory=factory)
+
+
+def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:
+    assert_type(manager.config, pulse.TierConfig)
+    assert_type(manager.worker_id, int)
+    assert_type(manager.get_metrics(), Metrics)
+    assert_type(manager.get_derived_metrics(), DerivedMetrics)
+    assert_type(manager.get_worker_metrics(0), WorkerMetrics)
+    assert_type(manager.get_all_worker_metrics(), dict[int, WorkerMetrics])
+    assert_type(manager.groups(), tuple[GroupMetrics, ...])
+    assert_type(manager.worst_polls(), tuple[WorstPoll, ...])
+    assert_type(process_report(), ProcessReport)
+    workers: Mapping[int, WorkerMetrics] = process_report().workers
+    del workers
+    manager.get_metrics().polls = 1  # type: ignore[misc]
+    awaitable: Coroutine[Any, Any, Any] = coro
+    del awaitable
+    errors: list[type[Exception]] = [pulse.PulseError, pulse.ConfigError, pulse.NotGovernedError]
+    del errors
