@@ -14,7 +14,7 @@ CORE := $(VENV)/.core-$(VARIANT)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check bench sanitize stress docs dist test-all
+.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio
 .PHONY: venv build lint types layers coverage-python coverage-native clean
 
 demo: $(VENV)/.extra-demo $(CORE)
@@ -38,6 +38,10 @@ stress: $(VENV)/.extra-test $(CORE)
 
 test-all:
 	tools/core_tests.sh 3.11 3.12 3.13 3.14
+
+# CPython's own asyncio tests, plain and with every loop governed, of each interpreter.
+test-asyncio:
+	tools/core_tests.sh --asyncio 3.11 3.12 3.13 3.14
 
 docs: $(VENV)/.extra-docs $(CORE)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs

@@ -1,10 +1,17 @@
 #!/bin/bash
 # Run the core's tests on other Python versions. A version that cannot be had is skipped, and said so.
-# Usage: tools/core_tests.sh VERSION...          such as: tools/core_tests.sh 3.12 3.13 3.14
+# Usage: tools/core_tests.sh [--asyncio] VERSION...          such as: tools/core_tests.sh 3.12 3.13 3.14
+# With --asyncio it runs CPython's own asyncio tests instead, plain and governed: see tools/cpython_tests/compare.py.
 #
 # A version is looked for on PATH and under pyenv; 3.14 is otherwise fetched by tools/python314.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+suite_name=core
+if [ "${1-}" = --asyncio ]; then
+    suite_name=asyncio
+    shift
+fi
 
 find_python() {
     local candidate
@@ -27,17 +34,26 @@ run_tests() {
     "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
     # This builds the core anew each time.
     "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'
-    "$venv/bin/python" -m pytest "${suites[@]}"
+    if [ "$suite_name" = asyncio ]; then
+        # Debian packages the interpreter's tests apart.
+        "$python" -c 'import test.test_asyncio' 2>/dev/null ||
+            { apt-get update -qq && apt-get install -y -qq "libpython$2-testsuite" >/dev/null; }
+        "$venv/bin/python" tools/cpython_tests/compare.py
+    else
+        "$venv/bin/python" -m pytest "${suites[@]}"
+    fi
 }
 
+flag=
+[ "$suite_name" = core ] || flag=--asyncio
 results=()
 failures=0
 for version in "$@"; do
-    echo "== core tests on Python $version"
+    echo "== $suite_name tests on Python $version"
     if python=$(find_python "$version"); then
         run=(run_tests "$python" "$version")
     elif [ "$version" = 3.14 ] && tools/python314.sh true; then
-        run=(tools/python314.sh tools/core_tests.sh 3.14)
+        run=(tools/python314.sh tools/core_tests.sh $flag 3.14)
     else
         results+=("Python $version: skipped, not found on PATH or under pyenv, and not fetched (see above)")
         continue
@@ -55,6 +71,6 @@ for version in "$@"; do
     fi
 done
 
-echo "== core tests, summary"
+echo "== $suite_name tests, summary"
 printf '%s\n' "${results[@]}"
 exit "$((failures > 0))"

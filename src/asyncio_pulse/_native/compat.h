@@ -13,52 +13,35 @@
 
 #include "portable.h"
 
-// Take the current exception out of the thread, or NULL; `pulse_raise_again` puts it back and consumes it.
-static inline PyObject *
-pulse_exception_take(void)
-{
+// The exception that was set in a thread, or none, held by value: taking it needs no memory.
+typedef struct {
 #if PY_VERSION_HEX >= 0x030c0000
-    return PyErr_GetRaisedException();
+    PyObject *value;
 #else
     PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (type == NULL) {
-        return NULL;
-    }
-    // One tuple carries the three unnormalised parts, so that what is put back is exactly what was taken.
-    PyObject *parts = PyTuple_New(3);
-    if (parts == NULL) {
-        // Out of memory: the original exception matters more than this one.
-        PyErr_Restore(type, value, traceback);
-        return NULL;
-    }
-    PyTuple_SET_ITEM(parts, 0, type);
-    PyTuple_SET_ITEM(parts, 1, value != NULL ? value : Py_NewRef(Py_None));
-    PyTuple_SET_ITEM(parts, 2, traceback != NULL ? traceback : Py_NewRef(Py_None));
-    return parts;
 #endif
+} pulse_exception;
+
+// Take it out of the thread; `pulse_exception_put_back` undoes that.
+static inline pulse_exception
+pulse_exception_take(void)
+{
+    pulse_exception taken;
+#if PY_VERSION_HEX >= 0x030c0000
+    taken.value = PyErr_GetRaisedException();
+#else
+    PyErr_Fetch(&taken.type, &taken.value, &taken.traceback);
+#endif
+    return taken;
 }
 
 static inline void
-pulse_exception_put_back(PyObject *taken)
+pulse_exception_put_back(pulse_exception taken)
 {
-    if (taken == NULL) {
-        return;
-    }
 #if PY_VERSION_HEX >= 0x030c0000
-    PyErr_SetRaisedException(taken);
+    PyErr_SetRaisedException(taken.value);
 #else
-    PyObject *type = Py_NewRef(PyTuple_GET_ITEM(taken, 0));
-    PyObject *value = Py_NewRef(PyTuple_GET_ITEM(taken, 1));
-    PyObject *traceback = Py_NewRef(PyTuple_GET_ITEM(taken, 2));
-    Py_DECREF(taken);
-    if (Py_IsNone(value)) {
-        Py_CLEAR(value);
-    }
-    if (Py_IsNone(traceback)) {
-        Py_CLEAR(traceback);
-    }
-    PyErr_Restore(type, value, traceback);
+    PyErr_Restore(taken.type, taken.value, taken.traceback);
 #endif
 }
 

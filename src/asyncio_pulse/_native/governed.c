@@ -180,7 +180,7 @@ static void
 restore_group(pulse_governed *governed)
 {
     if (governed->group_token != NULL) {
-        PyObject *raised = pulse_exception_take();
+        pulse_exception raised = pulse_exception_take();
         if (PyContextVar_Reset(governed->governor->state->group_variable, governed->group_token) < 0) {
             PyErr_Clear();
         }

@@ -34,7 +34,7 @@ pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint6
 {
     pulse_governor *governor = governed->governor;
     unsigned long long task = governed->task_id;
-    PyObject *raised = pulse_exception_take();
+    pulse_exception raised = pulse_exception_take();
     PyObject *hooks = Py_NewRef(governor->hooks);
     settle(governor, PyObject_CallMethod(hooks, "after_poll", "KiK", task, (int)result,
                                          (unsigned long long)pulse_clock_to_ns(ticks)));

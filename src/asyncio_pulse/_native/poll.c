@@ -38,7 +38,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     pulse_account_book(&governor->account, &verdict);
     pulse_account_book(&governed->group->account, &verdict);
     if (verdict.violation || verdict.slow) {
-        PyObject *raised = pulse_exception_take();
+        pulse_exception raised = pulse_exception_take();
         if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro,
                                take_sample(poll), &verdict, gc_ticks) < 0) {
             pulse_state_contain_error(governor->state);

@@ -131,7 +131,7 @@ name_spin_here(void *argument)
         !pulse_turns_is_spinning(turns)) {
         return 0;
     }
-    PyObject *taken = pulse_exception_take();
+    pulse_exception taken = pulse_exception_take();
     pulse_diagnosis diagnosis = {PULSE_STALL_SPINNING, 0};
     pulse_worst_entry entry;
     if (pulse_capture_stall(turns->governor, &diagnosis, &entry) < 0) {

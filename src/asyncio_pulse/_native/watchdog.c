@@ -6,6 +6,7 @@
 
 #include "capture.h"
 #include "diagnosis.h"
+#include "governed.h"
 
 enum {
     // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
@@ -108,8 +109,7 @@ capture_stall(pulse_watchdog *watchdog, pulse_turns *turns, bool collecting, uin
         pulse_state_contain_error(governor->state);
         return;
     }
-    bool could_run = diagnosis.stall_class == PULSE_STALL_ON_CPU || diagnosis.stall_class == PULSE_STALL_PROCESSOR;
-    entry.gil_held_ticks = could_run ? gil_wait_ticks : 0;
+    entry.gil_held_ticks = diagnosis.culprit == 0 ? gil_wait_ticks : 0;
     pulse_worst_entry_clear(&turns->pending);
     turns->pending = entry;
     atomic_store(&turns->captured, key);
@@ -119,7 +119,10 @@ capture_stall(pulse_watchdog *watchdog, pulse_turns *turns, bool collecting, uin
 static void
 capture_poll(pulse_state *state, pulse_thread *thread)
 {
-    if (!poll_is_overdue(thread)) {
+    pulse_governed *polled = thread->current;
+    // The thread's threshold is the shortest of the loops that it ran; this poll may belong to a more patient one.
+    if (!poll_is_overdue(thread) || polled == NULL ||
+        age(atomic_load(&thread->poll_started)) <= polled->governor->slow_ticks) {
         return;
     }
     PyObject *stack = pulse_capture_poll(state, thread);

@@ -31,7 +31,7 @@ __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", 
 T = TypeVar("T")
 
 WATCHDOG_INTERVAL_US = 110_000
-"""Nine looks a second: a poll of 110 ms or more is always seen, a shorter one in proportion to its length."""
+"""Nine looks a second: a poll that is slow for 110 ms or more is always seen, a shorter one in proportion to its length."""
 
 
 def _is_open(reference: weakref.ref[asyncio.AbstractEventLoop]) -> Callable[[], bool]:

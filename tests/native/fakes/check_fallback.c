@@ -1,0 +1,18 @@
+#include <stdio.h>
+
+#include "clock.h"
+
+pulse_clock pulse_the_clock = {.ns_per_tick = 2ull << 32};
+
+uint64_t
+pulse_clock_monotonic(void)
+{
+    return 21;
+}
+
+int
+main(void)
+{
+    printf("%s\n", pulse_clock_thread_platform);
+    return pulse_clock_thread_cpu_ns() != 42;
+}

@@ -1,0 +1,31 @@
+#include <stdio.h>
+
+#include "clock.h"
+#include "windows.h"
+
+static int fails;
+
+HANDLE
+GetCurrentThread(void)
+{
+    return (HANDLE)-2;
+}
+
+BOOL
+GetThreadTimes(HANDLE thread, FILETIME *created, FILETIME *ended, FILETIME *kernel, FILETIME *user)
+{
+    *created = *ended = (FILETIME){9, 9};
+    *kernel = (FILETIME){5, 1};
+    *user = (FILETIME){7, 0};
+    return !fails && thread == (HANDLE)-2;
+}
+
+int
+main(void)
+{
+    printf("%s\n", pulse_clock_thread_platform);
+    uint64_t read = pulse_clock_thread_cpu_ns();
+    fails = 1;
+    uint64_t refused = pulse_clock_thread_cpu_ns();
+    return !(read == ((1ull << 32) + 12) * 100 && refused == 0);
+}
