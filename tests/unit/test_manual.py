@@ -49,6 +49,14 @@ def test_the_budget_is_that_of_the_priority(manager: pulse.TierManager, priority
     assert manager.get_metrics().violations == 1
 
 
+def test_the_group_stays_out_of_the_context_in_which_it_is_told(manager: pulse.TierManager) -> None:
+    async def work() -> str:
+        return pulse.current().group
+
+    poll(manager, 1, 1, group="elsewhere")
+    assert pulse.run(work()).endswith("work")
+
+
 def test_a_context_without_a_priority_is_normal() -> None:
     context = TaskContext(3)
     assert context.task_priority() is pulse.TaskPriority.NORMAL

@@ -144,7 +144,8 @@ apply(pulse_governed *governed, pulse_options *options)
     if (options == NULL) {
         return 0;
     }
-    if (options->group != NULL && publish_group(governed, options->group) < 0) {
+    bool has_context = !(governed->flags & PULSE_GOVERNED_MANUAL);
+    if (options->group != NULL && has_context && publish_group(governed, options->group) < 0) {
         return -1;
     }
     if (options->priority != PULSE_UNSET) {

@@ -17,6 +17,8 @@ enum {
     PULSE_GOVERNED_TRANSPARENT = 1u << 2,
     // Has a budget of its own.
     PULSE_GOVERNED_BUDGET = 1u << 3,
+    // Driven by somebody else: the context in which we hear of it is not its own.
+    PULSE_GOVERNED_MANUAL = 1u << 4,
 };
 
 typedef struct pulse_governed {

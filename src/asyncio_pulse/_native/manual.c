@@ -30,6 +30,7 @@ manual_task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     task->governed->options = Py_NewRef(options);
+    task->governed->flags |= PULSE_GOVERNED_MANUAL;
     pulse_governed_bind(task->governed);
     return (PyObject *)task;
 }
