@@ -25,6 +25,12 @@ GRACE_SECONDS = 5.0
 FAILED = pytest.StashKey[bool]()
 
 
+def pytest_configure() -> None:
+    """Take SIGINT back where a shell has it ignored, as for background jobs: tests send it to children, who inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_report_header() -> list[str]:
     """Name the build of the core under test, so that nobody measures or sanitizes another one."""
     return [f"core: {_core.__file__}"]

@@ -41,7 +41,8 @@ def group_of_context() -> str | None:
 
 def test_it_is_a_coroutine_to_those_who_ask(driven: Driven) -> None:
     assert isinstance(driven.governed, collections.abc.Coroutine)
-    assert driven.governed.__await__() is driven.governed
+    assert isinstance(driven.governed.__await__(), collections.abc.Iterator)
+    assert not isinstance(driven.governed, collections.abc.Iterable)
 
 
 def test_its_surface_is_that_of_the_coroutine(governor: core.Governor) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,15 @@ def run(module: str, *arguments: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory, "outcomes.json")
         command = [sys.executable, str(RUN_MODULE), f"test.test_asyncio.{module}", str(output), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+            # Background jobs of a shell ignore it, and some of the tests would wait for it for ever.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         if not output.exists():
             # unittest.SkipTest at import: the module is for another platform.
             if "SkipTest" in done.stderr:

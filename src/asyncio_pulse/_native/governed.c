@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "awaiter.h"
 #include "poll.h"
 #include "watchdog.h"
 
@@ -344,6 +345,12 @@ governed_await(PyObject *self)
     return Py_NewRef(self);
 }
 
+static PyObject *
+governed_python_await(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pulse_awaiter_new(pulse_state_of_module(((pulse_governed *)self)->module), self);
+}
+
 // What a coroutine has beyond this type (the gi_ names of generator-based ones, those of other compilers) is the wrapped
 // one's own.
 static PyObject *
@@ -374,6 +381,7 @@ static PyMethodDef governed_methods[] = {
     {"throw", (PyCFunction)(void (*)(void))governed_throw, METH_FASTCALL,
      "Raise an exception in the coroutine; see coroutine.throw."},
     {"close", governed_close, METH_NOARGS, "Raise GeneratorExit in the coroutine; see coroutine.close."},
+    {"__await__", governed_python_await, METH_NOARGS | METH_COEXIST, "An iterator that drives the coroutine."},
     {"update", pulse_governed_update, METH_O, "Change options; what the new ones leave out stays."},
     {"account_snapshot", pulse_governed_account, METH_NOARGS, "Its own counters, times in ns."},
     {NULL},
@@ -392,8 +400,6 @@ static PyType_Slot governed_slots[] = {
     {Py_tp_clear, governed_clear},
     {Py_tp_repr, governed_repr},
     {Py_tp_getattro, governed_getattro},
-    // For `yield from governed.__await__()`: what that returns must be an iterator.
-    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, governed_next},
     {Py_am_await, governed_await},
     {Py_am_send, governed_am_send},

@@ -1,6 +1,7 @@
 // The module: its state, its types, its functions.
 #include <stdlib.h>
 
+#include "awaiter.h"
 #include "checkpoint.h"
 #include "cpu_timer.h"
 #include "factory.h"
@@ -126,7 +127,8 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
         add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
         add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
-        add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0) {
+        add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
+        add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0) {
         return -1;
     }
     return add_type(module, &pulse_checkpoint_spec, &state->checkpoint_type);
@@ -209,6 +211,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->heartbeat_type);
     Py_VISIT(state->cpu_timer_type);
     Py_VISIT(state->manual_task_type);
+    Py_VISIT(state->awaiter_type);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->current_task);
@@ -243,6 +246,7 @@ module_free(void *module)
     Py_CLEAR(state->heartbeat_type);
     Py_CLEAR(state->cpu_timer_type);
     Py_CLEAR(state->manual_task_type);
+    Py_CLEAR(state->awaiter_type);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->current_task);

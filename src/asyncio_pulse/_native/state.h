@@ -19,6 +19,7 @@ typedef struct {
     PyTypeObject *heartbeat_type;
     PyTypeObject *cpu_timer_type;
     PyTypeObject *manual_task_type;
+    PyTypeObject *awaiter_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
