@@ -26,7 +26,7 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
-    """Take SIGINT back where a shell has it ignored, as for background jobs: children inherit that, and tests signal them."""
+    """Take SIGINT back where a shell has it ignored, as for background jobs: children inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
