@@ -80,11 +80,17 @@ observe(pulse_os_snapshot *snapshot)
     pulse_diagnosis_snapshot(snapshot, pulse_clock_to_ns(pulse_clock_ticks()));
 }
 
+// Whether the collector runs in the thread of any loop.
 static bool
-is_collecting(pulse_turns *turns)
+is_collecting(pulse_state *state)
 {
-    pulse_thread *thread = atomic_load(&turns->thread);
-    return thread != NULL && atomic_load(&thread->gc_started) != 0;
+    for (pulse_turns *each = atomic_load(&state->turns); each != NULL; each = each->next) {
+        pulse_thread *thread = atomic_load(&each->thread);
+        if (thread != NULL && atomic_load(&thread->gc_started) != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // With the GIL.
@@ -142,14 +148,13 @@ static void
 capture(pulse_watchdog *watchdog, bool stalled)
 {
     pulse_state *state = watchdog->state;
-    bool collecting = false;
-    for (pulse_turns *each = atomic_load(&state->turns); each != NULL; each = each->next) {
-        collecting = collecting || is_collecting(each);
-    }
+    bool collecting = is_collecting(state);
     observe(&watchdog->before);
     if (stalled) {
         sleep_for(watchdog, OBSERVE_US);
         observe(&watchdog->after);
+        // Code that makes many objects is interrupted by the collector now and then, and still the culprit itself.
+        collecting = collecting && is_collecting(state);
     }
     if (watchdog->stopping) {
         return;
