@@ -291,6 +291,10 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
 void
 pulse_watchdog_stop(pulse_state *state)
 {
+    // The end of a collection that is under way will not be told: whoever stops the watchdog takes back the callback.
+    for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
+        atomic_store(&each->gc_started, 0);
+    }
     pulse_watchdog *watchdog = state->watchdog;
     if (watchdog == NULL) {
         return;
