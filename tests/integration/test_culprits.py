@@ -45,16 +45,9 @@ def run(name: str, loop: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("name", NAMES)
-def test_culprit_is_named(name: str, loop: str) -> None:
-    """GIVEN a program that blocks its loop; WHEN it runs governed; THEN the stall tells who, where and how."""
-    for module in (NEEDS.get(name), "uvloop" if loop == "uvloop" else None):
-        if module is not None and importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
+def check(name: str, seen: dict[str, Any]) -> None:
+    """Assert that what was seen is what the culprit did."""
     expected, (filename, lines) = constants(name), place(name)
-
-    seen = run(name, loop)
 
     assert seen["errors"] == 0
     classes = MAY_ALSO_BE.get(expected["CLASS"], {expected["CLASS"]})
@@ -76,3 +69,23 @@ def test_culprit_is_named(name: str, loop: str) -> None:
     if "KEEPS_THE_GIL" in expected:
         # It answered only when it was through: half of the stall at the least was spent waiting for it.
         assert worst["gil_held_ns"] > worst["wall_ns"] / 4
+
+
+# The watchdog judges by what threads did for 30 ms, and on a shared machine other programs decide some of that.
+ATTEMPTS = 3
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("name", NAMES)
+def test_culprit_is_named(name: str, loop: str) -> None:
+    """GIVEN a program that blocks its loop; WHEN it runs governed; THEN the stall tells who, where and how."""
+    for module in (NEEDS.get(name), "uvloop" if loop == "uvloop" else None):
+        if module is not None and importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    for attempt in range(ATTEMPTS):
+        try:
+            check(name, run(name, loop))
+            break
+        except AssertionError:
+            if attempt == ATTEMPTS - 1:
+                raise
