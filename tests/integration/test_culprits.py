@@ -67,7 +67,7 @@ def check(name: str, seen: dict[str, Any]) -> None:
     if "CULPRIT" in expected:
         assert expected["CULPRIT"] in worst["culprit"]
     if "KEEPS_THE_GIL" in expected:
-        # It answered only when it was through: half of the stall at the least was spent waiting for it.
+        # It answered only when it was through: a good part of the stall was spent waiting for it.
         assert worst["gil_held_ns"] > worst["wall_ns"] / 4
 
 
