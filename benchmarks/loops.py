@@ -54,6 +54,16 @@ def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
         pulse.uninstall(loop=loop)
 
 
+async def _keep_time(yields: int, readings: list[int]) -> None:
+    """Spin as the others do; read the clock when all have had their first poll, and before any has its last."""
+    sleep = asyncio.sleep
+    for number in range(yields):
+        if number == 1:
+            readings.append(time.thread_time_ns())
+        await sleep(0)
+    readings.append(time.thread_time_ns())
+
+
 def time_polls(
     factory: LoopFactory,
     surroundings: Surroundings,
@@ -61,35 +71,37 @@ def time_polls(
     yields: int,
     create: Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
 ) -> float:
-    """Run one task a spinner, side by side.
+    """Run one task a spinner, side by side, and one that keeps the time.
 
     Args:
         factory: Makes the loop.
         surroundings: What is on the loop meanwhile; told how many polls it is going to see.
         spinners: Coroutine functions that yield so often.
-        yields: The argument of each.
+        yields: The argument of each, >= 2.
         create: Makes the task of the n-th coroutine; the loop's `create_task` by default.
 
     Returns:
-        CPU nanoseconds a poll. The creation of the tasks is not in it.
+        CPU nanoseconds a poll. The creation of the tasks is not in it, nor are their first and last polls, which set up and
+        tear down: `task_creation` measures those.
     """
-    polls = len(spinners) * (yields + 1)
+    tasks_in_all = len(spinners) + 1
+    readings: list[int] = []
 
-    async def drive() -> int:
+    async def drive() -> None:
         loop = asyncio.get_running_loop()
-        with surroundings(loop, polls):
-            coroutines = [spinner(yields) for spinner in spinners]
+        with surroundings(loop, tasks_in_all * (yields + 1)):
+            coroutines = [_keep_time(yields, readings), *(spinner(yields) for spinner in spinners)]
             if create is None:
                 tasks = [loop.create_task(coroutine) for coroutine in coroutines]
             else:
                 tasks = [create(number, coroutine) for number, coroutine in enumerate(coroutines)]
             del coroutines
-            started_ns = time.thread_time_ns()
             await asyncio.gather(*tasks)
-            return time.thread_time_ns() - started_ns
 
     loop = factory()
     try:
-        return loop.run_until_complete(drive()) / polls
+        loop.run_until_complete(drive())
     finally:
         loop.close()
+    started_ns, ended_ns = readings
+    return (ended_ns - started_ns) / (tasks_in_all * (yields - 1))

@@ -6,7 +6,9 @@ import asyncio
 import ctypes
 import gc
 import os
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -143,12 +145,12 @@ def test_utilisation_and_lag_are_those_of_the_loop(loop_factory: LoopFactory) ->
 def test_the_selector_is_itself_again_after_uninstall() -> None:
     loop = asyncio.new_event_loop()
     selector = loop._selector  # type: ignore[attr-defined]
-    plain = selector.select
+    plain = vars(selector).copy()
     pulse.install(loop=loop)
-    assert selector.select != plain
+    assert vars(selector) != plain
     loop.run_until_complete(asyncio.sleep(0.01))
     pulse.uninstall(loop=loop)
-    assert "select" not in vars(selector)
+    assert vars(selector) == plain
     assert loop._selector is selector  # type: ignore[attr-defined]
     loop.run_until_complete(asyncio.sleep(0.01))
     loop.close()
@@ -170,6 +172,45 @@ def test_a_wrapper_round_select_set_later_stays() -> None:
     assert selector.select is theirs
     assert calls
     loop.close()
+
+
+class SelectOnly(selectors.SelectSelector):
+    """A selector with no epoll object beneath it."""
+
+
+def test_a_selector_without_epoll_is_watched_by_its_select() -> None:
+    selector = SelectOnly()
+    loop = asyncio.SelectorEventLoop(selector)
+    manager = pulse.install(loop=loop)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert "select" in vars(selector)
+    assert manager.get_loop_metrics().turns > 0
+    pulse.uninstall(loop=loop)
+    assert "select" not in vars(selector)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+
+
+def test_the_watched_epoll_object_does_what_the_selector_asks_of_it() -> None:
+    loop = asyncio.new_event_loop()
+    selector = loop._selector  # type: ignore[attr-defined]
+    epoll = selector._selector
+    pulse.install(loop=loop)
+    assert selector._selector is not epoll
+    reader, writer = socket.socketpair()
+    seen: list[str] = []
+    with reader, writer:
+        loop.add_reader(reader, lambda: seen.append("read"))
+        loop.add_writer(reader, lambda: (seen.append("written"), loop.remove_writer(reader)))
+        writer.send(b"x")
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.remove_reader(reader)
+    assert {"read", "written"} <= set(seen)
+    assert selector.fileno() == epoll.fileno()
+    assert not selector._selector.closed
+    loop.close()
+    assert epoll.closed
+    assert selector._selector is None or selector._selector.closed
 
 
 def test_a_loop_in_another_thread_is_watched_there(loop_factory: LoopFactory) -> None:

@@ -198,12 +198,23 @@ start_watching(pulse_governor *governor, PyObject *loop)
 static PyObject *
 governor_watch_select(PyObject *self, PyObject *args)
 {
-    PyObject *loop, *select;
-    if (!PyArg_ParseTuple(args, "OO:watch_select", &loop, &select)) {
+    PyObject *loop, *selector;
+    if (!PyArg_ParseTuple(args, "OO:watch_select", &loop, &selector)) {
         return NULL;
     }
     pulse_governor *governor = (pulse_governor *)self;
-    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_select(governor, select);
+    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_select(governor, selector);
+}
+
+static PyObject *
+governor_watch_epoll(PyObject *self, PyObject *args)
+{
+    PyObject *loop, *epoll;
+    if (!PyArg_ParseTuple(args, "OO:watch_epoll", &loop, &epoll)) {
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_epoll(governor, epoll);
 }
 
 static PyObject *
@@ -333,6 +344,8 @@ static PyMethodDef governor_methods[] = {
     {"resume_watchdog", governor_resume_watchdog, METH_NOARGS, "Start the watchdog again with the next poll."},
     {"watch_select", governor_watch_select, METH_VARARGS,
      "Watch the turns of a loop; what to put in the place of its selector's select method."},
+    {"watch_epoll", governor_watch_epoll, METH_VARARGS,
+     "Watch the turns of a loop; what to put in the place of the epoll object that its selector waits with."},
     {"heartbeat", governor_heartbeat, METH_VARARGS, "Watch the turns of a loop; what to have it call, once."},
     {"turns", governor_turns, METH_NOARGS, "Turns, busy time and lag of the loop; empty if it is not watched."},
     {"stalls", governor_stalls, METH_NOARGS, "The longest stall of each class at each place, unordered."},

@@ -1,8 +1,5 @@
 #include "turns.h"
 
-#include <stddef.h>
-#include <structmember.h>
-
 #include "governor.h"
 #include "os_thread.h"
 
@@ -57,7 +54,8 @@ pulse_turns_bind_thread(pulse_turns *turns)
     if (thread == NULL) {
         pulse_state_contain_error(turns->governor->state);
     }
-    else if (PULSE_UNLIKELY(thread != atomic_load_explicit(&turns->thread, memory_order_relaxed) || atomic_load_explicit(&turns->os_thread, memory_order_relaxed) == 0)) {
+    else if (PULSE_UNLIKELY(thread != atomic_load_explicit(&turns->thread, memory_order_relaxed) ||
+                            atomic_load_explicit(&turns->os_thread, memory_order_relaxed) == 0)) {
         atomic_store(&turns->thread, thread);
         atomic_store(&turns->os_thread, pulse_os_thread_self());
     }
@@ -117,116 +115,3 @@ pulse_turns_free_all(pulse_state *state)
         turns = next;
     }
 }
-
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    pulse_governor *governor;
-    PyObject *select;
-} pulse_select_watch;
-
-// What is waited for: a time-out of 0 only looks, and a loop that never does more is never idle.
-static bool
-may_wait(PyObject *const *args, Py_ssize_t count)
-{
-    if (count == 0 || Py_IsNone(args[count - 1])) {
-        return true;
-    }
-    if (PyFloat_CheckExact(args[count - 1])) {
-        return PyFloat_AS_DOUBLE(args[count - 1]) > 0;
-    }
-    return PyObject_IsTrue(args[count - 1]) == 1;
-}
-
-static PyObject *
-select_watch_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *keywords)
-{
-    pulse_select_watch *watch = (pulse_select_watch *)self;
-    pulse_turns *turns = watch->governor->turns;
-    if (turns == NULL) {
-        return PyObject_Vectorcall(watch->select, args, nargsf, keywords);
-    }
-    pulse_turns_bind_thread(turns);
-    uint64_t now = pulse_clock_ticks();
-    uint64_t since = atomic_load_explicit(&turns->busy_since, memory_order_relaxed);
-    if (since != 0) {
-        atomic_store_explicit(&turns->busy_since, 0, memory_order_relaxed);
-        pulse_counter_add(&turns->governor->turn_record.busy_ticks, now - since);
-        pulse_turns_note(turns, since, now - since);
-    }
-    if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed))) {
-        pulse_turns_name_spin(turns);
-    }
-    bool waits = may_wait(args, PyVectorcall_NARGS(nargsf));
-    PyObject *result = PyObject_Vectorcall(watch->select, args, nargsf, keywords);
-    if (watch->governor->turns == turns) {
-        uint64_t back = pulse_clock_ticks();
-        if (waits) {
-            atomic_store_explicit(&turns->last_waited, back, memory_order_relaxed);
-        }
-        atomic_store_explicit(&turns->busy_since, back, memory_order_relaxed);
-    }
-    return result;
-}
-
-PyObject *
-pulse_turns_watch_select(pulse_governor *governor, PyObject *select)
-{
-    PyTypeObject *type = governor->state->select_watch_type;
-    pulse_select_watch *watch = (pulse_select_watch *)type->tp_alloc(type, 0);
-    if (watch != NULL) {
-        watch->vectorcall = select_watch_call;
-        watch->governor = (pulse_governor *)Py_NewRef(governor);
-        watch->select = Py_NewRef(select);
-    }
-    return (PyObject *)watch;
-}
-
-static int
-select_watch_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((pulse_select_watch *)self)->select);
-    return 0;
-}
-
-static int
-select_watch_clear(PyObject *self)
-{
-    Py_CLEAR(((pulse_select_watch *)self)->select);
-    return 0;
-}
-
-static void
-select_watch_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    select_watch_clear(self);
-    Py_DECREF(((pulse_select_watch *)self)->governor);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyMemberDef select_watch_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(pulse_select_watch, vectorcall), READONLY, NULL},
-    {NULL},
-};
-
-static PyType_Slot select_watch_slots[] = {
-    {Py_tp_doc, "Stands in the place of a selector's select method, and notes when the loop waits."},
-    {Py_tp_dealloc, select_watch_dealloc},
-    {Py_tp_traverse, select_watch_traverse},
-    {Py_tp_clear, select_watch_clear},
-    {Py_tp_call, PyVectorcall_Call},
-    {Py_tp_members, select_watch_members},
-    {0, NULL},
-};
-
-PyType_Spec pulse_select_watch_spec = {
-    .name = "asyncio_pulse._core.SelectWatch",
-    .basicsize = sizeof(pulse_select_watch),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = select_watch_slots,
-};

@@ -63,8 +63,10 @@ void pulse_turns_ask_what_spins(pulse_turns *turns);
 
 void pulse_turns_free_all(pulse_state *state);
 
-// Watch the selector of a loop: a new callable to put in the place of its select method.
-PyObject *pulse_turns_watch_select(struct pulse_governor *governor, PyObject *select);
+// Watch a loop by what it waits with: a new object to put in the place of the selector's select method, or of the epoll
+// object beneath it.
+PyObject *pulse_turns_watch_select(struct pulse_governor *governor, PyObject *selector);
+PyObject *pulse_turns_watch_epoll(struct pulse_governor *governor, PyObject *epoll);
 
 // Watch a loop by a timer: a new callable that arms itself again every `period_us` with the loop's call_later. With the
 // file of uvloop's library and its uv_loop_t (both or neither) idle time is known, too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -28,24 +29,41 @@ def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Ca
     if not hasattr(loop, "_run_once"):
         return _start_heartbeat(governor, loop)
     selector: Any = getattr(loop, "_selector", None)
+    epoll = getattr(selector, "_selector", None)
+    if isinstance(epoll, getattr(select, "epoll", ())):
+        return _watch_epoll(governor, loop, selector, epoll)
     if hasattr(selector, "select") and hasattr(selector, "__dict__"):
         return _watch_selector(governor, loop, selector)
     return None
 
 
-def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, selector: Any) -> Callable[[], None]:
-    # An attribute of the instance hides the method of the class; the selector stays the very same object.
-    earlier = vars(selector).get("select")
-    watch = governor.watch_select(loop, selector.select)
-    selector.select = watch
+def _watch_epoll(
+    governor: _core.Governor, loop: asyncio.AbstractEventLoop, selector: Any, epoll: Any
+) -> Callable[[], None]:
+    watch = governor.watch_epoll(loop, epoll)
+    selector._selector = watch
 
     def undo() -> None:
         # What somebody else put over ours stays: ours goes on passing calls through.
-        if vars(selector).get("select") is watch:
-            if earlier is None:
-                del selector.select
-            else:
-                selector.select = earlier
+        if selector._selector is watch:
+            selector._selector = epoll
+
+    return undo
+
+
+def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, selector: Any) -> Callable[[], None]:
+    # An attribute of the instance hides the method of the class; the selector stays the very same object.
+    earlier = vars(selector).get("select")
+    watch = governor.watch_select(loop, selector)
+    selector.select = watch
+
+    def undo() -> None:
+        if vars(selector).get("select") is not watch:
+            return
+        if earlier is None:
+            del selector.select
+        else:
+            selector.select = earlier
 
     return undo
 
