@@ -8,8 +8,11 @@ that everybody needs stand here too.
 from __future__ import annotations
 
 from asyncio_pulse.errors import ConfigError, NotGovernedError, PulseError, UnavailableError
+from asyncio_pulse.policy.group_policy import GroupPolicy
 from asyncio_pulse.policy.policies import TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.profiles import ConfigProfile
+from asyncio_pulse.policy.tier_policy import TierPolicy
 from asyncio_pulse.runtime.context import TaskView, budget_spent, checkpoint, current, governed, spawn
 from asyncio_pulse.runtime.install import (
     get_manager,
@@ -23,12 +26,15 @@ from asyncio_pulse.runtime.manager import TierManager
 
 __all__ = [
     "ConfigError",
+    "ConfigProfile",
+    "GroupPolicy",
     "NotGovernedError",
     "PulseError",
     "TaskPriority",
     "TaskView",
     "TierConfig",
     "TierManager",
+    "TierPolicy",
     "UnavailableError",
     "budget_spent",
     "checkpoint",

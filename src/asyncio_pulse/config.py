@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from asyncio_pulse.errors import ConfigError
+from asyncio_pulse.errors import ConfigError, ConfigFault
+from asyncio_pulse.policy.builder import TierPolicyBuilder
+from asyncio_pulse.policy.group_policy import GroupPolicy
 from asyncio_pulse.policy.policies import TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.profiles import ConfigProfile
+from asyncio_pulse.policy.tier_policy import InterventionAction, TierPolicy
 
-__all__ = ["ConfigError", "TaskPriority", "TierConfig"]
+__all__ = [
+    "ConfigError",
+    "ConfigFault",
+    "ConfigProfile",
+    "GroupPolicy",
+    "InterventionAction",
+    "TaskPriority",
+    "TierConfig",
+    "TierPolicy",
+    "TierPolicyBuilder",
+]

@@ -37,10 +37,10 @@ def test_a_multiplied_budget_stays_within_its_bounds() -> None:
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"cpu_us": 49}, "invalid budget: cpu_us must be from 50 to 10000000, got 49"),
-        ({"cpu_us": 10_000_001}, "cpu_us must be from 50 to 10000000, got 10000001"),
-        ({"operations": 0}, "operations must be from 1 to 1000000, got 0"),
-        ({"operations": 1_000_001}, "operations must be from 1 to 1000000, got 1000001"),
+        ({"cpu_us": 49}, "invalid budget: cpu_us must be a whole number from 50 to 10000000, got 49"),
+        ({"cpu_us": 10_000_001}, "cpu_us must be a whole number from 50 to 10000000, got 10000001"),
+        ({"operations": 0}, "operations must be a whole number from 1 to 1000000, got 0"),
+        ({"operations": 1_000_001}, "operations must be a whole number from 1 to 1000000, got 1000001"),
         ({"cpu_us": "2000"}, "cpu_us must be a whole number from 50 to 10000000, got '2000'"),
         ({"cpu_us": 2000.0}, "got 2000.0"),
         ({"operations": True}, "operations must be a whole number from 1 to 1000000, got True"),

@@ -1,37 +1,89 @@
-"""TierConfig: defaults, bounds, the way from a mapping."""
+"""TierConfig: defaults, bounds, what must hold between its values, the way from a mapping and back."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from typing import Any
 
 import pytest
 
 from asyncio_pulse import ConfigError, TaskPriority, TierConfig
 from asyncio_pulse.lowlevel import TaskBudget
-from asyncio_pulse.policy.groups import KNOWN_WRAPPERS, check_group_name
-from asyncio_pulse.policy.policies import SETTINGS
+from asyncio_pulse.policy.policies import SETTINGS, GroupPolicy, InterventionAction, TierPolicyBuilder
+from asyncio_pulse.policy.ranges import Range
+from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
+
+RANGES = {name: setting for name, setting in SETTINGS.items() if isinstance(setting, Range)}
+WARN = InterventionAction.WARN
+
+
+def fields_at_fault(mapping: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        TierConfig.from_mapping(mapping)
+    return [fault.field for fault in caught.value.faults]
 
 
 def test_the_defaults_are_those_of_the_specification() -> None:
-    assert dataclasses.asdict(TierConfig()) == {
+    scalars = {name: getattr(TierConfig(), name) for name in SETTINGS}
+    assert scalars == {
         "poll_budget_us": 2000,
         "operation_budget": 128,
         "slow_poll_threshold_ms": 10,
         "stall_threshold_ms": 100,
         "max_groups": 1024,
         "cpu_sample_interval_us": 200,
+        "mode": "act",
+        "max_tier": InterventionAction.YIELD,
+        "rollout_ratio": 1.0,
+        "promotion_window_ms": 1000,
+        "promotion_share": 0.10,
+        "promotion_hysteresis_ms": 100,
+        "demotion_hysteresis_ms": 500,
+        "violation_rate_threshold": 10,
+        "cooldown_duration_ms": 1000,
+        "idle_decay_ms": 10_000,
+        "audit_size": 1024,
+        "warn_interval_ms": 1000,
+        "freeze_min_groups": 4,
+        "park_breaker_ms": 5000,
     }
+    assert TierConfig().tier_policies == BALANCED_TIERS
+    assert TierConfig().groups == {}
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_the_bounds_of_each_setting(name: str) -> None:
-    bounds = SETTINGS[name]
-    assert getattr(TierConfig(**{name: bounds.lowest}), name) == bounds.lowest
-    assert getattr(TierConfig(**{name: bounds.highest}), name) == bounds.highest
+def test_every_field_but_the_tables_is_a_setting() -> None:
+    assert {field.name for field in dataclasses.fields(TierConfig)} == {*SETTINGS, "tier_policies", "groups"}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_bounds_of_each_number(name: str) -> None:
+    bounds = RANGES[name]
+    short = [TierPolicyBuilder(tier).demotion_min_duration_ms(3_600_000).build() for tier in InterventionAction]
+    others: dict[str, Any] = {"idle_decay_ms": 3_600_000, "promotion_window_ms": 10, "tier_policies": short}
+    for value in (bounds.lowest, bounds.highest):
+        assert getattr(TierConfig(**{**others, name: value}), name) == value
     for value in (bounds.lowest - 1, bounds.highest + 1):
-        with pytest.raises(ConfigError, match=f"{name} must be from {bounds.lowest} to {bounds.highest}, got {value}"):
-            TierConfig(**{name: value})
+        with pytest.raises(ConfigError) as caught:
+            TierConfig(**{**others, name: value})
+        (fault,) = caught.value.faults
+        assert (fault.field, fault.value) == (name, value)
+        assert fault.allowed == f"a whole number from {bounds.lowest} to {bounds.highest}"
+        assert str(caught.value) == f"invalid configuration: {name} must be {fault.allowed}, got {value}"
+
+
+@pytest.mark.parametrize("name", ["promotion_share", "rollout_ratio"])
+@pytest.mark.parametrize("value", [-0.001, 1.001, float("nan"), True, "0.5", None], ids=repr)
+def test_a_share_is_from_0_to_1(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be a number from 0 to 1, got "):
+        TierConfig(**{name: value})
+
+
+def test_a_share_may_be_given_as_a_whole_number() -> None:
+    config = TierConfig(promotion_share=0, rollout_ratio=1)
+    assert isinstance(config.promotion_share, float)
+    assert (config.promotion_share, config.rollout_ratio) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("value", ["5", 5.0, None, True, [5]], ids=repr)
@@ -40,18 +92,139 @@ def test_only_whole_numbers_are_numbers(value: Any) -> None:
         TierConfig(max_groups=value)
 
 
+@pytest.mark.parametrize("value", ["", "ACT", "acting", 1, None], ids=repr)
+def test_only_the_three_modes_are_modes(value: Any) -> None:
+    with pytest.raises(ConfigError, match="mode must be one of off, observe, act, got "):
+        TierConfig(mode=value)
+
+
+@pytest.mark.parametrize("value", [InterventionAction.ISOLATE, 3, "isolate", "Isolate"], ids=repr)
+def test_a_tier_is_given_by_itself_its_number_or_its_name(value: Any) -> None:
+    assert TierConfig(max_tier=value).max_tier is InterventionAction.ISOLATE
+
+
+@pytest.mark.parametrize("value", [4, -1, "parked", True, None, 1.0], ids=repr)
+def test_anything_else_is_no_tier(value: Any) -> None:
+    with pytest.raises(ConfigError, match="max_tier must be one of monitor, warn, yield, isolate, got "):
+        TierConfig(max_tier=value)
+
+
 def test_every_fault_is_named_at_once() -> None:
+    mapping = {
+        "max_groups": 1,
+        "poll_budget_us": "x",
+        "colour": "red",
+        "tiers": {"warn": {"demotion_good_polls": 0, "name": ""}, "yield": 5, "parked": {}},
+        "groups": {"a": {"max_tier": "top"}, "b": 5, "c": {"exempted": True}},
+    }
+    assert sorted(fields_at_fault(mapping)) == [
+        "colour",
+        'groups."a".max_tier',
+        'groups."b"',
+        'groups."c".exempted',
+        "max_groups",
+        "poll_budget_us",
+        "tiers.parked",
+        "tiers.warn.demotion_good_polls",
+        "tiers.warn.name",
+        "tiers.yield",
+    ]
+
+
+def test_faults_of_both_kinds_are_named_at_once_by_the_constructor_too() -> None:
     with pytest.raises(ConfigError) as caught:
-        TierConfig.from_mapping({"max_groups": 1, "poll_budget_us": "x", "colour": "red", "a": 1})
-    message = str(caught.value)
-    assert message.startswith("invalid configuration: a is not a setting (known: poll_budget_us, ")
-    for part in ("colour is not a setting", "max_groups must be from", "poll_budget_us must be a whole number"):
-        assert part in message
+        TierConfig(max_groups=1, idle_decay_ms=500, tier_policies=(), groups={"a": None})  # type: ignore[dict-item]
+    fields = [fault.field for fault in caught.value.faults]
+    assert fields == ["max_groups", "idle_decay_ms", "tier_policies", 'groups."a"']
 
 
-def test_a_mapping_gives_what_it_names_and_defaults_for_the_rest() -> None:
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"pol_budget_us": 1}, r"pol_budget_us is not a setting \(did you mean poll_budget_us\?\)"),
+        ({"zzz": 1}, r"zzz is not a setting \(known: poll_budget_us, .*, tiers, groups\)"),
+        ({"promotion_threshold": 1}, r"did you mean tiers\.<tier>\.promotion_threshold\?"),
+        ({"tiers": {"wran": {}}}, r"tiers\.wran is not a setting \(did you mean tiers\.warn\?\)"),
+        (
+            {"tiers": {"warn": {"action": "yield", "promotion_treshold": 1}}},
+            r"did you mean tiers\.warn\.promotion_threshold\?",
+        ),
+        ({"groups": {"a": {"maxtier": 1}}}, r'groups\."a"\.maxtier is not a setting \(did you mean groups\."a"\.max_t'),
+        ({"tiers": 5}, "tiers must be a table of tables by tier, got 5"),
+        ({"groups": []}, r"groups must be a table of tables by pattern, got \[\]"),
+    ],
+    ids=str,
+)
+def test_a_name_that_is_not_known_gets_the_nearest_one_that_is(mapping: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TierConfig.from_mapping(mapping)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "field"),
+    [
+        ({"tiers": {"warn": {"promotion_threshold": 6}}}, "tiers.warn.promotion_threshold"),
+        ({"tiers": {"yield": {"promotion_cpu_threshold_ms": 26}}}, "tiers.yield.promotion_cpu_threshold_ms"),
+        ({"tiers": {"yield": {"promotion_slow_poll_threshold": 6}}}, "tiers.yield.promotion_slow_poll_threshold"),
+        ({"tiers": {"warn": {"demotion_min_duration_ms": 999}}}, "tiers.warn.demotion_min_duration_ms"),
+        ({"tiers": {"isolate": {"demotion_min_duration_ms": 999}}}, "tiers.isolate.demotion_min_duration_ms"),
+        ({"promotion_window_ms": 2001}, "tiers.yield.demotion_min_duration_ms"),
+        ({"idle_decay_ms": 999}, "idle_decay_ms"),
+    ],
+    ids=str,
+)
+def test_what_contradicts_the_rest_is_named(mapping: dict[str, Any], field: str) -> None:
+    assert fields_at_fault(mapping) == [field]
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"tiers": {"warn": {"promotion_threshold": 5}}},
+        {"tiers": {"isolate": {"promotion_threshold": 100}}},
+        {"tiers": {"monitor": {"demotion_min_duration_ms": 0}}},
+        {"promotion_window_ms": 2000},
+        {"idle_decay_ms": 1000},
+    ],
+    ids=str,
+)
+def test_what_is_just_allowed_or_does_not_matter_is_no_contradiction(mapping: dict[str, Any]) -> None:
+    TierConfig.from_mapping(mapping)
+
+
+def test_a_value_at_fault_does_not_also_contradict() -> None:
+    mapping = {"promotion_window_ms": 0, "idle_decay_ms": 0, "tiers": {"monitor": {"promotion_threshold": 0}}}
+    assert set(fields_at_fault(mapping)) == {
+        "promotion_window_ms",
+        "idle_decay_ms",
+        "tiers.monitor.promotion_threshold",
+    }
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [BALANCED_TIERS[:3], BALANCED_TIERS[::-1], (*BALANCED_TIERS, BALANCED_TIERS[0]), 5, [1, 2, 3, 4]],
+    ids=["three", "reversed", "five", "number", "numbers"],
+)
+def test_there_are_four_tiers_in_order(tiers: Any) -> None:
+    with pytest.raises(ConfigError, match="tier_policies must be four TierPolicy, with the actions MONITOR, WARN"):
+        TierConfig(tier_policies=tiers)
+
+
+def test_a_mapping_gives_what_it_names_and_the_base_for_the_rest() -> None:
     assert TierConfig.from_mapping({"max_groups": 8}) == TierConfig(max_groups=8)
     assert TierConfig.from_mapping({}) == TierConfig()
+    base = TierConfig(max_groups=9, groups={"a": GroupPolicy(exempt=True)})
+    assert TierConfig.from_mapping({"audit_size": 16}, base) == dataclasses.replace(base, audit_size=16)
+    changed = TierConfig.from_mapping({"tiers": {"warn": {"promotion_threshold": 4}}, "groups": {}}, base)
+    assert changed.policy_for(WARN) == TierPolicyBuilder(WARN).promotion_violations(4).build()
+    assert changed.groups == {}
+
+
+def test_a_configuration_is_a_value() -> None:
+    config = TierConfig(max_groups=9, groups={"a*": GroupPolicy(priority=TaskPriority.LOW)})
+    assert len({config, dataclasses.replace(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config))}) == 1
+    assert TierConfig.from_mapping(config.to_mapping()) == config
 
 
 def test_the_budget_is_that_of_a_priority() -> None:
@@ -60,28 +233,40 @@ def test_the_budget_is_that_of_a_priority() -> None:
     assert config.budget_for(TaskPriority.CRITICAL) == TaskBudget(4000, 40)
 
 
-@pytest.mark.parametrize("name", ["", "x" * 201, 5, b"name", ["name"]], ids=repr)
-def test_a_bad_group_name_is_refused(name: Any) -> None:
-    with pytest.raises(ConfigError, match="group must be a str of 1 to 200 characters, got "):
-        check_group_name(name)
+def test_one_tier_is_replaced_in_a_checked_copy() -> None:
+    policy = TierPolicyBuilder(WARN).promotion_violations(4).build()
+    config = TierConfig().with_tier_policy(1, policy)
+    assert config.policy_for(1) is policy
+    assert config.policy_for(InterventionAction.YIELD) == BALANCED_TIERS[2]
+    assert TierConfig().policy_for(1) == BALANCED_TIERS[1]
+    with pytest.raises(ConfigError, match="tier_policies must be four"):
+        TierConfig().with_tier_policy(2, policy)
+    with pytest.raises(ConfigError, match=r"tiers\.warn\.promotion_threshold must be at most"):
+        TierConfig().with_tier_policy(1, dataclasses.replace(policy, promotion_threshold=6))
 
 
-def test_a_group_name_is_a_plain_string() -> None:
-    class Name(str):
-        __slots__ = ()
-
-    assert check_group_name(None) is None
-    assert check_group_name("x" * 200) == "x" * 200
-    assert type(check_group_name(Name("orders"))) is str
-
-
-def test_a_message_about_a_long_name_is_short() -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_group_name("x" * 100_000)
-    assert len(str(caught.value)) < 200
+@pytest.mark.parametrize("tier", [-1, 4, "warn", True, None], ids=repr)
+def test_there_are_no_other_tiers(tier: Any) -> None:
+    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+        TierConfig().policy_for(tier)
+    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+        TierConfig().with_tier_policy(tier, BALANCED_TIERS[0])
 
 
-def test_known_wrappers_are_names() -> None:
-    parts = [part for variable in KNOWN_WRAPPERS.values() for part in variable.split(".")]
-    assert parts
-    assert all(part.isidentifier() for part in parts)
+def test_a_demotion_number_for_all_tiers_is_deprecated_and_holds() -> None:
+    with pytest.warns(
+        DeprecationWarning, match=r"write it for each tier: .*\.demotion_good_polls\(7\)\.demotion"
+    ) as all_:
+        config = TierConfig(demotion_good_polls=7, demotion_min_duration_ms=1500)
+    assert all_[0].filename == __file__
+    assert {(tier.demotion_good_polls, tier.demotion_min_duration_ms) for tier in config.tier_policies} == {(7, 1500)}
+    with pytest.warns(DeprecationWarning, match="demotion_good_polls"):
+        assert {tier.demotion_min_duration_ms for tier in TierConfig(demotion_good_polls=7).tier_policies} == {
+            tier.demotion_min_duration_ms for tier in BALANCED_TIERS
+        }
+
+
+@pytest.mark.parametrize("value", [0, "7", 1_000_001])
+def test_a_deprecated_number_is_checked_too(value: Any) -> None:
+    with pytest.raises(ConfigError, match="demotion_good_polls must be a whole number from 1 to 1000000, got"):
+        TierConfig(demotion_good_polls=value)

@@ -47,7 +47,10 @@ def test_a_project_file_without_the_table_is_the_defaults(toml: Path) -> None:
     [
         (b"max_groups = ", "cannot use the configuration '.*': "),
         (b"\xff\xfe", "cannot use the configuration '.*': "),
-        (b"max_groups = 1", "pulse.toml: invalid configuration: max_groups must be from 8 to 65536, got 1"),
+        (
+            b"max_groups = 1",
+            "pulse.toml: invalid configuration: max_groups must be a whole number from 8 to 65536, got 1",
+        ),
         (b"colour = 'red'", "pulse.toml: invalid configuration: colour is not a setting"),
         (b"[tool]\nasyncio_pulse = 5", r"\[tool.asyncio_pulse\] in '.*' must be a table, got 5"),
         (b"tool = 5", "pulse.toml: invalid configuration: tool is not a setting"),

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
 
+from asyncio_pulse.errors import ConfigFault
 from asyncio_pulse.policy.budget import OPERATION_BUDGET, POLL_BUDGET_US, TaskBudget
+from asyncio_pulse.policy.builder import TierPolicyBuilder
+from asyncio_pulse.policy.group_policy import GroupPolicies, GroupPolicy, groups_faults, read_groups
 from asyncio_pulse.policy.priority import TaskPriority
-from asyncio_pulse.policy.ranges import Range, check_ranges, refuse
+from asyncio_pulse.policy.ranges import (
+    Choice,
+    Named,
+    Range,
+    Setting,
+    Share,
+    must_be,
+    refuse,
+    setting_faults,
+    unknown_faults,
+)
+from asyncio_pulse.policy.tier_policy import (
+    BALANCED_TIERS,
+    TIER_SETTINGS,
+    InterventionAction,
+    TierPolicy,
+    read_tiers,
+)
 
-__all__ = ["TierConfig"]
+__all__ = ["SETTINGS", "GroupPolicy", "InterventionAction", "Mode", "TierConfig", "TierPolicy", "TierPolicyBuilder"]
 
-SETTINGS: Mapping[str, Range] = {
+Mode: TypeAlias = Literal["off", "observe", "act"]
+"""What a manager may do: nothing; decide and count what it would do; intervene."""
+
+SETTINGS: Mapping[str, Setting] = {
     "poll_budget_us": POLL_BUDGET_US,
     "operation_budget": OPERATION_BUDGET,
     "slow_poll_threshold_ms": Range(10, 1, 60_000),
@@ -21,7 +46,27 @@ SETTINGS: Mapping[str, Range] = {
     "max_groups": Range(1_024, 8, 65_536),
     # One reading of the CPU clock costs about 200 ns: at most 0.1 % of the time at 200 us.
     "cpu_sample_interval_us": Range(200, 10, 100_000),
+    "mode": Choice("act", ("off", "observe", "act")),
+    "max_tier": Named(InterventionAction.YIELD),
+    "rollout_ratio": Share(1.0),
+    # Below 10 ms a window holds too few polls to tell an offender from an accident.
+    "promotion_window_ms": Range(1_000, 10, 600_000),
+    "promotion_share": Share(0.10),
+    "promotion_hysteresis_ms": Range(100, 0, 600_000),
+    "demotion_hysteresis_ms": Range(500, 0, 3_600_000),
+    "violation_rate_threshold": Range(10, 1, 100_000),
+    "cooldown_duration_ms": Range(1_000, 0, 3_600_000),
+    "idle_decay_ms": Range(10_000, 100, 86_400_000),
+    "audit_size": Range(1_024, 16, 1_048_576),
+    "warn_interval_ms": Range(1_000, 0, 3_600_000),
+    # Two groups at least: "more than half" of one would freeze whenever it offends.
+    "freeze_min_groups": Range(4, 2, 65_536),
+    "park_breaker_ms": Range(5_000, 10, 3_600_000),
 }
+"""Every setting but the tables of tiers and groups."""
+
+
+_DEFAULT: Mapping[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,37 +82,121 @@ class TierConfig:
         max_groups: Groups that are told apart; the rest are counted together as `(other)`, 8..65,536.
         cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
             the error bound of a poll's CPU time.
+        mode: "off"; "observe": decide, and count what would be done; "act": do it.
+        max_tier: The highest tier that an account may come to.
+        rollout_ratio: The share of the groups that interventions act on, 0..1.
+        promotion_window_ms: The time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
+        promotion_share: What an account's CPU time beyond its budgets must be of its worker's time in that window
+            before it goes beyond Warn, 0..1.
+        promotion_hysteresis_ms: The least time between two steps up, milliseconds, 0..600,000.
+        demotion_hysteresis_ms: The least time between a step and a step down, milliseconds, 0..3,600,000.
+        violation_rate_threshold: More violations a second than this forbid a step down, 1..100,000.
+        cooldown_duration_ms: For how long they forbid it, milliseconds, 0..3,600,000.
+        idle_decay_ms: After this long without a poll an account steps down one tier, milliseconds, 100..86,400,000.
+        audit_size: Entries that the audit ring holds, 16..1,048,576.
+        warn_interval_ms: At most one log record for an account in this time, milliseconds, 0..3,600,000.
+        freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
+            machine is at fault, and promotion freezes, 2..65,536.
+        park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
+            10..3,600,000, the group is only observed from then on.
+        tier_policies: The four tiers, in the order of their actions.
+        groups: What holds for explicit groups, by pattern of their name; the first that matches holds.
+        demotion_good_polls: Deprecated: that number of every tier; write it in `tier_policies`.
+        demotion_min_duration_ms: Deprecated: likewise.
 
     Raises:
-        ConfigError: Lists every number that is of the wrong type or out of its range.
+        ConfigError: Lists every value that is of the wrong type or out of its range, and every two that contradict each
+            other.
     """
 
-    poll_budget_us: int = SETTINGS["poll_budget_us"].default
-    operation_budget: int = SETTINGS["operation_budget"].default
-    slow_poll_threshold_ms: int = SETTINGS["slow_poll_threshold_ms"].default
-    stall_threshold_ms: int = SETTINGS["stall_threshold_ms"].default
-    max_groups: int = SETTINGS["max_groups"].default
-    cpu_sample_interval_us: int = SETTINGS["cpu_sample_interval_us"].default
+    poll_budget_us: int = _DEFAULT["poll_budget_us"]
+    operation_budget: int = _DEFAULT["operation_budget"]
+    slow_poll_threshold_ms: int = _DEFAULT["slow_poll_threshold_ms"]
+    stall_threshold_ms: int = _DEFAULT["stall_threshold_ms"]
+    max_groups: int = _DEFAULT["max_groups"]
+    cpu_sample_interval_us: int = _DEFAULT["cpu_sample_interval_us"]
+    mode: Mode = _DEFAULT["mode"]
+    max_tier: InterventionAction = _DEFAULT["max_tier"]
+    rollout_ratio: float = _DEFAULT["rollout_ratio"]
+    promotion_window_ms: int = _DEFAULT["promotion_window_ms"]
+    promotion_share: float = _DEFAULT["promotion_share"]
+    promotion_hysteresis_ms: int = _DEFAULT["promotion_hysteresis_ms"]
+    demotion_hysteresis_ms: int = _DEFAULT["demotion_hysteresis_ms"]
+    violation_rate_threshold: int = _DEFAULT["violation_rate_threshold"]
+    cooldown_duration_ms: int = _DEFAULT["cooldown_duration_ms"]
+    idle_decay_ms: int = _DEFAULT["idle_decay_ms"]
+    audit_size: int = _DEFAULT["audit_size"]
+    warn_interval_ms: int = _DEFAULT["warn_interval_ms"]
+    freeze_min_groups: int = _DEFAULT["freeze_min_groups"]
+    park_breaker_ms: int = _DEFAULT["park_breaker_ms"]
+    tier_policies: tuple[TierPolicy, ...] = BALANCED_TIERS
+    groups: Mapping[str, GroupPolicy] = GroupPolicies({})
+    demotion_good_polls: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
+    demotion_min_duration_ms: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        check_ranges("configuration", {name: (getattr(self, name), bounds) for name, bounds in SETTINGS.items()})
+    def __post_init__(self, demotion_good_polls: int | None, demotion_min_duration_ms: int | None) -> None:
+        """Refuse what is out of range or contradicts itself; keep what is given in one form."""
+        scalars = {name: getattr(self, name) for name in SETTINGS}
+        given = {"demotion_good_polls": demotion_good_polls, "demotion_min_duration_ms": demotion_min_duration_ms}
+        everywhere: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        faults = [
+            *setting_faults(TIER_SETTINGS[InterventionAction.MONITOR], everywhere),
+            *_tiers_faults(self.tier_policies),
+            *groups_faults(self.groups),
+        ]
+        tiers = () if faults else tuple(self.tier_policies)
+        if everywhere:
+            tiers = tuple(dataclasses.replace(tier, **everywhere) for tier in tiers)
+        refuse("configuration", [*_config_faults(scalars, tiers), *faults])
+        for name, setting in SETTINGS.items():
+            object.__setattr__(self, name, setting.normal(scalars[name]))
+        object.__setattr__(self, "tier_policies", tiers)
+        object.__setattr__(self, "groups", GroupPolicies(self.groups))
+        if everywhere:
+            _warn_of(everywhere)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> TierConfig:
+    def from_mapping(cls, mapping: Mapping[str, Any], base: TierConfig | None = None) -> TierConfig:
         """Build a configuration from names and values, such as a TOML table.
+
+        Args:
+            mapping: Values by name; `tiers` and `groups` are tables of tables, by the tier's action and by pattern.
+            base: What holds where the mapping says nothing; the defaults if None. Groups of the mapping replace those
+                of the base.
 
         Raises:
             ConfigError: Lists every unknown name and every value at fault.
         """
-        unknown = sorted(set(mapping) - set(SETTINGS))
-        faults = [f"{name} is not a setting (known: {', '.join(SETTINGS)})" for name in unknown]
-        for name, bounds in SETTINGS.items():
-            fault = bounds.fault(name, mapping.get(name, bounds.default))
-            if fault is not None:
-                faults.append(fault)
+        base = base or cls()
+        elsewhere = {name: f"tiers.<tier>.{name}" for name in TIER_SETTINGS[InterventionAction.MONITOR]}
+        faults = list(unknown_faults([*SETTINGS, "tiers", "groups"], mapping, elsewhere=elsewhere))
+        scalars = {name: mapping[name] for name in SETTINGS if name in mapping}
+        tiers = read_tiers(base.tier_policies, mapping.get("tiers", {}), faults)
+        groups = read_groups(mapping["groups"], faults) if "groups" in mapping else base.groups
+        faults += groups_faults(groups)
+        faults += _config_faults({name: getattr(base, name) for name in SETTINGS} | scalars, tiers)
         refuse("configuration", faults)
-        return cls(**mapping)
+        sound = tuple(tier for tier in tiers if tier is not None)  # that is all of them, now
+        return dataclasses.replace(base, **scalars, tier_policies=sound, groups=groups)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the names and plain values from which `from_mapping` makes an equal configuration."""
+        mapping: dict[str, Any] = {name: _plain(getattr(self, name)) for name in SETTINGS}
+        mapping["tiers"] = {
+            tier.action.name.lower(): {
+                field.name: getattr(tier, field.name) for field in dataclasses.fields(tier) if field.name != "action"
+            }
+            for tier in self.tier_policies
+        }
+        mapping["groups"] = {
+            pattern: {
+                field.name: _plain(getattr(policy, field.name))
+                for field in dataclasses.fields(policy)
+                if getattr(policy, field.name) is not None
+            }
+            for pattern, policy in self.groups.items()
+        }
+        return mapping
 
     @property
     def budget(self) -> TaskBudget:
@@ -77,3 +206,97 @@ class TierConfig:
     def budget_for(self, priority: TaskPriority) -> TaskBudget:
         """The budget of one poll at a priority."""
         return self.budget.for_priority(priority)
+
+    def policy_for(self, tier: int) -> TierPolicy:
+        """Return the policy of a tier.
+
+        Raises:
+            ConfigError: There is no such tier.
+        """
+        return self.tier_policies[_tier_number(tier)]
+
+    def with_tier_policy(self, tier: int, policy: TierPolicy) -> TierConfig:
+        """Return a copy with another policy for a tier.
+
+        Raises:
+            ConfigError: There is no such tier, the policy is that of another one, or it contradicts the rest.
+        """
+        policies = list(self.tier_policies)
+        policies[_tier_number(tier)] = policy
+        return dataclasses.replace(self, tier_policies=tuple(policies))
+
+    def group_policy(self, name: str) -> GroupPolicy:
+        """Return what holds for an explicit group; a policy that changes nothing if no pattern matches."""
+        groups = self.groups
+        assert isinstance(groups, GroupPolicies)  # put there by __post_init__
+        return groups.matching(name) or GroupPolicy()
+
+
+def _tier_number(tier: object) -> int:
+    setting = Range(0, 0, len(InterventionAction) - 1)
+    refuse("tier", setting_faults({"tier": setting}, {"tier": tier}))
+    assert isinstance(tier, int)
+    return tier
+
+
+def _plain(value: object) -> object:
+    return value.name.lower() if isinstance(value, InterventionAction | TaskPriority) else value
+
+
+def _warn_of(everywhere: Mapping[str, object]) -> None:
+    names = ", ".join(everywhere)
+    calls = "".join(f".{name}({value})" for name, value in everywhere.items())
+    warnings.warn(
+        f"TierConfig({names}) for all tiers is deprecated; write it for each tier: tier_policies with "
+        f"TierPolicyBuilder(InterventionAction.WARN){calls}.build() and so on",
+        DeprecationWarning,
+        stacklevel=4,  # the caller of the generated __init__
+    )
+
+
+def _tiers_faults(tiers: object) -> Iterator[ConfigFault]:
+    allowed = "four TierPolicy, with the actions MONITOR, WARN, YIELD, ISOLATE in this order"
+    if not isinstance(tiers, Sequence) or not all(isinstance(tier, TierPolicy) for tier in tiers):
+        yield must_be("tier_policies", allowed, tiers)
+    elif [tier.action for tier in tiers] != list(InterventionAction):
+        yield must_be("tier_policies", allowed, [tier.action.name for tier in tiers])
+
+
+def _config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]) -> Iterator[ConfigFault]:
+    """Yield every value out of range, and every two that contradict each other among those that are not."""
+    faults = list(setting_faults(SETTINGS, scalars))
+    yield from faults
+    wrong = {fault.field for fault in faults}
+    sound = [tier for tier in tiers if tier is not None]
+    for lower, upper in pairwise(tier for tier in sound if tier.action is not InterventionAction.ISOLATE):
+        yield from _rising_numbers(lower, upper)
+    if "promotion_window_ms" not in wrong:
+        durations = {} if "idle_decay_ms" in wrong else {"idle_decay_ms": scalars["idle_decay_ms"]}
+        yield from _short_durations(scalars["promotion_window_ms"], sound, durations)
+
+
+def _rising_numbers(lower: TierPolicy, upper: TierPolicy) -> Iterator[ConfigFault]:
+    """Yield the promotion numbers of a tier that are larger than those of a tier below it."""
+    below, above = (f"tiers.{tier.action.name.lower()}" for tier in (lower, upper))
+    for name in ("promotion_threshold", "promotion_cpu_threshold_ms", "promotion_slow_poll_threshold"):
+        limit, value = getattr(lower, name), getattr(upper, name)
+        if value > limit:
+            yield must_be(f"{above}.{name}", f"at most {below}.{name} ({limit})", value)
+
+
+def _short_durations(
+    window_ms: int, tiers: Sequence[TierPolicy], durations: Mapping[str, int]
+) -> Iterator[ConfigFault]:
+    """Yield what ends before a promotion window does.
+
+    An account let down sooner would still have in its window what led to its promotion; and one that decays sooner would
+    never come to the end of a window if it polls seldom.
+    """
+    stays = {
+        f"tiers.{tier.action.name.lower()}.demotion_min_duration_ms": tier.demotion_min_duration_ms
+        for tier in tiers
+        if tier.action is not InterventionAction.MONITOR
+    }
+    for field, duration in {**durations, **stays}.items():
+        if duration < window_ms:
+            yield must_be(field, f"at least promotion_window_ms ({window_ms})", duration)

@@ -1,41 +1,227 @@
-"""Whole numbers with a default and bounds, and one way to say what is wrong with them."""
+"""What values a setting may have, and one way to say what is wrong with them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import difflib
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-from asyncio_pulse.errors import ConfigError
+from asyncio_pulse.errors import ConfigError, ConfigFault
 
-__all__ = ["Range", "check_ranges", "refuse"]
+__all__ = [
+    "Choice",
+    "Flag",
+    "Named",
+    "Range",
+    "Setting",
+    "Share",
+    "Text",
+    "check_ranges",
+    "must_be",
+    "refuse",
+    "setting_faults",
+    "unknown_faults",
+]
+
+LONGEST_VALUE = 60
+"""Characters of a wrong value that a message shows: enough to find it, too few to fill a screen."""
+
+
+def must_be(field: str, allowed: str, value: object) -> ConfigFault:
+    """The fault of a value that is not what is allowed."""
+    return ConfigFault(field, value, allowed, f"{field} must be {allowed}, got {value!r:.{LONGEST_VALUE}}")
+
+
+class Setting(Protocol):
+    """What every kind of setting can do."""
+
+    @property
+    def default(self) -> object:
+        """What holds unless told otherwise."""
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words that follow "must be"."""
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value may be given."""
+
+    def normal(self, value: object) -> object:
+        """Return an accepted value in the one form in which it is kept."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Range:
-    """The values a setting may have: `lowest` to `highest`, both allowed."""
+    """Whole numbers from `lowest` to `highest`, both allowed."""
 
     default: int
     lowest: int
     highest: int
 
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"a whole number from {self.lowest} to {self.highest}"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is a number in the range; True is none."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.lowest <= value <= self.highest
+
+    def normal(self, value: object) -> object:
+        """Return the number."""
+        return value
+
     def clamp(self, value: int) -> int:
         """The nearest allowed value."""
         return max(self.lowest, min(self.highest, value))
 
-    def fault(self, name: str, value: object) -> str | None:
-        """What is wrong with a value, or None."""
-        if isinstance(value, bool) or not isinstance(value, int):
-            return f"{name} must be a whole number from {self.lowest} to {self.highest}, got {value!r}"
-        if not self.lowest <= value <= self.highest:
-            return f"{name} must be from {self.lowest} to {self.highest}, got {value}"
-        return None
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole, from 0 to 1."""
+
+    default: float
+
+    allowed = "a number from 0 to 1"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is a number from 0 to 1; True is none."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+    def normal(self, value: object) -> object:
+        """Return the number as a float."""
+        return float(value) if isinstance(value, int) else value
 
 
-def refuse(subject: str, faults: Iterable[str]) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    default: bool
+
+    allowed = "true or false"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is one of the two; 0 and 1 are not."""
+        return isinstance(value, bool)
+
+    def normal(self, value: object) -> object:
+        """Return the value."""
+        return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Text:
+    """Text of 1 to `longest` characters that a file can hold."""
+
+    default: str
+    longest: int
+
+    @property
+    def allowed(self) -> str:
+        """The lengths in words."""
+        return f"text of 1 to {self.longest} characters"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is such text; half a surrogate pair is not, because UTF-8 has no bytes for it."""
+        if not isinstance(value, str) or not 0 < len(value) <= self.longest:
+            return False
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+
+    def normal(self, value: object) -> object:
+        """Return it as a plain string: a subclass may bring code of its own."""
+        return str(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    default: str
+    words: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """The words."""
+        return "one of " + ", ".join(self.words)
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is one of the words."""
+        return isinstance(value, str) and value in self.words
+
+    def normal(self, value: object) -> object:
+        """Return the word as a plain string."""
+        return str(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Named:
+    """A member of an enumeration: itself, its number, or its name as files have it, in any case."""
+
+    default: enum.IntEnum
+
+    @property
+    def allowed(self) -> str:
+        """The names in words."""
+        return "one of " + ", ".join(member.name.lower() for member in type(self.default))
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value stands for a member; True is none."""
+        members = type(self.default)
+        if isinstance(value, str):
+            return value.upper() in members.__members__
+        return isinstance(value, int) and not isinstance(value, bool) and value in tuple(members)
+
+    def normal(self, value: object) -> object:
+        """Return the member."""
+        members: Any = type(self.default)
+        return members[value.upper()] if isinstance(value, str) else members(value)
+
+
+def setting_faults(
+    settings: Mapping[str, Setting], values: Mapping[str, object], *, path: str = ""
+) -> Iterator[ConfigFault]:
+    """Yield the fault of every value that its setting does not accept.
+
+    Args:
+        settings: The settings by name.
+        values: Values by name; names without a setting are passed over.
+        path: What stands before the names, with its dot.
+    """
+    for name, setting in settings.items():
+        if name in values and not setting.accepts(values[name]):
+            yield must_be(path + name, setting.allowed, values[name])
+
+
+def unknown_faults(
+    known: Iterable[str], values: Mapping[str, object], *, path: str = "", elsewhere: Mapping[str, str] | None = None
+) -> Iterator[ConfigFault]:
+    """Yield the fault of every name that is not known, with the nearest one that is.
+
+    Args:
+        known: The names.
+        values: Values by name.
+        path: What stands before the names, with its dot.
+        elsewhere: Names that belong to another place, and the path that they have there.
+    """
+    names = {name: path + name for name in known}
+    suggestions = {**(elsewhere or {}), **names}
+    for name in values:
+        if name in names:
+            continue
+        nearest = difflib.get_close_matches(str(name), suggestions, n=1)
+        hint = f" (did you mean {suggestions[nearest[0]]}?)" if nearest else f" (known: {', '.join(names)})"
+        allowed = f"one of {', '.join(names)}"
+        yield ConfigFault(path + str(name), values[name], allowed, f"{path}{name} is not a setting{hint}")
+
+
+def refuse(subject: str, faults: Iterable[ConfigFault]) -> None:
     """Raise ConfigError with every fault, or return if there is none."""
-    listed = list(faults)
+    listed = tuple(faults)
     if listed:
-        raise ConfigError(f"invalid {subject}: {'; '.join(listed)}")
+        raise ConfigError(f"invalid {subject}: {'; '.join(map(str, listed))}", listed)
 
 
 def check_ranges(subject: str, settings: Mapping[str, tuple[object, Range]]) -> None:
@@ -44,5 +230,5 @@ def check_ranges(subject: str, settings: Mapping[str, tuple[object, Range]]) -> 
     Raises:
         ConfigError: Names every setting at fault, its value and its range.
     """
-    faults = (bounds.fault(name, value) for name, (value, bounds) in settings.items())
-    refuse(subject, (fault for fault in faults if fault is not None))
+    ranges = {name: bounds for name, (_, bounds) in settings.items()}
+    refuse(subject, setting_faults(ranges, {name: value for name, (value, _) in settings.items()}))

@@ -1,0 +1,78 @@
+"""Ready-made configurations, between which a factor of two lies in either direction.
+
+The numbers of the balanced profile are the ones that were reasoned about (`tier_policy`). The others are made from them by
+one rule, because four tiers times seven numbers tuned apart would be twenty-eight claims that nobody measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+
+from asyncio_pulse.errors import ConfigError
+from asyncio_pulse.policy.policies import TierConfig, TierPolicy
+
+__all__ = ["ConfigProfile"]
+
+BALANCED = TierConfig()
+
+
+def _tier(policy: TierPolicy, sternness: float) -> TierPolicy:
+    return dataclasses.replace(
+        policy,
+        promotion_threshold=math.ceil(policy.promotion_threshold / sternness),
+        promotion_cpu_threshold_ms=math.ceil(policy.promotion_cpu_threshold_ms / sternness),
+        promotion_slow_poll_threshold=math.ceil(policy.promotion_slow_poll_threshold / sternness),
+        demotion_good_polls=math.ceil(policy.demotion_good_polls * sternness),
+        demotion_min_duration_ms=math.ceil(policy.demotion_min_duration_ms * sternness),
+        demotion_cpu_threshold_ns=math.ceil(policy.demotion_cpu_threshold_ns / sternness),
+    )
+
+
+def _config(sternness: float) -> TierConfig:
+    """Make the balanced profile sooner to promote and later to demote by a factor, or the reverse below 1.
+
+    How often a step down is considered stays: it is how closely one looks, not how stern one is.
+    """
+    return dataclasses.replace(
+        BALANCED,
+        promotion_share=BALANCED.promotion_share / sternness,
+        idle_decay_ms=math.ceil(BALANCED.idle_decay_ms * sternness),
+        tier_policies=tuple(_tier(policy, sternness) for policy in BALANCED.tier_policies),
+    )
+
+
+class ConfigProfile(enum.StrEnum):
+    """A ready-made configuration, or `CUSTOM` for one's own."""
+
+    AGGRESSIVE = "aggressive"
+    """Half of balanced's promotion numbers and share, twice its demotion times: for services where one slow poll is felt at
+    once, and offenders are better held too long than let go too soon."""
+    BALANCED = "balanced"
+    """The defaults: ordinary traffic is left alone, and what hogs the loop is contained within a second or two."""
+    PERMISSIVE = "permissive"
+    """Twice balanced's promotion numbers and share, half its demotion times: for batch work and first trials, where only
+    what hogs the loop for long should be held, and briefly."""
+    CUSTOM = "custom"
+    """These very numbers: it needs a TierConfig."""
+
+    def config(self, custom: TierConfig | None = None) -> TierConfig:
+        """Return the profile's configuration.
+
+        Args:
+            custom: The configuration that `CUSTOM` stands for.
+
+        Raises:
+            ConfigError: CUSTOM without a configuration, or another profile with one.
+        """
+        if (self is ConfigProfile.CUSTOM) != (custom is not None):
+            raise ConfigError(
+                f"the profile {self.value!r} has numbers of its own; pass the TierConfig itself"
+                if custom is not None
+                else "the profile 'custom' stands for your own numbers; pass a TierConfig with them instead"
+            )
+        return custom if custom is not None else _config(_STERNNESS[self])
+
+
+_STERNNESS = {ConfigProfile.AGGRESSIVE: 2.0, ConfigProfile.BALANCED: 1.0, ConfigProfile.PERMISSIVE: 0.5}

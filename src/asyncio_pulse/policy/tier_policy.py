@@ -1,0 +1,168 @@
+"""One tier of intervention: what it does, and when an account leaves it, upwards or downwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from asyncio_pulse.errors import ConfigFault
+from asyncio_pulse.policy.ranges import Named, Range, Setting, Text, must_be, refuse, setting_faults, unknown_faults
+
+__all__ = ["BALANCED_TIERS", "TIER_SETTINGS", "InterventionAction", "TierPolicy", "read_tiers"]
+
+
+class InterventionAction(enum.IntEnum):
+    """What a tier does to its accounts; the number is the tier's own."""
+
+    MONITOR = 0
+    """Counts."""
+    WARN = 1
+    """Also logs, with the stack seen during the poll."""
+    YIELD = 2
+    """Also lets the account wait for its bounded share of each turn of the loop."""
+    ISOLATE = 3
+    """Also holds all accounts of this tier together to a small share of the worker. Nothing is above it."""
+
+
+# Names, and what every tier may have there.
+_BOUNDS: Mapping[str, tuple[int, int]] = {
+    "promotion_threshold": (1, 1_000_000),
+    "promotion_cpu_threshold_ms": (1, 600_000),
+    "promotion_slow_poll_threshold": (1, 1_000_000),
+    "demotion_good_polls": (1, 1_000_000),
+    "demotion_min_duration_ms": (0, 3_600_000),
+    "demotion_cpu_threshold_ns": (1_000, 10_000_000_000),
+    "demotion_evaluation_interval": (1, 100_000),
+}
+
+# Each tier promotes on less than the one below: an account that was warned has had its chance.
+_BALANCED: Mapping[InterventionAction, tuple[int, ...]] = {
+    InterventionAction.MONITOR: (5, 50, 10, 100, 5_000, 100_000, 20),
+    InterventionAction.WARN: (3, 25, 5, 75, 3_000, 200_000, 15),
+    InterventionAction.YIELD: (2, 15, 3, 50, 2_000, 500_000, 10),
+    InterventionAction.ISOLATE: (0, 0, 0, 25, 10_000, 1_000_000, 5),
+}
+
+
+def _range_of(action: InterventionAction, name: str, default: int) -> Range:
+    lowest, highest = _BOUNDS[name]
+    # There is nothing to be promoted to from the last tier; 0 says so.
+    unused = action is InterventionAction.ISOLATE and name.startswith("promotion_")
+    return Range(default, 0 if unused else lowest, highest)
+
+
+TIER_SETTINGS: Mapping[InterventionAction, Mapping[str, Range]] = {
+    action: {name: _range_of(action, name, default) for name, default in zip(_BOUNDS, defaults, strict=True)}
+    for action, defaults in _BALANCED.items()
+}
+"""The numbers of each tier, their ranges, and as defaults those of the balanced profile."""
+
+_ACTION = Named(InterventionAction.MONITOR)
+_NAME = Text("", 50)
+# Stands for a number that was left out.
+_LEFT_OUT: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TierPolicy:
+    """One tier. An account leaves it upwards when one of the promotion numbers is reached within the promotion window.
+
+    The promotion numbers are multiplied by `TaskPriority.threshold_multiplier` of an account's priority and are then at
+    least 1. Those of the last tier, Isolate, are not used and may be 0.
+
+    The numbers after `promotion_threshold` may be left out, which is deprecated: those of the balanced profile's tier of
+    that action stand in.
+
+    Args:
+        name: How reports call it, 1..50 characters.
+        action: What it does; its number is the tier's.
+        promotion_threshold: Violations, 1..1,000,000.
+        promotion_cpu_threshold_ms: CPU time of violations beyond their budget, milliseconds, 1..600,000.
+        promotion_slow_poll_threshold: Slow polls, 1..1,000,000.
+        demotion_good_polls: How many of the last polls, all of them in a row, must have been good for a step down,
+            1..1,000,000.
+        demotion_min_duration_ms: How long an account stays at least, milliseconds, 0..3,600,000.
+        demotion_cpu_threshold_ns: CPU time that a good poll may use, nanoseconds, 1,000..10,000,000,000.
+        demotion_evaluation_interval: Every how many polls a step down is considered, 1..100,000.
+
+    Raises:
+        ConfigError: Lists every value that is of the wrong type or out of its range.
+    """
+
+    name: str
+    action: InterventionAction
+    promotion_threshold: int
+    promotion_cpu_threshold_ms: int = _LEFT_OUT
+    promotion_slow_poll_threshold: int = _LEFT_OUT
+    demotion_good_polls: int = _LEFT_OUT
+    demotion_min_duration_ms: int = _LEFT_OUT
+    demotion_cpu_threshold_ns: int = _LEFT_OUT
+    demotion_evaluation_interval: int = _LEFT_OUT
+
+    def __post_init__(self) -> None:
+        """Fill in what was left out, refuse what is out of range."""
+        if not _ACTION.accepts(self.action):
+            refuse("tier policy", setting_faults({"action": _ACTION}, {"action": self.action}))
+        object.__setattr__(self, "action", _ACTION.normal(self.action))
+        settings = TIER_SETTINGS[self.action]
+        left_out = [name for name in settings if getattr(self, name) is _LEFT_OUT]
+        for name in left_out:
+            object.__setattr__(self, name, settings[name].default)
+        refuse("tier policy", _tier_faults(self.action, _values_of(self)))
+        if left_out:
+            self._warn_of(left_out)
+
+    def _warn_of(self, left_out: list[str]) -> None:
+        action = f"InterventionAction.{self.action.name}"
+        warnings.warn(
+            f"TierPolicy({self.name!r}, {action}, {self.promotion_threshold}) without {', '.join(left_out)} is "
+            f"deprecated; write TierPolicyBuilder({action}, name={self.name!r})"
+            f".promotion_violations({self.promotion_threshold}).build()",
+            DeprecationWarning,
+            stacklevel=4,  # the caller of the generated __init__
+        )
+
+
+def _values_of(policy: TierPolicy) -> dict[str, object]:
+    return {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy) if field.name != "action"}
+
+
+def _tier_faults(action: InterventionAction, values: Mapping[str, object]) -> Iterator[ConfigFault]:
+    settings: dict[str, Setting] = {"name": _NAME, **TIER_SETTINGS[action]}
+    return setting_faults(settings, values, path=f"tiers.{action.name.lower()}.")
+
+
+def _read_tier(base: TierPolicy, table: object, faults: list[ConfigFault]) -> TierPolicy | None:
+    name = base.action.name.lower()
+    if not isinstance(table, Mapping):
+        faults.append(must_be(f"tiers.{name}", "a table", table))
+        return None
+    found = [*unknown_faults(["name", *_BOUNDS], table, path=f"tiers.{name}."), *_tier_faults(base.action, table)]
+    faults.extend(found)
+    return None if found else dataclasses.replace(base, **dict[str, Any](table))
+
+
+def read_tiers(base: Sequence[TierPolicy], tables: object, faults: list[ConfigFault]) -> list[TierPolicy | None]:
+    """Return tiers with some of their values replaced; None stands for one whose table is at fault.
+
+    Args:
+        base: The tiers.
+        tables: Tables of values by name, by the tier's action, such as the TOML table `[tiers]`.
+        faults: Gets every unknown name and every value at fault.
+    """
+    if not isinstance(tables, Mapping):
+        faults.append(must_be("tiers", "a table of tables by tier", tables))
+        return list(base)
+    by_name = {tier.action.name.lower(): tier for tier in base}
+    faults += unknown_faults(by_name, tables, path="tiers.")
+    return [_read_tier(tier, tables.get(name, {}), faults) for name, tier in by_name.items()]
+
+
+BALANCED_TIERS = tuple(
+    TierPolicy(action.name.capitalize(), action, *(setting.default for setting in settings.values()))
+    for action, settings in TIER_SETTINGS.items()
+)
+"""The tiers of the balanced profile."""
