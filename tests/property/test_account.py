@@ -23,6 +23,7 @@ class Verdict(ctypes.Structure):
     _fields_ = [
         ("own_wall", ctypes.c_uint64),
         ("own_off_cpu", ctypes.c_uint64),
+        ("over_budget", ctypes.c_uint64),
         ("violation", ctypes.c_bool),
         ("slow", ctypes.c_bool),
     ]
@@ -77,6 +78,7 @@ def test_what_is_off_the_cpu_before_the_poll_is_the_only_error(
     verdict = judge(poll.measured(), budget, slow)
     assert verdict.own_wall == poll.own_cpu + poll.own_off_cpu
     assert verdict.slow == (verdict.own_wall > slow)
+    assert verdict.violation == (verdict.over_budget > 0)
     own_cpu = verdict.own_wall - verdict.own_off_cpu
     # In the task's favour, and by no more than that stretch.
     assert poll.own_cpu - poll.off_cpu_before <= own_cpu <= poll.own_cpu

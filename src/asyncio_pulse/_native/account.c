@@ -18,7 +18,8 @@ pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_thr
         own_cpu = verdict.own_wall;
     }
     verdict.own_off_cpu = verdict.own_wall - own_cpu;
-    verdict.violation = less(own_cpu, usage->gc) > budget;
+    verdict.over_budget = less(less(own_cpu, usage->gc), budget);
+    verdict.violation = verdict.over_budget > 0;
     verdict.slow = verdict.own_wall > slow_threshold;
     return verdict;
 }

@@ -31,6 +31,8 @@ typedef struct {
 typedef struct {
     uint64_t own_wall;
     uint64_t own_off_cpu;
+    // CPU time beyond the budget.
+    uint64_t over_budget;
     bool violation;
     bool slow;
 } pulse_verdict;

@@ -116,6 +116,21 @@ publish_group(pulse_governed *governed, PyObject *name)
     return 0;
 }
 
+// A new explicit group is shown to the decisions, which may know its name.
+static int
+introduce(pulse_governor *governor, pulse_group *group)
+{
+    if (group->introduced || governor->decisions == NULL || !group->is_explicit) {
+        return 0;
+    }
+    group->introduced = true;
+    PyObject *decisions = Py_NewRef(governor->decisions);
+    PyObject *result = PyObject_CallMethod(decisions, "on_new_group", "O", group);
+    Py_DECREF(decisions);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static int
 find_and_enter_group(pulse_governed *governed, pulse_options *options)
 {
@@ -130,7 +145,14 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
     }
     pulse_group *group = name == NULL ? NULL : pulse_groups_find(&governor->groups, governor->state, name, is_explicit);
     Py_XDECREF(name);
-    return group == NULL ? -1 : enter_group(governed, group);
+    if (group == NULL || introduce(governor, group) < 0) {
+        Py_XDECREF(group);
+        return -1;
+    }
+    if (group->priority != PULSE_UNSET) {
+        governed->priority = (uint8_t)group->priority;
+    }
+    return enter_group(governed, group);
 }
 
 static int
@@ -198,7 +220,7 @@ bind_call(pulse_governed *call)
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(call->module), false);
     pulse_governed *outer = thread == NULL ? NULL : thread->current;
-    if (outer == NULL || outer->governor->flags & PULSE_GOVERNOR_DETACHED) {
+    if (outer == NULL || outer->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         call->flags |= PULSE_GOVERNED_TRANSPARENT;
         return 0;
     }
@@ -220,7 +242,7 @@ pulse_governed_bind(pulse_governed *governed)
     if (governed->flags & PULSE_GOVERNED_CALL) {
         result = bind_call(governed);
     }
-    else if (governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
+    else if (governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         governed->flags |= PULSE_GOVERNED_TRANSPARENT;
     }
     else {

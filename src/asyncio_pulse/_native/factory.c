@@ -36,7 +36,7 @@ static PyObject *
 govern(pulse_governor *governor, PyObject *coro)
 {
     pulse_state *state = governor->state;
-    if (governor->flags & PULSE_GOVERNOR_DETACHED) {
+    if (governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         return Py_NewRef(coro);
     }
     if (Py_IS_TYPE(coro, state->governed_type)) {

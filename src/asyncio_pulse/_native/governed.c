@@ -5,6 +5,7 @@
 
 #include "awaiter.h"
 #include "poll.h"
+#include "tiers.h"
 #include "watchdog.h"
 
 uint64_t
@@ -137,6 +138,7 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(governed->module);
     Py_VISIT(governed->coro);
     Py_VISIT(governed->group_token);
+    Py_VISIT(governed->standing);
     return 0;
 }
 
@@ -151,6 +153,8 @@ governed_clear(PyObject *self)
     governed->flags |= PULSE_GOVERNED_TRANSPARENT;
     Py_XDECREF(coro);
     Py_CLEAR(governed->group_token);
+    governed->flags &= ~(uint32_t)PULSE_GOVERNED_TIERED;
+    Py_CLEAR(governed->standing);
     return 0;
 }
 
@@ -169,6 +173,7 @@ governed_dealloc(PyObject *self)
     Py_CLEAR(governed->governor);
     Py_CLEAR(governed->group);
     Py_CLEAR(governed->options);
+    Py_CLEAR(governed->standing);
     PyObject *module = governed->module;
     type->tp_free(self);
     Py_DECREF(module);
@@ -204,7 +209,7 @@ thread_to_measure_in(pulse_governed *governed)
     if (governed->flags & PULSE_GOVERNED_NEW) {
         pulse_governed_bind(governed);
     }
-    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_DETACHED) {
+    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         return NULL;
     }
     pulse_governor *governor = governed->governor;
@@ -242,7 +247,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_governor *governor = governed->governor;
-    if (PULSE_UNLIKELY(governed->flags) || PULSE_UNLIKELY(governor->flags)) {
+    if (PULSE_UNLIKELY(governed->flags) || PULSE_UNLIKELY(governor->flags) || PULSE_UNLIKELY(governed->group->tiered)) {
         return send_special(governed, value, result);
     }
     pulse_thread *thread = pulse_governor_thread(governor);
@@ -383,6 +388,7 @@ static PyMethodDef governed_methods[] = {
     {"close", governed_close, METH_NOARGS, "Raise GeneratorExit in the coroutine; see coroutine.close."},
     {"__await__", governed_python_await, METH_NOARGS | METH_COEXIST, "An iterator that drives the coroutine."},
     {"update", pulse_governed_update, METH_O, "Change options; what the new ones leave out stays."},
+    {"stand", pulse_governed_stand, METH_O, "Put a Standing in force, or None for none."},
     {"account_snapshot", pulse_governed_account, METH_NOARGS, "Its own counters, times in ns."},
     {NULL},
 };

@@ -19,6 +19,8 @@ enum {
     PULSE_GOVERNED_BUDGET = 1u << 3,
     // Driven by somebody else: the context in which we hear of it is not its own.
     PULSE_GOVERNED_MANUAL = 1u << 4,
+    // Its own tier is above Monitor.
+    PULSE_GOVERNED_TIERED = 1u << 5,
 };
 
 typedef struct pulse_governed {
@@ -28,7 +30,6 @@ typedef struct pulse_governed {
     pulse_group *group;
     uint32_t flags;
     uint8_t priority;
-    uint8_t tier;
     bool counted_alive;
     uint32_t operations_left;
     uint32_t operations_poll;
@@ -37,6 +38,8 @@ typedef struct pulse_governed {
     pulse_counter polls;
     pulse_account account;
     PyObject *options;
+    // A Standing, once there is something to say against it; NULL before.
+    PyObject *standing;
     // Undoes what the explicit group set in the context.
     PyObject *group_token;
     PyObject *weak_references;

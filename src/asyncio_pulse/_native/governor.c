@@ -1,6 +1,7 @@
 #include "governor.h"
 
 #include "factory.h"
+#include "tiers.h"
 
 // Have the watchdog look at polls that last longer than this.
 static void
@@ -70,6 +71,7 @@ governor_dealloc(PyObject *self)
     pulse_governor *governor = (pulse_governor *)self;
     stop_watching(governor);
     Py_CLEAR(governor->hooks);
+    pulse_tiers_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -127,6 +129,65 @@ governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 static PyObject *
+governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes", "off", NULL};
+    PyObject *decisions;
+    unsigned long long good_ns[PULSE_TIERS], idle_ms;
+    unsigned int interval[PULSE_TIERS];
+    int observes, off;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O(KKKK)(IIII)Kpp:configure_tiers", names, &decisions, &good_ns[0],
+                                     &good_ns[1], &good_ns[2], &good_ns[3], &interval[0], &interval[1], &interval[2],
+                                     &interval[3], &idle_ms, &observes, &off)) {
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        Py_XSETREF(governor->decisions, Py_IsNone(decisions) ? NULL : Py_NewRef(decisions));
+    }
+    for (int i = 0; i < PULSE_TIERS; i++) {
+        governor->good_ticks[i] = pulse_clock_from_ns(good_ns[i]);
+        governor->evaluation_interval[i] = interval[i];
+    }
+    governor->idle_ticks = from_us(idle_ms * 1000);
+    governor->observes = observes;
+    if (off) {
+        governor->flags |= PULSE_GOVERNOR_OFF;
+    }
+    else {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_OFF;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_explicit_group(PyObject *self, PyObject *name)
+{
+    PyObject *group = PyDict_GetItemWithError(((pulse_governor *)self)->groups.named_explicit, name);
+    if (group == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    return Py_NewRef(group != NULL ? group : Py_None);
+}
+
+static PyObject *
+governor_explicit_group_names(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyDict_Keys(((pulse_governor *)self)->groups.named_explicit);
+}
+
+static PyObject *
+governor_active_groups(PyObject *self, PyObject *argument)
+{
+    unsigned long long within_ns = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    pulse_group_table *table = &((pulse_governor *)self)->groups;
+    return PyLong_FromSsize_t(pulse_groups_active(table, pulse_clock_from_ns(within_ns)));
+}
+
+static PyObject *
 governor_task_factory(PyObject *self, PyObject *earlier)
 {
     return pulse_factory_new((pulse_governor *)self, Py_IsNone(earlier) ? NULL : earlier);
@@ -137,6 +198,8 @@ governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
     if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
+        pulse_tiers_tell(governor, NULL);
+        pulse_tiers_forget(governor);
         governor->flags |= PULSE_GOVERNOR_DETACHED;
         governor->governed_until = pulse_clock_ticks();
         stop_watching(governor);
@@ -152,6 +215,7 @@ governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_counter_set(&governor->polls, 0);
     pulse_counter_set(&governor->voluntary_yields, 0);
     pulse_counter_set(&governor->tasks, 0);
+    pulse_counter_set(&governor->would_park, 0);
     governor->governed_since = pulse_clock_ticks();
     pulse_groups_start_anew(&governor->groups);
     pulse_worst_clear(&governor->worst);
@@ -302,6 +366,7 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
         pulse_dict_set_number(dict, "groups", (uint64_t)pulse_groups_count(&governor->groups)) < 0 ||
         pulse_dict_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
         pulse_dict_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
+        pulse_dict_set_number(dict, "would_park", pulse_counter_read(&governor->would_park)) < 0 ||
         pulse_dict_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
         Py_CLEAR(dict);
     }
@@ -335,6 +400,12 @@ get_attached(PyObject *self, void *Py_UNUSED(closure))
 static PyMethodDef governor_methods[] = {
     {"configure", (PyCFunction)(void (*)(void))governor_configure, METH_VARARGS | METH_KEYWORDS,
      "Set the numbers that polls are judged by; in force from each task's next poll."},
+    {"configure_tiers", (PyCFunction)(void (*)(void))governor_configure_tiers, METH_VARARGS | METH_KEYWORDS,
+     "Set who decides about tiers, and what they are told; in force from each task's next poll."},
+    {"explicit_group", governor_explicit_group, METH_O, "The explicit group of that name, or None."},
+    {"explicit_group_names", governor_explicit_group_names, METH_NOARGS, "Names of the explicit groups."},
+    {"active_groups", governor_active_groups, METH_O,
+     "How many explicit groups have a task alive or had one begin within so many ns."},
     {"task_factory", governor_task_factory, METH_O, "A task factory that governs, chained to an earlier one or None."},
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
     {"start_anew", governor_start_anew, METH_NOARGS,

@@ -18,7 +18,31 @@ enum {
     PULSE_GOVERNOR_HOOKED = 1u << 1,
     // The watchdog was stopped for a fork, and is to be started again.
     PULSE_GOVERNOR_WATCHDOG_DUE = 1u << 2,
+    // Bad polls are to be told to the decisions.
+    PULSE_GOVERNOR_DUE = 1u << 3,
+    // Switched off: no poll is measured until it is switched on again.
+    PULSE_GOVERNOR_OFF = 1u << 4,
+    PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
+
+enum {
+    PULSE_TIERS = 4,
+    PULSE_TIER_YIELD = 2,
+    // Polls end without one beginning only as deep as they are nested.
+    PULSE_MOST_DUE = 8,
+};
+
+// A bad poll that the decisions were not told of yet; owns its references.
+typedef struct {
+    PyObject *governed;
+    PyObject *stack;
+    uint64_t ended;
+    uint64_t wall;
+    uint64_t cpu;
+    uint64_t over_budget;
+    bool violation;
+    bool slow;
+} pulse_due;
 
 typedef struct pulse_governor {
     PyObject_HEAD
@@ -49,6 +73,18 @@ typedef struct pulse_governor {
     pulse_worst worst;
     // Called round each poll, or NULL.
     PyObject *hooks;
+    // Told of bad polls and runs of good ones; NULL where nobody decides.
+    PyObject *decisions;
+    pulse_due due[PULSE_MOST_DUE];
+    int due_count;
+    // When the last poll since the first of them ended, ticks.
+    uint64_t busy_until;
+    // A poll up to this long is good at a tier, and so many are told at once.
+    uint64_t good_ticks[PULSE_TIERS];
+    uint32_t evaluation_interval[PULSE_TIERS];
+    uint64_t idle_ticks;
+    bool observes;
+    pulse_counter would_park;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;
     pulse_turn_record turn_record;

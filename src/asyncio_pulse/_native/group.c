@@ -1,4 +1,4 @@
-#include "group.h"
+#include "tiers.h"
 
 #include <stdlib.h>
 
@@ -40,6 +40,7 @@ group_new(pulse_state *state, PyObject *name, bool is_explicit)
     if (group != NULL) {
         group->name = Py_NewRef(name);
         group->is_explicit = is_explicit;
+        group->priority = PULSE_UNSET;
     }
     return group;
 }
@@ -49,6 +50,7 @@ group_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((pulse_group *)self)->name);
+    Py_XDECREF(((pulse_group *)self)->standing);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -109,7 +111,31 @@ get_explicit(PyObject *self, void *Py_UNUSED(closure))
     return PyBool_FromLong(((pulse_group *)self)->is_explicit);
 }
 
+static PyObject *
+get_standing(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *standing = ((pulse_group *)self)->standing;
+    return Py_NewRef(standing != NULL ? standing : Py_None);
+}
+
+static PyObject *
+group_set_priority(PyObject *self, PyObject *priority)
+{
+    long number = Py_IsNone(priority) ? PULSE_UNSET : PyLong_AsLong(priority);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (number < PULSE_UNSET || number >= PULSE_PRIORITIES) {
+        PyErr_Format(PyExc_ValueError, "a priority is 0 to 3, got %ld", number);
+        return NULL;
+    }
+    ((pulse_group *)self)->priority = (int8_t)number;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef group_methods[] = {
+    {"set_priority", group_set_priority, METH_O, "Priority of its tasks that have none of their own, from their first poll."},
+    {"stand", pulse_group_stand, METH_O, "Put a Standing in force, or None for none."},
     {"snapshot", group_snapshot, METH_NOARGS, "Its counters, times in ns, and its histogram as (upper bound, count)."},
     {NULL},
 };
@@ -117,6 +143,7 @@ static PyMethodDef group_methods[] = {
 static PyGetSetDef group_getset[] = {
     {"name", get_name, NULL, "The name that its tasks share.", NULL},
     {"explicit", get_explicit, NULL, "Whether somebody chose the name, rather than the coroutine's own.", NULL},
+    {"standing", get_standing, NULL, "Its Standing, or None.", NULL},
     {NULL},
 };
 
@@ -280,6 +307,19 @@ pulse_groups_find(pulse_group_table *table, pulse_state *state, PyObject *name, 
         Py_CLEAR(group);
     }
     return group;
+}
+
+Py_ssize_t
+pulse_groups_active(const pulse_group_table *table, uint64_t within_ticks)
+{
+    Py_ssize_t position = 0, active = 0;
+    uint64_t now = pulse_clock_ticks();
+    PyObject *value;
+    while (PyDict_Next(table->named_explicit, &position, NULL, &value)) {
+        const pulse_group *group = (const pulse_group *)value;
+        active += pulse_counter_read(&group->alive) > 0 || now - group->last_used < within_ticks;
+    }
+    return active;
 }
 
 static int

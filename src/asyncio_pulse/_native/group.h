@@ -14,11 +14,19 @@ typedef struct {
     // With every poll: wall time and longest poll share a cache line.
     pulse_account account;
     pulse_counter max_ticks;
+    // Its tier is above Monitor.
+    bool tiered;
+    // A Standing, once there is something to say against it; NULL before.
+    PyObject *standing;
     PyObject *name;
     uint64_t last_used;
     pulse_counter tasks;
     pulse_counter alive;
     bool is_explicit;
+    // The decisions were shown it.
+    bool introduced;
+    // That of its tasks which have none of their own; PULSE_UNSET for none.
+    int8_t priority;
     pulse_histogram histogram;
 } pulse_group;
 
@@ -46,6 +54,9 @@ PyObject *pulse_groups_list(pulse_group_table *table);
 
 // Count from zero again; the living stay counted.
 void pulse_groups_start_anew(pulse_group_table *table);
+
+// How many explicit groups have a task alive or had one begin within so many ticks.
+Py_ssize_t pulse_groups_active(const pulse_group_table *table, uint64_t within_ticks);
 
 Py_ssize_t pulse_groups_count(const pulse_group_table *table);
 

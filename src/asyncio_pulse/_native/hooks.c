@@ -3,8 +3,8 @@
 // The hooks' own faults are dealt with in Python, where they are called one by one. What still comes out is either a fault
 // of ours or the exception of a user's signal handler that happened to run in there: Ctrl-C is sent once more, so that it is
 // raised outside of our code.
-static void
-settle(pulse_governor *governor, PyObject *result)
+void
+pulse_hooks_settle(pulse_governor *governor, PyObject *result)
 {
     if (result != NULL) {
         Py_DECREF(result);
@@ -25,7 +25,7 @@ pulse_hooks_before_poll(pulse_governed *governed)
     PyObject *hooks = Py_NewRef(governor->hooks);
     PyObject *result = PyObject_CallMethod(hooks, "before_poll", "KiiO", (unsigned long long)governed->task_id,
                                            governor->worker_id, (int)governed->priority, governed->group->name);
-    settle(governor, result);
+    pulse_hooks_settle(governor, result);
     Py_DECREF(hooks);
 }
 
@@ -36,13 +36,13 @@ pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint6
     unsigned long long task = governed->task_id;
     pulse_exception raised = pulse_exception_take();
     PyObject *hooks = Py_NewRef(governor->hooks);
-    settle(governor, PyObject_CallMethod(hooks, "after_poll", "KiK", task, (int)result,
+    pulse_hooks_settle(governor, PyObject_CallMethod(hooks, "after_poll", "KiK", task, (int)result,
                                          (unsigned long long)pulse_clock_to_ns(ticks)));
     if (result != PULSE_POLL_PENDING) {
-        settle(governor, PyObject_CallMethod(hooks, "on_completion", "K", task));
+        pulse_hooks_settle(governor, PyObject_CallMethod(hooks, "on_completion", "K", task));
     }
     else if (yielded) {
-        settle(governor, PyObject_CallMethod(hooks, "on_yield", "K", task));
+        pulse_hooks_settle(governor, PyObject_CallMethod(hooks, "on_yield", "K", task));
     }
     Py_DECREF(hooks);
     pulse_exception_put_back(raised);

@@ -8,6 +8,7 @@
 #include "governed.h"
 #include "manual.h"
 #include "measure.h"
+#include "tiers.h"
 #include "turns.h"
 #include "watchdog.h"
 
@@ -88,7 +89,14 @@ after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *
+monotonic_ns(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromUnsignedLongLong(pulse_clock_to_ns(pulse_clock_ticks()));
+}
+
 static PyMethodDef module_methods[] = {
+    {"monotonic_ns", monotonic_ns, METH_NOARGS, "The tick clock, ns."},
     {"current", pulse_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
     {"budget_spent", (PyCFunction)(void (*)(void))pulse_budget_spent, METH_FASTCALL | METH_KEYWORDS,
      "Spend operations of the running poll; whether its budget is used up."},
@@ -121,6 +129,7 @@ add_types(PyObject *module, pulse_state *state)
 {
     if (add_type(module, &pulse_options_spec, &state->options_type) < 0 ||
         add_type(module, &pulse_group_spec, &state->group_type) < 0 ||
+        add_type(module, &pulse_standing_spec, &state->standing_type) < 0 ||
         add_type(module, &pulse_governor_spec, &state->governor_type) < 0 ||
         add_type(module, &pulse_governed_spec, &state->governed_type) < 0 ||
         add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0 ||
@@ -203,6 +212,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     pulse_state *state = pulse_state_of_module(module);
     Py_VISIT(state->options_type);
     Py_VISIT(state->group_type);
+    Py_VISIT(state->standing_type);
     Py_VISIT(state->governor_type);
     Py_VISIT(state->governed_type);
     Py_VISIT(state->task_factory_type);
@@ -238,6 +248,7 @@ module_free(void *module)
     pulse_turns_free_all(state);
     Py_CLEAR(state->options_type);
     Py_CLEAR(state->group_type);
+    Py_CLEAR(state->standing_type);
     Py_CLEAR(state->governor_type);
     Py_CLEAR(state->governed_type);
     Py_CLEAR(state->task_factory_type);

@@ -1,5 +1,7 @@
 #include "poll.h"
 
+#include "tiers.h"
+
 // The stack that the watchdog saw in this very poll, or NULL; borrowed.
 static PyObject *
 take_sample(const pulse_poll *poll)
@@ -44,6 +46,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
             pulse_state_contain_error(governor->state);
         }
         pulse_exception_put_back(raised);
+        pulse_tiers_note(governed, &verdict, take_sample(poll), poll->begun + wall);
     }
     return verdict.own_off_cpu;
 }
@@ -57,9 +60,21 @@ pulse_poll_untangle(pulse_thread *thread)
     atomic_store_explicit(&thread->poll_started, 0, memory_order_relaxed);
 }
 
+static bool
+is_tiered(const pulse_governed *governed)
+{
+    return governed->flags & PULSE_GOVERNED_TIERED || governed->group->tiered;
+}
+
 void
 pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed)
 {
+    if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        pulse_tiers_tell(governed->governor, governed);
+    }
+    if (is_tiered(governed)) {
+        pulse_tiers_before_poll(governed);
+    }
     poll->hooked = governed->governor->hooks != NULL && !(governed->flags & PULSE_GOVERNED_CALL);
     if (poll->hooked) {
         pulse_hooks_before_poll(governed);
@@ -76,6 +91,12 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     // "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_governed_finish(governed);
+    }
+    if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        governed->governor->busy_until = poll->begun + own;
+    }
+    if (is_tiered(governed)) {
+        pulse_tiers_after_poll(governed, own);
     }
     if (poll->hooked && governed->governor->hooks != NULL) {
         pulse_hooks_after_poll(governed, result, own, bare_yield);

@@ -11,6 +11,7 @@ struct pulse_watchdog;
 typedef struct {
     PyTypeObject *options_type;
     PyTypeObject *group_type;
+    PyTypeObject *standing_type;
     PyTypeObject *governor_type;
     PyTypeObject *governed_type;
     PyTypeObject *task_factory_type;

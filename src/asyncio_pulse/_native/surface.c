@@ -1,5 +1,5 @@
 // The attributes of a governed coroutine: those of a coroutine, which are the wrapped one's, and its account.
-#include "governed.h"
+#include "tiers.h"
 
 static PyObject *
 wrapped_attribute(PyObject *self, void *name)
@@ -70,7 +70,13 @@ get_priority(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_tier(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLong(((pulse_governed *)self)->tier);
+    return PyLong_FromUnsignedLong(pulse_tiers_effective((pulse_governed *)self));
+}
+
+static PyObject *
+get_standing(PyObject *self, void *Py_UNUSED(closure))
+{
+    return object_or_none(((pulse_governed *)self)->standing);
 }
 
 static PyObject *
@@ -105,7 +111,8 @@ PyGetSetDef pulse_governed_getset[] = {
     {"options", get_options, NULL, "What was asked for it, or None.", NULL},
     {"task_id", get_task_id, NULL, "Number that names it to hooks.", NULL},
     {"priority", get_priority, NULL, "0 (critical) to 3 (low).", NULL},
-    {"tier", get_tier, NULL, "0 (monitor) to 3 (isolate).", NULL},
+    {"tier", get_tier, NULL, "The tier in force: 0 (monitor) to 3 (isolate).", NULL},
+    {"standing", get_standing, NULL, "Its Standing, or None.", NULL},
     {"budget", get_budget, NULL, "CPU microseconds and operations of one poll, or None before it is governed.", NULL},
     {"operations_left", get_operations_left, NULL, "Operations left to the running poll.", NULL},
     {NULL},

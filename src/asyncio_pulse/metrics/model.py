@@ -18,6 +18,8 @@ __all__ = [
     "ProcessReport",
     "StackFrame",
     "Stall",
+    "TaskInfo",
+    "TierChange",
     "WorkerMetrics",
     "WorstPoll",
 ]
@@ -107,6 +109,10 @@ class GroupMetrics:
     max_ns: int = 0
     """Longest poll, wall time."""
     histogram: Histogram = Histogram()
+    tier: int = 0
+    """0 (monitor) to 3 (isolate); implicit groups stay at 0."""
+    tier_reason: str = ""
+    """Why the tier is what it is; empty as long as there was nothing to object to."""
 
     @property
     def p50_ns(self) -> int:
@@ -183,6 +189,76 @@ class Stall:
     """Innermost frame first, captured during the stall."""
 
 
+TIER_NAMES = ("Monitor", "Warn", "Yield", "Isolate")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TierChange:
+    """An account, of a task or of an explicit group, came to another tier."""
+
+    at_ns: int
+    """When: nanoseconds since the epoch."""
+    worker_id: int
+    account: str
+    """`task` or `group`."""
+    name: str
+    """Of the group; of a task the qualified name of its coroutine."""
+    group: str
+    before: int
+    after: int
+    """Tiers, 0 (monitor) to 3 (isolate)."""
+    reason: str
+    mode: str
+    """`act` or `observe`."""
+    acted: bool
+    """Whether the tier is acted upon, rather than only observed."""
+    held_ms: int = 0
+    """How long the account was at the tier before, milliseconds."""
+    wall_ns: int = 0
+    cpu_ns: int = 0
+    """Of the poll that decided it; 0 if none did."""
+    function: str = ""
+    filename: str = ""
+    line: int = 0
+    stack: tuple[StackFrame, ...] = ()
+    """Innermost frame first, captured during that poll; empty if it was not caught running, and then `function`,
+    `filename`, `line` say where the coroutine is defined."""
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        text = (
+            f"{self.account} {self.name} went from {TIER_NAMES[self.before]} to {TIER_NAMES[self.after]}: {self.reason}"
+        )
+        if self.wall_ns:
+            text += f"; its last poll took {self.wall_ns / 1e6:.1f} ms, {self.cpu_ns / 1e6:.1f} ms of it on the CPU"
+        if self.function:
+            text += f", in {self.function} ({self.filename}:{self.line})"
+        return text
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """One live governed task."""
+
+    task_id: int
+    """Number that names it to hooks."""
+    name: str
+    coroutine: str
+    group: str
+    """Empty before its first poll."""
+    explicit_group: bool
+    priority: int
+    """0 (critical) to 3 (low)."""
+    tier: int
+    """In force: the higher of its own and its explicit group's, capped; 0..3."""
+    tier_reason: str
+    polls: int
+    violations: int
+    slow_polls: int
+    cpu_time_ns: int
+    wall_time_ns: int
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoopMetrics:
     """How a loop keeps up: its turns, its lag, its utilisation."""
@@ -231,6 +307,8 @@ class Metrics:
     groups: int = 0
     uptime_ns: int = 0
     """Wall time since the loop was governed."""
+    would_park: int = 0
+    """Polls at Yield or above that were let run, because tiers are only observed."""
     internal_errors: int = 0
     """Faults inside asyncio-pulse that were contained; anything but 0 is a bug worth reporting."""
 

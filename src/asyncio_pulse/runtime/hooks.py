@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from asyncio_pulse import _core
+from asyncio_pulse.metrics.model import TierChange
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
 
@@ -49,6 +50,9 @@ class PreemptionHooks:
     def on_completion(self, task_id: int, **kwargs: Any) -> None:
         """The task returned or raised."""
 
+    def on_tier_change(self, change: TierChange, **kwargs: Any) -> None:
+        """An account of the loop came to another tier."""
+
 
 class HookRegistry:
     """The hooks of one loop; reached as `manager.hooks`. Register and unregister from any thread."""
@@ -87,6 +91,10 @@ class HookRegistry:
             except Exception:
                 self.unregister(hooks)
                 logger.exception("%s of %r raised; these hooks are removed", name, hooks)
+
+    def on_tier_change(self, change: TierChange) -> None:
+        """Pass on that an account came to another tier."""
+        self._call("on_tier_change", change)
 
     # What the core calls, with plain numbers.
 

@@ -50,7 +50,7 @@ class _Installation:
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
         earlier = loop.get_task_factory()
-        self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)))
+        self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)), loop=weakref.ref(loop))
         self.factory = self.manager.governor.task_factory(earlier)
         loop.set_task_factory(self.factory)
         self.stop_watching: Callable[[], None] | None = None

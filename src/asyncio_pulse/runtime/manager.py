@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import (
@@ -15,14 +17,19 @@ from asyncio_pulse.metrics.model import (
     Metrics,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
-from asyncio_pulse.policy.policies import TierConfig
+from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.hooks import HookRegistry
+from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
+from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["TierManager"]
@@ -45,6 +52,10 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
     )
 
 
+def _reason(account: _core.Standing | None) -> str:
+    return account.standing.reason if isinstance(account, Account) else ""
+
+
 class TierManager:
     """Everything known about one governed loop; `install` makes it.
 
@@ -59,19 +70,38 @@ class TierManager:
     Args:
         config: A TierConfig, the path of a TOML file, or None for the defaults.
         in_use: Tells whether its worker's number is still taken; by default as long as the manager exists.
+        loop: Returns the loop, or None once it is gone.
 
     Raises:
         ConfigError: The configuration is invalid.
     """
 
-    def __init__(self, config: ConfigSource = None, *, in_use: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        config: ConfigSource = None,
+        *,
+        in_use: Callable[[], bool] | None = None,
+        loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None,
+    ) -> None:
         """Take the lowest free worker number."""
         self._config = resolve_config(config)
         reference = weakref.ref(self)
         self.governor = WORKERS.add(_core.Governor, in_use or (lambda: reference() is not None))
         self.hooks = HookRegistry(self.governor)
         self._manual = ManualPolls(self.governor)
-        _configure(self.governor, self._config)
+        self._loop = loop
+        self._events = TierEventSource()
+        # Not by a method of ours, which would keep the manager as long as the core has somebody to ask.
+        hooks, events = self.hooks, self._events
+
+        def on_change(change: TierChange) -> None:
+            hooks.on_tier_change(change)
+            events.publish(change)
+
+        self._decisions = TierDecisions(self.governor, on_change, self._config)
+        self._put_in_force(self._config)
+        # The core keeps the decisions, which keep the core.
+        weakref.finalize(self, self.governor.detach).atexit = False
 
     def __repr__(self) -> str:
         """Tell the worker and whether it is governed."""
@@ -97,9 +127,37 @@ class TierManager:
         Raises:
             ConfigError: The configuration is invalid; nothing was changed.
         """
-        settings = resolve_config(config)
-        _configure(self.governor, settings)
-        self._config = settings
+        self._put_in_force(resolve_config(config))
+
+    def update_tier_policy(self, tier: int, policy: TierPolicy) -> None:
+        """Put another policy in force for one tier, from each task's next poll.
+
+        Args:
+            tier: 0..3, or an InterventionAction.
+            policy: The policy.
+
+        Raises:
+            ConfigError: It contradicts the rest of the configuration; nothing was changed.
+        """
+        with LOCK:
+            self._put_in_force(self._config.with_tier_policy(tier, policy))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Switch between "off", "observe" and "act".
+
+        `ASYNCIO_PULSE_MODE` in the environment is stronger. Tasks made while the mode is "off" are plain, and stay so.
+
+        Raises:
+            ConfigError: There is no such mode; nothing was changed.
+        """
+        with LOCK:
+            self._put_in_force(resolve_config(dataclasses.replace(self._config, mode=mode)))
+
+    def _put_in_force(self, config: TierConfig) -> None:
+        with LOCK:
+            _configure(self.governor, config)
+            self._decisions.configure(config)
+            self._config = config
 
     def get_metrics(self) -> Metrics:
         """Counters of the loop since it was governed."""
@@ -124,10 +182,64 @@ class TierManager:
 
     def groups(self) -> tuple[GroupMetrics, ...]:
         """Counters of each group, most wall time first."""
+        self._decisions.settle_idle()
         groups = [
-            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw) for raw in self.governor.groups()
+            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw, **self._tier_of(raw))
+            for raw in self.governor.groups()
         ]
         return tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name)))
+
+    def _tier_of(self, raw: dict[str, object]) -> dict[str, Any]:
+        group = self.governor.explicit_group(str(raw["name"])) if raw["explicit"] else None
+        account = None if group is None else group.standing
+        if not isinstance(account, Account):
+            return {}
+        return {"tier": int(account.tier), "tier_reason": account.standing.reason}
+
+    def tasks(self) -> tuple[TaskInfo, ...]:
+        """Every live governed task of the loop, by number; none if the loop is gone or not ours to know."""
+        self._decisions.settle_idle()
+        loop = self._loop()
+        if loop is None:
+            return ()
+        infos = (self._task_info(task) for task in asyncio.all_tasks(loop))
+        return tuple(sorted((info for info in infos if info is not None), key=lambda info: info.task_id))
+
+    def _task_info(self, task: asyncio.Task[Any]) -> TaskInfo | None:
+        coro = task.get_coro()
+        if not isinstance(coro, _core.GovernedCoroutine) or coro.governor is not self.governor:
+            return None
+        group, account = coro.group, coro.standing
+        snapshot = coro.account_snapshot()
+        counters = ("polls", "violations", "slow_polls", "cpu_time_ns", "wall_time_ns")
+        return TaskInfo(
+            task_id=coro.task_id,
+            name=task.get_name(),
+            coroutine=coro.__qualname__,
+            group="" if group is None else group.name,
+            explicit_group=group is not None and group.explicit,
+            priority=coro.priority,
+            tier=coro.tier,
+            tier_reason=_reason(account) or _reason(None if group is None else group.standing),
+            **{name: snapshot[name] for name in counters},
+        )
+
+    def audit(self) -> tuple[TierChange, ...]:
+        """The latest changes of tier, oldest first: `audit_size` of them."""
+        return self._decisions.audit()
+
+    def events(self) -> TierEvents:
+        """Return the changes of tier from now on: `async for change in manager.events()`, on the running loop.
+
+        Raises:
+            RuntimeError: No loop is running.
+        """
+        return self._events.open()
+
+    @property
+    def promotion_frozen(self) -> bool:
+        """Whether nobody is promoted now, because so many groups offended at once that the machine must be at fault."""
+        return self._decisions.is_frozen
 
     def get_loop_metrics(self) -> LoopMetrics:
         """Lag and utilisation of the loop; zeros if its turns cannot be watched."""

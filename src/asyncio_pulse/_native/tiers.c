@@ -1,0 +1,340 @@
+#include "tiers.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+
+#include "hooks.h"
+
+// Who begins to run so soon after a bad poll, or after further polls of the same task that followed on it as closely, had
+// been kept waiting by it: an idle loop would have been asleep.
+enum { WAITED_WITHIN_US = 250 };
+// So many are told even if nobody else came to run meanwhile; the rest is room for polls that are nested.
+enum { MOST_KEPT = 4 };
+
+static pulse_standing *
+standing_of(PyObject *standing)
+{
+    return (pulse_standing *)standing;
+}
+
+static unsigned
+tier_of(PyObject *standing)
+{
+    return standing == NULL ? 0 : standing_of(standing)->tier;
+}
+
+static PyObject *
+group_standing(const pulse_governed *governed)
+{
+    return governed->group == NULL ? NULL : governed->group->standing;
+}
+
+static unsigned
+cap_of(const pulse_governed *governed)
+{
+    const pulse_options *options = (const pulse_options *)governed->options;
+    if (options != NULL && options->max_tier != PULSE_UNSET) {
+        return (unsigned)options->max_tier;
+    }
+    // Nothing beyond Warn happens to what is critical, whatever its group does.
+    return governed->priority == 0 ? 1 : 3;
+}
+
+unsigned
+pulse_tiers_effective(const pulse_governed *governed)
+{
+    unsigned own = tier_of(governed->standing), group = tier_of(group_standing(governed)), cap = cap_of(governed);
+    unsigned higher = own > group ? own : group;
+    return higher < cap ? higher : cap;
+}
+
+// A slow poll counts for promotion when it was the task's own doing: it computed, or was seen blocking.
+static bool
+is_own_doing(const pulse_governor *governor, const pulse_verdict *verdict)
+{
+    const pulse_turns *turns = governor->turns;
+    bool blocked = turns != NULL && turns->pending.stack != NULL && turns->pending.stall_class == PULSE_STALL_BLOCKED;
+    return blocked || verdict->own_off_cpu * 2 < verdict->own_wall;
+}
+
+static void
+break_run(PyObject *standing)
+{
+    if (standing != NULL) {
+        standing_of(standing)->good_run = standing_of(standing)->untold = 0;
+    }
+}
+
+void
+pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObject *stack, uint64_t ended)
+{
+    pulse_governor *governor = governed->governor;
+    break_run(governed->standing);
+    break_run(group_standing(governed));
+    if (governor->decisions == NULL || governor->due_count == PULSE_MOST_DUE) {
+        return;
+    }
+    governor->due[governor->due_count++] = (pulse_due){
+        .governed = Py_NewRef((PyObject *)governed),
+        .stack = Py_XNewRef(stack),
+        .ended = ended,
+        .wall = verdict->own_wall,
+        .cpu = verdict->own_wall - verdict->own_off_cpu,
+        .over_budget = verdict->over_budget,
+        .violation = verdict->violation,
+        .slow = verdict->slow && is_own_doing(governor, verdict),
+    };
+    governor->flags |= PULSE_GOVERNOR_DUE;
+    governor->busy_until = ended;
+}
+
+static unsigned long long
+ns(uint64_t ticks)
+{
+    return (unsigned long long)pulse_clock_to_ns(ticks);
+}
+
+// Decisions that fail are switched off: they would fail again with every poll.
+static void
+settle(pulse_governor *governor, PyObject *result)
+{
+    if (result == NULL && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        pulse_hooks_settle(governor, NULL);
+        Py_CLEAR(governor->decisions);
+        return;
+    }
+    pulse_hooks_settle(governor, result);
+}
+
+static void
+tell_one(pulse_governor *governor, const pulse_due *due, bool waited)
+{
+    PyObject *decisions = Py_NewRef(governor->decisions);
+    settle(governor, PyObject_CallMethod(decisions, "on_bad_poll", "OKKKKOOOO", due->governed, ns(due->ended),
+                                         ns(due->wall), ns(due->cpu), ns(due->over_budget),
+                                         due->violation ? Py_True : Py_False, due->slow ? Py_True : Py_False,
+                                         waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack));
+    Py_DECREF(decisions);
+}
+
+static bool
+is_of_another(const pulse_due *due, const pulse_governed *next)
+{
+    return (const PyObject *)next != due->governed;
+}
+
+void
+pulse_tiers_tell(pulse_governor *governor, pulse_governed *next)
+{
+    uint64_t within = pulse_clock_from_ns(WAITED_WITHIN_US * 1000);
+    bool stayed_busy = next != NULL && pulse_clock_ticks() - governor->busy_until < within;
+    if (stayed_busy && governor->due_count < MOST_KEPT) {
+        bool somebody = false;
+        for (int i = 0; i < governor->due_count; i++) {
+            somebody |= is_of_another(&governor->due[i], next);
+        }
+        if (!somebody) {
+            return;
+        }
+    }
+    governor->flags &= ~(uint32_t)PULSE_GOVERNOR_DUE;
+    pulse_due due[PULSE_MOST_DUE];
+    int count = governor->due_count;
+    // Taken out first: Python code may run polls.
+    governor->due_count = 0;
+    memcpy(due, governor->due, sizeof *due * (size_t)count);
+    for (int i = 0; i < count; i++) {
+        bool waited = stayed_busy && is_of_another(&due[i], next);
+        if (governor->decisions != NULL) {
+            tell_one(governor, &due[i], waited);
+        }
+        Py_DECREF(due[i].governed);
+        Py_XDECREF(due[i].stack);
+    }
+}
+
+void
+pulse_tiers_forget(pulse_governor *governor)
+{
+    Py_CLEAR(governor->decisions);
+    while (governor->due_count > 0) {
+        pulse_due *due = &governor->due[--governor->due_count];
+        Py_CLEAR(due->stack);
+        Py_CLEAR(due->governed);
+    }
+}
+
+static void
+wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
+{
+    if (tier_of(standing) == 0 || now - standing_of(standing)->last_poll < governor->idle_ticks) {
+        return;
+    }
+    PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
+    settle(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, ns(standing_of(standing)->last_poll), ns(now)));
+    Py_DECREF(decisions);
+    Py_DECREF(held);
+}
+
+static bool
+is_observed(const pulse_governed *governed)
+{
+    PyObject *group = group_standing(governed);
+    return governed->governor->observes || (governed->standing != NULL && standing_of(governed->standing)->observed) ||
+           (group != NULL && standing_of(group)->observed);
+}
+
+void
+pulse_tiers_before_poll(pulse_governed *governed)
+{
+    pulse_governor *governor = governed->governor;
+    uint64_t now = pulse_clock_ticks();
+    if (governor->decisions != NULL) {
+        wake_idle(governor, governed->standing, now);
+    }
+    if (governor->decisions != NULL) {
+        wake_idle(governor, group_standing(governed), now);
+    }
+    unsigned tier = pulse_tiers_effective(governed);
+    if (tier >= PULSE_TIER_YIELD && is_observed(governed)) {
+        pulse_counter_add(&governor->would_park, 1);
+    }
+}
+
+static void
+count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks)
+{
+    pulse_governor *governor = governed->governor;
+    unsigned tier = tier_of(standing);
+    if (tier == 0) {
+        return;
+    }
+    pulse_standing *known = standing_of(standing);
+    known->last_poll = pulse_clock_ticks();
+    if (own_ticks > governor->good_ticks[tier]) {
+        break_run(standing);
+        return;
+    }
+    known->good_run++;
+    if (++known->untold < governor->evaluation_interval[tier] || governor->decisions == NULL) {
+        return;
+    }
+    known->untold = 0;
+    pulse_exception raised = pulse_exception_take();
+    PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
+    settle(governor, PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll)));
+    Py_DECREF(decisions);
+    Py_DECREF(held);
+    pulse_exception_put_back(raised);
+}
+
+void
+pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks)
+{
+    count_good(governed, governed->standing, own_ticks);
+    count_good(governed, group_standing(governed), own_ticks);
+}
+
+static int
+check_standing(pulse_state *state, PyObject *standing)
+{
+    if (!Py_IsNone(standing) && !PyObject_TypeCheck(standing, state->standing_type)) {
+        PyErr_Format(PyExc_TypeError, "a Standing or None was expected, got %R", standing);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+pulse_governed_stand(PyObject *self, PyObject *standing)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (check_standing(pulse_state_of_module(governed->module), standing) < 0) {
+        return NULL;
+    }
+    Py_XSETREF(governed->standing, Py_IsNone(standing) ? NULL : Py_NewRef(standing));
+    if (tier_of(governed->standing) > 0) {
+        governed->flags |= PULSE_GOVERNED_TIERED;
+    }
+    else {
+        governed->flags &= ~(uint32_t)PULSE_GOVERNED_TIERED;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_group_stand(PyObject *self, PyObject *standing)
+{
+    pulse_group *group = (pulse_group *)self;
+    if (check_standing(pulse_state_of_type(Py_TYPE(self)), standing) < 0) {
+        return NULL;
+    }
+    Py_XSETREF(group->standing, Py_IsNone(standing) ? NULL : Py_NewRef(standing));
+    group->tiered = tier_of(group->standing) > 0;
+    Py_RETURN_NONE;
+}
+
+static int
+standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    long tier = value == NULL ? -1 : PyLong_AsLong(value);
+    if (tier < 0 || tier > 3) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_ValueError, "a tier is 0 to 3, got %R", value == NULL ? Py_None : value);
+        }
+        return -1;
+    }
+    pulse_standing *standing = standing_of(self);
+    standing->tier = (uint8_t)tier;
+    standing->good_run = standing->untold = 0;
+    standing->last_poll = pulse_clock_ticks();
+    return 0;
+}
+
+static PyObject *
+standing_get_tier(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(standing_of(self)->tier);
+}
+
+static PyObject *
+standing_get_last_poll(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(ns(standing_of(self)->last_poll));
+}
+
+static void
+standing_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef standing_members[] = {
+    {"observed", T_BOOL, offsetof(pulse_standing, observed), 0, "Decided and counted, but not acted upon."},
+    {NULL},
+};
+
+static PyGetSetDef standing_getset[] = {
+    {"tier", standing_get_tier, standing_set_tier, "The tier in force once it is made to stand; 0..3.", NULL},
+    {"last_poll_ns", standing_get_last_poll, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.", NULL},
+    {NULL},
+};
+
+static PyType_Slot standing_slots[] = {
+    {Py_tp_doc, "The tier of an account, where the core looks it up; Python adds how it came about."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, standing_dealloc},
+    {Py_tp_members, standing_members},
+    {Py_tp_getset, standing_getset},
+    {0, NULL},
+};
+
+PyType_Spec pulse_standing_spec = {
+    .name = "asyncio_pulse._core.Standing",
+    .basicsize = sizeof(pulse_standing),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = standing_slots,
+};

@@ -1,0 +1,43 @@
+// Tiers: what the decisions, which are made in Python, are told, and where their outcome is in force.
+//
+// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them; good ones
+// only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in here, and what it raises goes nowhere.
+#ifndef PULSE_TIERS_H
+#define PULSE_TIERS_H
+
+#include "governed.h"
+
+// The base of an account's standing; the rest of it is Python's.
+typedef struct {
+    PyObject_HEAD
+    uint8_t tier;
+    // Its tier is decided and counted, but not acted upon.
+    bool observed;
+    // Good polls in a row, and how many of them the decisions do not know of.
+    uint32_t good_run;
+    uint32_t untold;
+    // Ticks; only kept up above Monitor.
+    uint64_t last_poll;
+} pulse_standing;
+
+extern PyType_Spec pulse_standing_spec;
+
+// A judged poll that was bad; `stack` may be NULL. Never calls Python.
+void pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObject *stack, uint64_t ended);
+
+// Tell what is due, unless it is not yet known whether anybody waited. `next` is about to be polled, or NULL if nothing is.
+void pulse_tiers_tell(pulse_governor *governor, pulse_governed *next);
+void pulse_tiers_forget(pulse_governor *governor);
+
+// Round the polls of accounts above Monitor.
+void pulse_tiers_before_poll(pulse_governed *governed);
+void pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks);
+
+// The tier in force for a coroutine: the higher of its own and its explicit group's, capped; 0..3.
+unsigned pulse_tiers_effective(const pulse_governed *governed);
+
+// `stand(standing)` of coroutines and groups: put a standing in force, or None for none.
+PyObject *pulse_governed_stand(PyObject *self, PyObject *standing);
+PyObject *pulse_group_stand(PyObject *self, PyObject *standing);
+
+#endif

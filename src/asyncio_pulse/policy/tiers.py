@@ -1,0 +1,285 @@
+"""The state machine that moves an account, of a task or of an explicit group, up and down the four tiers.
+
+Pure: what happened, the rules and the time come in as values, and the change of tier, if any, goes out. Nobody else
+decides about tiers.
+
+Up, one step at a time: a number of the tier's policy was reached within the promotion window and since the tier was
+entered; to go beyond Warn it must also hurt. Down, one step at a time: enough good polls in a row, after the least time at
+the tier, and outside a cooldown; or nothing at all for a long time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from asyncio_pulse.policy.policies import InterventionAction, TierConfig
+from asyncio_pulse.policy.priority import TaskPriority
+
+__all__ = ["BadPoll", "Rules", "Standing", "TierStep", "decay", "enforce_cap", "on_bad_poll", "on_good_polls"]
+
+MOST_ENTRIES = 64
+"""Bad polls that a window tells apart; the oldest are merged two by two beyond that."""
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadPoll:
+    """A poll that broke its budget or was slow."""
+
+    violation: bool
+    slow: bool
+    """Longer than the threshold of a slow poll, and the task's own doing: on the CPU, or blocking."""
+    over_budget_ns: int
+    """CPU time beyond the budget, nanoseconds, >= 0."""
+    others_waited: bool
+    """Whether other tasks were kept from running by it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for one account at the moment."""
+
+    config: TierConfig
+    multiplier: float = 1.0
+    """Of the promotion numbers, by priority: 0.25, 0.5, 1 or 2."""
+    cap: InterventionAction = InterventionAction.YIELD
+    """The highest tier that it may come to."""
+    frozen: bool = False
+    """Whether nobody is promoted, because the machine is at fault."""
+
+    @classmethod
+    def of(
+        cls,
+        config: TierConfig,
+        priority: TaskPriority,
+        max_tier: InterventionAction | None = None,
+        *,
+        frozen: bool = False,
+    ) -> Rules:
+        """Derive the rules of an account.
+
+        Args:
+            config: The configuration in force.
+            priority: The account's.
+            max_tier: The highest tier that was asked for this very account, which Isolate has to be; None for the
+                configuration's, and Warn for a critical account.
+            frozen: Whether nobody is promoted.
+        """
+        usual = config.max_tier
+        if priority is TaskPriority.CRITICAL:
+            usual = min(usual, InterventionAction.WARN)
+        return cls(config, priority.threshold_multiplier, usual if max_tier is None else max_tier, frozen)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TierStep:
+    """A change of tier, and why."""
+
+    before: InterventionAction
+    after: InterventionAction
+    reason: str
+
+    @property
+    def is_promotion(self) -> bool:
+        """Whether it leads up."""
+        return self.after > self.before
+
+
+@dataclasses.dataclass(slots=True)
+class _Entry:
+    at_ns: int
+    violations: int
+    slow_polls: int
+    over_budget_ns: int
+    hurting_ns: int
+
+    def add(self, other: _Entry) -> None:
+        self.at_ns = other.at_ns
+        self.violations += other.violations
+        self.slow_polls += other.slow_polls
+        self.over_budget_ns += other.over_budget_ns
+        self.hurting_ns += other.hurting_ns
+
+
+@dataclasses.dataclass(slots=True)
+class _Rate:
+    """Events in the last second, estimated from the current and the previous one, taken as even."""
+
+    second: int = 0
+    current: int = 0
+    previous: int = 0
+
+    def count(self, events: int, now_ns: int) -> float:
+        second, into_ns = divmod(now_ns, NS_PER_S)
+        if second != self.second:
+            self.previous = self.current if second == self.second + 1 else 0
+            self.second, self.current = second, 0
+        self.current += events
+        return self.current + self.previous * (1 - into_ns / NS_PER_S)
+
+
+@dataclasses.dataclass(slots=True)
+class Standing:
+    """Where an account stands, and what led there. Times are nanoseconds of one monotonic clock."""
+
+    entered_ns: int
+    """When it came to its tier."""
+    last_poll_ns: int
+    tier: InterventionAction = InterventionAction.MONITOR
+    stepped: bool = False
+    """Whether it ever changed its tier: then the next step has to wait."""
+    good_polls: int = 0
+    """In a row, the last one included."""
+    cooldown_until_ns: int = 0
+    pending: bool = False
+    """Whether a promotion is due that came too soon after the last step."""
+    reason: str = ""
+    """Why the tier is what it is; empty as long as there was nothing to object to."""
+    recent: list[_Entry] = dataclasses.field(default_factory=list)
+    """Bad polls within the promotion window and since the tier was entered, oldest first."""
+    rate: _Rate = dataclasses.field(default_factory=_Rate)
+
+    @classmethod
+    def new(cls, now_ns: int) -> Standing:
+        """Begin at Monitor."""
+        return cls(entered_ns=now_ns, last_poll_ns=now_ns)
+
+
+def on_bad_poll(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> TierStep | None:
+    """Enter a bad poll, and step up if that is due."""
+    standing.last_poll_ns = now_ns
+    standing.good_polls = 0
+    _enter(standing, poll, rules, now_ns)
+    if standing.rate.count(int(poll.violation), now_ns) > rules.config.violation_rate_threshold:
+        standing.cooldown_until_ns = now_ns + rules.config.cooldown_duration_ms * NS_PER_MS
+    return _promote(standing, rules, now_ns)
+
+
+def on_good_polls(standing: Standing, count: int, rules: Rules, now_ns: int) -> TierStep | None:
+    """Enter good polls in a row; apply a promotion that was pending and still holds, or step down if that is due."""
+    standing.last_poll_ns = now_ns
+    standing.good_polls += count
+    if standing.pending:
+        step = _promote(standing, rules, now_ns)
+        if step is not None:
+            return step
+    policy = rules.config.tier_policies[standing.tier]
+    if (
+        standing.tier is InterventionAction.MONITOR
+        or standing.good_polls < policy.demotion_good_polls
+        or now_ns < _earliest_demotion(standing, rules)
+        or now_ns < standing.entered_ns + rules.config.demotion_hysteresis_ms * NS_PER_MS
+        or now_ns < standing.cooldown_until_ns
+    ):
+        return None
+    reason = f"{standing.good_polls} good polls in a row"
+    return _step(standing, InterventionAction(standing.tier - 1), reason, now_ns)
+
+
+def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
+    """Step down once for every `idle_decay_ms` without a poll; call it before what happens at `now_ns` is entered."""
+    before = standing.tier
+    idle_ns = rules.config.idle_decay_ms * NS_PER_MS
+    due_ns = standing.last_poll_ns + idle_ns
+    while standing.tier > InterventionAction.MONITOR:
+        due_ns = max(due_ns, _earliest_demotion(standing, rules), standing.cooldown_until_ns)
+        if due_ns > now_ns:
+            break
+        seconds = (due_ns - standing.last_poll_ns) / NS_PER_S
+        _step(standing, InterventionAction(standing.tier - 1), f"idle for {seconds:.0f} s", due_ns)
+        due_ns += idle_ns
+    return None if standing.tier is before else TierStep(before, standing.tier, standing.reason)
+
+
+def enforce_cap(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
+    """Bring an account down to its cap at once, if that was lowered."""
+    if standing.tier <= rules.cap:
+        return None
+    return _step(standing, rules.cap, f"may come to {rules.cap.name.title()} at most", now_ns)
+
+
+def _enter(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> None:
+    over_ns = poll.over_budget_ns
+    entry = _Entry(now_ns, int(poll.violation), int(poll.slow), over_ns, over_ns if poll.others_waited else 0)
+    since_ns = now_ns - rules.config.promotion_window_ms * NS_PER_MS
+    recent = [each for each in standing.recent if each.at_ns > since_ns]
+    recent.append(entry)
+    if len(recent) > MOST_ENTRIES:
+        oldest = recent.pop(0)
+        oldest.add(recent[0])
+        recent[0] = oldest
+    standing.recent = recent
+
+
+def _sum(standing: Standing, since_ns: int) -> _Entry:
+    total = _Entry(since_ns, 0, 0, 0, 0)
+    for entry in standing.recent:
+        if entry.at_ns > since_ns:
+            total.add(entry)
+    return total
+
+
+def _promote(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
+    standing.pending = False
+    seen = _sum(standing, now_ns - rules.config.promotion_window_ms * NS_PER_MS)
+    due = _due(standing, seen, rules)
+    if due is None:
+        return None
+    held = _held_back(standing, seen, rules)
+    if held is not None:
+        standing.reason = f"{due}, but {held}"
+        return None
+    if standing.stepped and now_ns < standing.entered_ns + rules.config.promotion_hysteresis_ms * NS_PER_MS:
+        standing.pending = True
+        return None
+    return _step(standing, InterventionAction(standing.tier + 1), due, now_ns)
+
+
+def _due(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
+    """Which of the tier's numbers was reached."""
+    if standing.tier is InterventionAction.ISOLATE:
+        return None
+    policy = rules.config.tier_policies[standing.tier]
+    numbers = (
+        (seen.violations, policy.promotion_threshold, "violations"),
+        (seen.over_budget_ns / NS_PER_MS, policy.promotion_cpu_threshold_ms, "ms of CPU beyond the budget"),
+        (seen.slow_polls, policy.promotion_slow_poll_threshold, "slow polls"),
+    )
+    window = f"within {rules.config.promotion_window_ms} ms"
+    for value, threshold, what in numbers:
+        limit = max(1.0, threshold * rules.multiplier)
+        if value >= limit:
+            return f"{value:.0f} {what} {window} (limit {limit:g})"
+    return None
+
+
+def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
+    """Why a promotion that is due does not happen."""
+    if standing.tier >= rules.cap:
+        return f"may come to {rules.cap.name.title()} at most"
+    if standing.tier >= InterventionAction.WARN:
+        share = seen.hurting_ns / (rules.config.promotion_window_ms * NS_PER_MS)
+        if share < rules.config.promotion_share or seen.hurting_ns == 0:
+            limit = f"{rules.config.promotion_share:.0%}"
+            return f"others were kept waiting for {share:.1%} of the time (from {limit} on it hurts)"
+    if rules.frozen:
+        return "promotion is frozen: the machine is at fault"
+    return None
+
+
+def _earliest_demotion(standing: Standing, rules: Rules) -> int:
+    return standing.entered_ns + rules.config.tier_policies[standing.tier].demotion_min_duration_ms * NS_PER_MS
+
+
+def _step(standing: Standing, tier: InterventionAction, reason: str, now_ns: int) -> TierStep:
+    step = TierStep(standing.tier, tier, reason)
+    standing.tier = tier
+    standing.entered_ns = now_ns
+    standing.stepped = True
+    standing.recent = []
+    standing.good_polls = 0
+    standing.pending = False
+    standing.reason = reason
+    return step

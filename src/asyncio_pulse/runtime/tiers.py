@@ -1,0 +1,363 @@
+"""Decisions about tiers: what the core tells goes to the state machine, and its steps are put in force, logged, kept.
+
+The core calls this from the loop's thread, between the polls of tasks: for every bad poll, for bunches of good ones of
+accounts above Monitor, and when such an account was idle. Configurations come from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from asyncio_pulse import _core
+from asyncio_pulse.metrics.model import StackFrame, TierChange
+from asyncio_pulse.policy.group_policy import GroupPolicy
+from asyncio_pulse.policy.machine import MachineFault
+from asyncio_pulse.policy.policies import InterventionAction, TierConfig
+from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.tiers import (
+    BadPoll,
+    Rules,
+    Standing,
+    TierStep,
+    decay,
+    enforce_cap,
+    on_bad_poll,
+    on_good_polls,
+)
+
+__all__ = ["Account", "TierDecisions"]
+
+logger = logging.getLogger("asyncio_pulse.tiers")
+
+NS_PER_MS = 1_000_000
+NO_POLICY = GroupPolicy()
+MOST_LOGGED = 1_024
+"""Log records within `warn_interval_ms`; more is noise."""
+
+
+class Account(_core.Standing):
+    """The standing of a task or of an explicit group, and how to put it in force."""
+
+    __slots__ = (
+        "__weakref__",
+        "breaker_ms",
+        "entered_at_ns",
+        "group",
+        "holder",
+        "kind",
+        "name",
+        "priority",
+        "standing",
+    )
+
+    def __init__(self, holder: _core.GovernedCoroutine | _core.Group, name: str, group: str, now_ns: int) -> None:
+        """Begin at Monitor."""
+        is_group = isinstance(holder, _core.Group)
+        # A coroutine owns its account, which must not own it; groups are found by their name.
+        self.holder: Callable[[], Any] = (lambda: None) if is_group else weakref.ref(holder)
+        self.kind = "group" if is_group else "task"
+        self.name = name
+        self.group = group
+        self.priority = TaskPriority.NORMAL
+        self.standing = Standing.new(now_ns)
+        self.breaker_ms: int | None = None
+        self.entered_at_ns = now_ns
+
+
+class TierDecisions:
+    """Decides about the tiers of one loop's tasks and groups.
+
+    Args:
+        governor: The core's side.
+        on_change: Called with every change, in the loop's thread.
+        config: The configuration to begin with.
+    """
+
+    def __init__(self, governor: _core.Governor, on_change: Callable[[TierChange], None], config: TierConfig) -> None:
+        """Begin with everybody at Monitor."""
+        self._governor = governor
+        self._on_change = on_change
+        self._config = config
+        # Reentrant: the collector may run finalisers in the middle, and those may poll.
+        self._lock = threading.RLock()
+        self._machine = MachineFault()
+        self._audit: deque[TierChange] = deque(maxlen=config.audit_size)
+        self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
+        self._tiered_groups: dict[str, Account] = {}
+        self._logged_ns: dict[tuple[str, str, int], int] = {}
+
+    def configure(self, config: TierConfig) -> None:
+        """Put a configuration in force; from any thread."""
+        with self._lock:
+            self._config = config
+            if self._audit.maxlen != config.audit_size:
+                self._audit = deque(self._audit, maxlen=config.audit_size)
+            tiers = config.tier_policies
+            good_ns = [tier.demotion_cpu_threshold_ns for tier in tiers]
+            interval = [tier.demotion_evaluation_interval for tier in tiers]
+            self._governor.configure_tiers(
+                decisions=None if config.mode == "off" else self,
+                good_cpu_ns=(good_ns[0], good_ns[1], good_ns[2], good_ns[3]),
+                evaluation_interval=(interval[0], interval[1], interval[2], interval[3]),
+                idle_decay_ms=config.idle_decay_ms,
+                observes=config.mode != "act",
+                off=config.mode == "off",
+            )
+            self._apply_to_accounts()
+
+    def audit(self) -> tuple[TierChange, ...]:
+        """The latest changes of tier, oldest first."""
+        with self._lock:
+            return tuple(self._audit)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether promotion is frozen because the machine is at fault."""
+        return self._machine.is_frozen(_core.monotonic_ns())
+
+    # What the core calls.
+
+    def on_new_group(self, group: _core.Group) -> None:
+        """An explicit group is used for the first time."""
+        group.set_priority(self._config.group_policy(group.name).priority)
+
+    def on_bad_poll(
+        self,
+        coro: _core.GovernedCoroutine,
+        ended_ns: int,
+        wall_ns: int,
+        cpu_ns: int,
+        over_budget_ns: int,
+        violation: bool,
+        slow: bool,
+        waited: bool,
+        stack: tuple[tuple[str, str, int], ...] | None,
+    ) -> None:
+        """A poll broke its budget or was slow, and whose fault that was is known."""
+        if not violation and not slow:
+            return
+        group = coro.group
+        assert group is not None  # whoever was polled has one
+        policy = self._config.group_policy(group.name) if group.explicit else NO_POLICY
+        if policy.exempt:
+            return
+        poll = BadPoll(violation, slow, over_budget_ns, waited)
+        facts = (wall_ns, cpu_ns, stack, coro)
+        with self._lock:
+            options = coro.options
+            wanted = None if options is None else options.max_tier
+            own_cap = policy.max_tier if wanted is None else InterventionAction(wanted)
+            priority = TaskPriority(coro.priority)
+            self._judge(self._account_of(coro, group, ended_ns), coro, poll, priority, own_cap, ended_ns, facts)
+            if group.explicit:
+                self._judge(
+                    self._account_of(group, group, ended_ns), group, poll, priority, policy.max_tier, ended_ns, facts
+                )
+
+    def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
+        """So many polls of an account above Monitor were good, up to now."""
+        with self._lock:
+            standing = account.standing
+            count = max(0, in_a_row - standing.good_polls)
+            self._apply(account, on_good_polls(standing, count, self._rules(account, now_ns), now_ns), now_ns)
+
+    def on_idle(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
+        """An account above Monitor is polled again after a long time."""
+        with self._lock:
+            account.standing.last_poll_ns = max(account.standing.last_poll_ns, last_poll_ns)
+            self._apply(account, decay(account.standing, self._rules(account, now_ns), now_ns), now_ns)
+
+    # What others call.
+
+    def trip_breaker(self, group: str, p99_wait_ms: int) -> None:
+        """Only observe a group from now on: parking made it wait too long."""
+        with self._lock:
+            account = self._tiered_groups.get(group)
+            if account is None or account.breaker_ms is not None:
+                return
+            account.breaker_ms = p99_wait_ms
+            account.observed = True
+            logger.warning(
+                "group %s is only observed from now on: parking made it wait for %d ms (park_breaker_ms is %d)",
+                group,
+                p99_wait_ms,
+                self._config.park_breaker_ms,
+            )
+
+    def settle_idle(self) -> None:
+        """Let accounts down that have been idle; for whoever wants to look at them now."""
+        now_ns = _core.monotonic_ns()
+        with self._lock:
+            for account in self._accounts():
+                holder = self._holder(account)
+                last_ns = account.last_poll_ns
+                if holder is not None and now_ns - last_ns > self._config.idle_decay_ms * NS_PER_MS:
+                    self.on_idle(account, last_ns, now_ns)
+
+    def _accounts(self) -> Iterable[Account]:
+        return [*self._tiered_tasks, *self._tiered_groups.values()]
+
+    def _account_of(self, holder: _core.GovernedCoroutine | _core.Group, group: _core.Group, now_ns: int) -> Account:
+        account = holder.standing
+        if isinstance(account, Account):
+            return account
+        name = holder.name if isinstance(holder, _core.Group) else holder.__qualname__
+        account = Account(holder, name, group.name, now_ns)
+        account.observed = not _rolled_out(group.name, self._config.rollout_ratio)
+        holder.stand(account)
+        return account
+
+    def _rules(self, account: Account, now_ns: int) -> Rules:
+        policy = self._config.group_policy(account.group) if account.kind == "group" else NO_POLICY
+        cap = policy.max_tier
+        if account.kind == "task":
+            coro = account.holder()
+            options = None if coro is None else coro.options
+            if options is not None and options.max_tier is not None:
+                cap = InterventionAction(options.max_tier)
+            elif coro is not None and coro.group is not None and coro.group.explicit:
+                cap = self._config.group_policy(account.group).max_tier
+        return Rules.of(self._config, account.priority, cap, frozen=self._machine.is_frozen(now_ns))
+
+    def _judge(
+        self,
+        account: Account,
+        holder: _core.GovernedCoroutine | _core.Group,
+        poll: BadPoll,
+        priority: TaskPriority,
+        cap: InterventionAction | None,
+        now_ns: int,
+        facts: tuple[Any, ...],
+    ) -> None:
+        account.priority = priority
+        rules = Rules.of(self._config, priority, cap, frozen=self._machine.is_frozen(now_ns))
+        self._apply(account, decay(account.standing, rules, now_ns), now_ns)
+        step = on_bad_poll(account.standing, poll, rules, now_ns)
+        self._apply(account, step, now_ns, facts)
+
+    def _apply(
+        self, account: Account, step: TierStep | None, now_ns: int, facts: tuple[Any, ...] | None = None
+    ) -> None:
+        if step is None:
+            return
+        self._stand(account)
+        change = self._describe(account, step, now_ns, facts)
+        account.entered_at_ns = now_ns
+        self._audit.append(change)
+        self._log(change, now_ns)
+        if step.is_promotion and account.kind == "group":
+            self._watch_the_machine(account, now_ns)
+        self._on_change(change)
+
+    def _holder(self, account: Account) -> _core.GovernedCoroutine | _core.Group | None:
+        if account.kind == "group":
+            group = self._governor.explicit_group(account.name)
+            # Another group of that name may have come after this one was folded.
+            return group if group is not None and group.standing is account else None
+        holder: _core.GovernedCoroutine | None = account.holder()
+        return holder
+
+    def _stand(self, account: Account) -> None:
+        account.tier = account.standing.tier
+        holder = self._holder(account)
+        if holder is not None:
+            holder.stand(account)
+        is_up = holder is not None and account.tier > InterventionAction.MONITOR
+        if account.kind == "group":
+            if is_up:
+                self._tiered_groups[account.name] = account
+            else:
+                self._tiered_groups.pop(account.name, None)
+        elif is_up:
+            self._tiered_tasks.add(account)
+        else:
+            self._tiered_tasks.discard(account)
+
+    def _describe(self, account: Account, step: TierStep, now_ns: int, facts: tuple[Any, ...] | None) -> TierChange:
+        wall_ns, cpu_ns, stack, coro = facts if facts is not None else (0, 0, None, None)
+        frames = tuple(StackFrame(*frame) for frame in stack or ())
+        place = frames[0] if frames else _definition(coro)
+        acts = self._config.mode == "act" and not account.observed
+        return TierChange(
+            at_ns=time.time_ns(),
+            worker_id=self._governor.worker_id,
+            account=account.kind,
+            name=account.name,
+            group=account.group,
+            before=int(step.before),
+            after=int(step.after),
+            reason=step.reason,
+            mode=self._config.mode,
+            acted=acts,
+            held_ms=max(0, now_ns - account.entered_at_ns) // NS_PER_MS,
+            wall_ns=wall_ns,
+            cpu_ns=cpu_ns,
+            function=place.function,
+            filename=place.filename,
+            line=place.line,
+            stack=frames,
+        )
+
+    def _log(self, change: TierChange, now_ns: int) -> None:
+        if change.after <= change.before:
+            logger.info("%s", change, extra={"tier_change": change})
+            return
+        if not self._logged_lately(change, now_ns):
+            logger.warning("%s", change, extra={"tier_change": change})
+
+    def _logged_lately(self, change: TierChange, now_ns: int) -> bool:
+        # By name and not by account: requests are many tasks, and each is new.
+        key = (change.account, change.name, change.after)
+        since_ns = now_ns - self._config.warn_interval_ms * NS_PER_MS
+        if self._logged_ns.get(key, since_ns) > since_ns:
+            return True
+        if len(self._logged_ns) >= MOST_LOGGED:
+            self._logged_ns = {each: at_ns for each, at_ns in self._logged_ns.items() if at_ns > since_ns}
+        if len(self._logged_ns) >= MOST_LOGGED:
+            return True
+        self._logged_ns[key] = now_ns
+        return False
+
+    def _watch_the_machine(self, account: Account, now_ns: int) -> None:
+        active = self._governor.active_groups(self._config.promotion_window_ms * NS_PER_MS)
+        if self._machine.on_promotion(account.name, active, self._config, now_ns):
+            logger.warning(
+                "more than half of %d active groups were promoted within %d ms: the machine is at fault, not they; "
+                "nobody is promoted for as long",
+                active,
+                self._config.promotion_window_ms,
+            )
+
+    def _apply_to_accounts(self) -> None:
+        now_ns = _core.monotonic_ns()
+        for name in self._governor.explicit_group_names():
+            group = self._governor.explicit_group(name)
+            if group is not None:
+                self.on_new_group(group)
+        for account in self._accounts():
+            account.observed = account.breaker_ms is not None or not _rolled_out(
+                account.group, self._config.rollout_ratio
+            )
+            rules = self._rules(account, now_ns)
+            if account.kind == "group" and self._config.group_policy(account.group).exempt:
+                rules = Rules.of(self._config, account.priority, InterventionAction.MONITOR)
+            self._apply(account, enforce_cap(account.standing, rules, now_ns), now_ns)
+
+
+def _rolled_out(group: str, ratio: float) -> bool:
+    """Whether a group belongs to that share of all: the same groups in every process, and more with a larger ratio."""
+    return zlib.crc32(group.encode()) < ratio * 2**32
+
+
+def _definition(coro: _core.GovernedCoroutine | None) -> StackFrame:
+    code = getattr(coro, "cr_code", None)
+    if code is None:
+        return StackFrame("", "", 0)
+    return StackFrame(code.co_qualname, code.co_filename, code.co_firstlineno)
