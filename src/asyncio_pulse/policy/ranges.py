@@ -1,4 +1,4 @@
-"""Whole numbers with a default and bounds, and one way to say what is wrong with them."""
+"""Numbers with a default and bounds, and one way to say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from asyncio_pulse.errors import ConfigError
 
-__all__ = ["Range", "check_ranges", "refuse"]
+__all__ = ["Range", "ShareRange", "check_ranges", "refuse"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +28,24 @@ class Range:
             return f"{name} must be a whole number from {self.lowest} to {self.highest}, got {value!r}"
         if not self.lowest <= value <= self.highest:
             return f"{name} must be from {self.lowest} to {self.highest}, got {value}"
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShareRange:
+    """The values a share of something may have: `lowest` to `highest`, both allowed."""
+
+    default: float
+    lowest: float
+    highest: float
+
+    def fault(self, name: str, value: object) -> str | None:
+        """What is wrong with a value, or None."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{name} must be a number from {self.lowest:g} to {self.highest:g}, got {value!r}"
+        # The comparison is false for what is not a number.
+        if not self.lowest <= value <= self.highest:
+            return f"{name} must be from {self.lowest:g} to {self.highest:g}, got {value:g}"
         return None
 
 
