@@ -1,9 +1,11 @@
 """The native core: what Python may ask of it. Mechanism only; decisions live in `policy` and `runtime`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from types import CodeType
-from typing import Any, final
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, final
+
+_Item = TypeVar("_Item")
 
 @final
 class Options:
@@ -167,6 +169,59 @@ class CpuTimer:
     def thread_cpu_time_ns(self) -> int: ...
     def elapsed_ns(self, since: int, /) -> int: ...
     def calibrate(self) -> int: ...
+
+class Flow(NamedTuple):
+    """What waits at one priority for one group, at one moment."""
+
+    priority: int
+    group: str
+    queued: int
+    served: int
+    waited_ns: int
+    deficit_us: int
+
+class _Chooses(Protocol):
+    def choose(self, flows: Sequence[Flow], /) -> Flow: ...
+
+@final
+class SlowQueue(Generic[_Item]):
+    """A bounded queue of any objects that is fair between flows: priorities and groups."""
+
+    def __new__(
+        cls,
+        algorithm: str | _Chooses = "deficit_round_robin",
+        *,
+        max_size: int = 10_000,
+        seed: int | None = None,
+        starvation_threshold_ms: int = 1_000,
+        quantum_us: tuple[int, int, int, int] = (4_000, 3_000, 2_000, 1_000),
+    ) -> SlowQueue[_Item]: ...
+    def __len__(self) -> int: ...
+    @property
+    def algorithm(self) -> str | _Chooses: ...
+    @algorithm.setter
+    def algorithm(self, value: str | _Chooses) -> None: ...
+    @property
+    def queued_by_priority(self) -> tuple[int, int, int, int]: ...
+    def enqueue(
+        self,
+        item: _Item,
+        *,
+        priority: int = 2,
+        group: str = "",
+        holder: bool = False,
+        urgent: bool = False,
+        cost_us: int | None = None,
+        now_ns: int | None = None,
+    ) -> bool: ...
+    def process_batch(self, n: int, *, now_ns: int | None = None) -> list[_Item]: ...
+    def charge(self, flow: tuple[int, str], cpu_us: int, /) -> None: ...
+    def remove(self, item: _Item, /) -> bool: ...
+    def promote(self, item: _Item, /) -> bool: ...
+    def drain(self) -> list[_Item]: ...
+    def flows(self, *, now_ns: int | None = None) -> list[Flow]: ...
+    def longest_wait_ns(self, *, now_ns: int | None = None) -> int: ...
+    def stats(self) -> dict[str, Any]: ...
 
 @final
 class Checkpoint(Awaitable[None]):

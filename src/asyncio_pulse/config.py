@@ -8,6 +8,7 @@ from asyncio_pulse.policy.group_policy import GroupPolicy
 from asyncio_pulse.policy.policies import TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.profiles import ConfigProfile
+from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm, SlowQueueConfig
 from asyncio_pulse.policy.tier_policy import InterventionAction, TierPolicy
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "ConfigProfile",
     "GroupPolicy",
     "InterventionAction",
+    "SchedulingAlgorithm",
+    "SlowQueueConfig",
     "TaskPriority",
     "TierConfig",
     "TierPolicy",

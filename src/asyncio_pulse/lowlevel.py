@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio_pulse._core import CpuTimer, GovernedCoroutine, clock_info
+from asyncio_pulse._core import CpuTimer, Flow, GovernedCoroutine, SlowQueue, clock_info
 from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
@@ -17,6 +17,7 @@ from asyncio_pulse.metrics.model import (
 )
 from asyncio_pulse.policy.budget import TaskBudget
 from asyncio_pulse.runtime.context import Account
+from asyncio_pulse.runtime.discipline import Discipline
 from asyncio_pulse.runtime.hooks import HookRegistry, PreemptionHooks
 from asyncio_pulse.runtime.ledger import process_report
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
@@ -25,6 +26,8 @@ __all__ = [
     "Account",
     "CpuTimer",
     "DerivedMetrics",
+    "Discipline",
+    "Flow",
     "GovernedCoroutine",
     "GroupMetrics",
     "Histogram",
@@ -34,6 +37,7 @@ __all__ = [
     "PollResult",
     "PreemptionHooks",
     "ProcessReport",
+    "SlowQueue",
     "StackFrame",
     "Stall",
     "TaskBudget",

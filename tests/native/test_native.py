@@ -9,11 +9,18 @@ import pytest
 
 from tests.native.building import HERE, NATIVE, compile_c, environment
 
+RUN_QUEUE = ["runqueue.c", "runqueue_views.c", "flows.c", "credit.c", "lottery.c", "deficit.c"]
+
 
 @pytest.mark.parametrize(
     ("program", "parts"),
-    [("check_histogram", []), ("check_account", ["account.c"]), ("check_clock", ["thread_clock.c"])],
-    ids=["histogram", "account", "clock"],
+    [
+        ("check_histogram", []),
+        ("check_account", ["account.c"]),
+        ("check_clock", ["thread_clock.c"]),
+        ("check_runqueue", RUN_QUEUE),
+    ],
+    ids=["histogram", "account", "clock", "runqueue"],
 )
 def test_what_needs_no_interpreter(program: str, parts: list[str], tmp_path: Path) -> None:
     sources = [HERE / f"{program}.c", *(NATIVE / part for part in parts)]

@@ -45,6 +45,22 @@ pulse_exception_put_back(pulse_exception taken)
 #endif
 }
 
+// Take it out of the thread as an object; new reference. One must be set.
+static inline PyObject *
+pulse_exception_take_object(void)
+{
+    pulse_exception taken = pulse_exception_take();
+#if PY_VERSION_HEX < 0x030c0000
+    PyErr_NormalizeException(&taken.type, &taken.value, &taken.traceback);
+    if (taken.traceback != NULL) {
+        PyException_SetTraceback(taken.value, taken.traceback);
+    }
+    Py_XDECREF(taken.type);
+    Py_XDECREF(taken.traceback);
+#endif
+    return taken.value;
+}
+
 // What pulse_current_task needs: new reference.
 static inline PyObject *
 pulse_current_task_lookup(void)

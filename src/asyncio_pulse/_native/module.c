@@ -8,6 +8,7 @@
 #include "governed.h"
 #include "manual.h"
 #include "measure.h"
+#include "slow_queue.h"
 #include "tiers.h"
 #include "turns.h"
 #include "watchdog.h"
@@ -137,7 +138,12 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
         add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
-        add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0) {
+        add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
+        add_type(module, &pulse_slow_queue_spec, &state->slow_queue_type) < 0) {
+        return -1;
+    }
+    state->flow_type = PyStructSequence_NewType(&pulse_flow_description);
+    if (state->flow_type == NULL || PyModule_AddType(module, state->flow_type) < 0) {
         return -1;
     }
     return add_type(module, &pulse_checkpoint_spec, &state->checkpoint_type);
@@ -153,7 +159,8 @@ intern(PyObject **place, const char *text)
 static int
 add_names(pulse_state *state)
 {
-    if (intern(&state->str_throw, "throw") < 0 || intern(&state->str_close, "close") < 0 ||
+    if (intern(&state->str_empty, "") < 0 || intern(&state->str_throw, "throw") < 0 ||
+        intern(&state->str_close, "close") < 0 ||
         intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
         intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
         intern(&state->str_is_running, "is_running") < 0 ||
@@ -222,6 +229,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cpu_timer_type);
     Py_VISIT(state->manual_task_type);
     Py_VISIT(state->awaiter_type);
+    Py_VISIT(state->slow_queue_type);
+    Py_VISIT(state->flow_type);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->current_task);
@@ -258,6 +267,8 @@ module_free(void *module)
     Py_CLEAR(state->cpu_timer_type);
     Py_CLEAR(state->manual_task_type);
     Py_CLEAR(state->awaiter_type);
+    Py_CLEAR(state->slow_queue_type);
+    Py_CLEAR(state->flow_type);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->current_task);
@@ -265,6 +276,7 @@ module_free(void *module)
     Py_CLEAR(state->loop_keyword);
     Py_CLEAR(state->group_variable);
     Py_CLEAR(state->wrappers);
+    Py_CLEAR(state->str_empty);
     Py_CLEAR(state->str_throw);
     Py_CLEAR(state->str_close);
     Py_CLEAR(state->str_qualname);

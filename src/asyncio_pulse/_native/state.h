@@ -21,6 +21,8 @@ typedef struct {
     PyTypeObject *cpu_timer_type;
     PyTypeObject *manual_task_type;
     PyTypeObject *awaiter_type;
+    PyTypeObject *slow_queue_type;
+    PyTypeObject *flow_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -34,6 +36,7 @@ typedef struct {
     // Names of coroutines that only wrap another one, mapped to the variable that holds the wrapped one.
     PyObject *wrappers;
 
+    PyObject *str_empty;
     PyObject *str_throw;
     PyObject *str_close;
     PyObject *str_qualname;

@@ -1,0 +1,415 @@
+"""The slow queue on its own: shares, order, bounds, rescue, and what it refuses."""
+
+from __future__ import annotations
+
+import gc
+import random
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncio_pulse import TaskPriority
+from asyncio_pulse.config import SchedulingAlgorithm
+from asyncio_pulse.lowlevel import SlowQueue
+
+CREDIT_BASED, LOTTERY, DEFICIT_ROUND_ROBIN = SchedulingAlgorithm
+CRITICAL, HIGH, NORMAL, LOW = TaskPriority
+SHARES = {CRITICAL: 0.4, HIGH: 0.3, NORMAL: 0.2, LOW: 0.1}
+MS = 1_000_000
+
+any_algorithm = pytest.mark.parametrize("algorithm", SchedulingAlgorithm)
+
+
+def filled(algorithm: SchedulingAlgorithm, items: int, **settings: Any) -> SlowQueue[TaskPriority]:
+    """Make a queue with so many items at each priority; each item is its priority."""
+    queue: SlowQueue[TaskPriority] = SlowQueue(algorithm, max_size=100_000, seed=1, **settings)
+    for _ in range(items):
+        for priority in TaskPriority:
+            assert queue.enqueue(priority, priority=priority, now_ns=0)
+    return queue
+
+
+def names(items: list[TaskPriority]) -> str:
+    return "".join(priority.name[0] for priority in items)
+
+
+def drive(queue: SlowQueue[Any], slices: int, cost_us: Callable[[Any], int]) -> tuple[Counter[Any], Counter[Any]]:
+    """Release one at a time, charge it and queue it again; count slices and CPU time. An item is a (priority, group)."""
+    got, used = Counter[Any](), Counter[Any]()
+    for _ in range(slices):
+        (flow,) = queue.process_batch(1, now_ns=0)
+        cost = cost_us(flow)
+        queue.charge(flow, cost)
+        got[flow] += 1
+        used[flow] += cost
+        assert queue.enqueue(flow, priority=flow[0], group=flow[1], now_ns=0)
+    return got, used
+
+
+def shares(counted: Counter[Any]) -> dict[Any, float]:
+    return {key: count / counted.total() for key, count in counted.items()}
+
+
+# The specification's six checks.
+
+
+def test_the_lottery_is_proportional() -> None:
+    got = Counter(filled(LOTTERY, 4_000).process_batch(10_000, now_ns=0))
+    assert shares(got) == pytest.approx(SHARES, rel=0.05)
+
+
+def test_in_the_lottery_what_is_critical_and_urgent_comes_first() -> None:
+    queue = filled(LOTTERY, 100)
+    for number in range(3):
+        queue.enqueue(f"urgent {number}", priority=CRITICAL, urgent=True, now_ns=0)  # type: ignore[arg-type]
+    assert queue.process_batch(3, now_ns=0) == ["urgent 0", "urgent 1", "urgent 2"]
+    # At Yield or above nothing is urgent: four slices of ten.
+    assert set(queue.process_batch(40, now_ns=0)) == set(TaskPriority)
+
+
+def test_deficit_round_robin_is_proportional() -> None:
+    got = Counter(filled(DEFICIT_ROUND_ROBIN, 4_000).process_batch(10_000, now_ns=0))
+    assert shares(got) == pytest.approx(SHARES, rel=0.001)
+
+
+def test_deficits_are_tracked() -> None:
+    queue = SlowQueue[str](quantum_us=(400, 300, 200, 100))
+    for item in ("a1", "a2"):
+        queue.enqueue(item, group="a", now_ns=0)
+    for item in ("b1", "b2"):
+        queue.enqueue(item, group="b", now_ns=0)
+
+    def deficits() -> dict[str, int]:
+        return {flow.group: flow.deficit_us for flow in queue.flows(now_ns=0)}
+
+    # It pays 100 in advance, and the rest when the slice is charged: it owes.
+    assert queue.process_batch(1, now_ns=0) == ["a1"]
+    assert deficits() == {"a": 100, "b": 0}
+    queue.charge((NORMAL, "a"), 550)
+    assert deficits() == {"a": -350, "b": 0}
+    assert queue.process_batch(1, now_ns=0) == ["b1"]
+    queue.charge((NORMAL, "b"), 10)
+    assert deficits() == {"a": -350, "b": 190}
+    # Its turn goes on while its deficit is positive, and the next round comes when that of all is used.
+    assert queue.process_batch(1, now_ns=0) == ["b2"]
+    queue.charge((NORMAL, "b"), 200)
+    queue.enqueue("b3", group="b", now_ns=0)
+    assert queue.process_batch(1, now_ns=0) == ["b3"]
+    assert deficits() == {"a": -150, "b": 90}
+
+
+def test_rounds_go_from_flow_to_flow() -> None:
+    queue = SlowQueue[str](quantum_us=(400, 300, 200, 100))
+    for number in range(8):
+        for priority, group in ((CRITICAL, "a"), (HIGH, "b"), (NORMAL, "c"), (LOW, "d"), (LOW, "e")):
+            queue.enqueue(f"{group}{number}", priority=priority, group=group, now_ns=0)
+    first = queue.process_batch(11, now_ns=0)
+    assert first == ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "c0", "c1", "d0", "e0"]
+    second = queue.process_batch(11, now_ns=0)
+    assert second == ["a4", "a5", "a6", "a7", "b3", "b4", "b5", "c2", "c3", "d1", "e1"]
+
+
+def test_credits_are_what_there_is_when_all_else_fails(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def choose(self, flows: object) -> Any:
+            raise LookupError("out of order")
+
+    queue = filled(LOTTERY, 100)
+    queue.algorithm = Broken()
+    assert names(queue.process_batch(20, now_ns=0)) == "CCCCHHHNNLCCCCHHHNNL"
+    assert queue.algorithm == CREDIT_BASED
+    assert len(caplog.records) == 1
+    assert "out of order" in caplog.text
+
+
+# Shares.
+
+
+@any_algorithm
+def test_weights_hold_over_slices_of_unequal_cost(algorithm: SchedulingAlgorithm) -> None:
+    queue = SlowQueue[tuple[TaskPriority, str]](algorithm, seed=2)
+    numbers = random.Random(3)
+    for priority in TaskPriority:
+        for _ in range(3):
+            queue.enqueue((priority, ""), priority=priority, now_ns=0)
+    # Beyond a quantum, where the lottery compensates nobody; the less important, the longer.
+    got, used = drive(queue, 10_000, lambda flow: numbers.randrange(2_000, 4_000 * (1 + flow[0]) + 2_000))
+    counted = shares(used if algorithm == DEFICIT_ROUND_ROBIN else got)
+    assert {flow[0]: share for flow, share in counted.items()} == pytest.approx(SHARES, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_lottery_holds_its_shares_whatever_the_seed(seed: int) -> None:
+    queue = SlowQueue[tuple[TaskPriority, str]](LOTTERY, seed=seed)
+    for priority in TaskPriority:
+        queue.enqueue((priority, ""), priority=priority, now_ns=0)
+        queue.enqueue((priority, ""), priority=priority, now_ns=0)
+    got, _ = drive(queue, 10_000, lambda flow: 2_000)
+    assert {flow[0]: share for flow, share in shares(got).items()} == pytest.approx(SHARES, rel=0.05)
+
+
+def test_the_lottery_makes_up_for_short_slices() -> None:
+    queue = SlowQueue[tuple[TaskPriority, str]](LOTTERY, seed=4)
+    for group in ("short", "long"):
+        queue.enqueue((NORMAL, group), group=group, now_ns=0)
+        queue.enqueue((NORMAL, group), group=group, now_ns=0)
+    got, used = drive(queue, 10_000, lambda flow: 200 if flow[1] == "short" else 2_000)
+    assert got[NORMAL, "short"] > 5 * got[NORMAL, "long"]
+    assert shares(used)[NORMAL, "short"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    first, second = (filled(LOTTERY, 500).process_batch(1_000, now_ns=0) for _ in range(2))
+    assert first == second
+    other = filled(LOTTERY, 500)
+    other_seed = SlowQueue[TaskPriority](LOTTERY, max_size=100_000, seed=99)
+    for item in other.drain():
+        other_seed.enqueue(item, priority=item, now_ns=0)
+    assert other_seed.process_batch(1_000, now_ns=0) != first
+
+
+def test_credits_go_round_between_the_groups_of_a_priority() -> None:
+    queue = SlowQueue[str](CREDIT_BASED)
+    for number in range(3):
+        for group in "abc":
+            queue.enqueue(f"{group}{number}", group=group, now_ns=0)
+    assert queue.process_batch(9, now_ns=0) == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_a_flow_with_one_task_has_its_share_of_the_time() -> None:
+    # It waits and idles in turn: neither its debt nor the rest of its quantum may be lost with its place.
+    queue = SlowQueue[tuple[TaskPriority, str]](DEFICIT_ROUND_ROBIN)
+    for priority in TaskPriority:
+        queue.enqueue((priority, "one"), priority=priority, group="one", now_ns=0)
+    costs = {CRITICAL: 900, HIGH: 25_000, NORMAL: 3_000, LOW: 70_000}
+    _, used = drive(queue, 10_000, lambda flow: costs[flow[0]])
+    assert {flow[0]: share for flow, share in shares(used).items()} == pytest.approx(SHARES, rel=0.05)
+
+
+def test_a_debt_outlasts_an_absence_but_not_for_ever() -> None:
+    queue = SlowQueue[str](quantum_us=(100, 100, 100, 100))
+    queue.enqueue("hog", group="hog", now_ns=0)
+    assert queue.process_batch(1, now_ns=0) == ["hog"]
+    queue.charge((NORMAL, "hog"), 1_050)
+    for _ in range(100):
+        queue.enqueue("good", group="good", now_ns=0)
+    queue.enqueue("hog", group="hog", now_ns=0)
+    assert queue.process_batch(100, now_ns=0).index("hog") in range(8, 12)
+
+
+def test_who_joins_late_has_saved_nothing() -> None:
+    queue = filled(DEFICIT_ROUND_ROBIN, 1_000)
+    queue.process_batch(2_000, now_ns=0)
+    for _ in range(100):
+        queue.enqueue(CRITICAL, priority=CRITICAL, group="late", now_ns=0)
+    before = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
+    queue.process_batch(140, now_ns=0)
+    after = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
+    assert after[""] - before[""] == pytest.approx(after["late"] - before["late"], abs=4)
+
+
+# Order.
+
+
+@any_algorithm
+def test_holders_go_before_others_of_their_priority(algorithm: SchedulingAlgorithm) -> None:
+    queue = SlowQueue[str](algorithm, seed=5)
+    plain = [f"plain {number}" for number in range(5)]
+    for item in plain:
+        queue.enqueue(item, group="a", now_ns=0)
+    queue.enqueue("holder 0", group="b", holder=True, now_ns=0)
+    queue.enqueue("plain of b", group="b", now_ns=0)
+    queue.enqueue("holder 1", group="a", holder=True, now_ns=0)
+    assert queue.promote(plain[3])
+    assert not queue.promote("nobody")
+    assert set(queue.process_batch(3, now_ns=0)) == {"holder 0", "holder 1", "plain 3"}
+    left = queue.process_batch(9, now_ns=0)
+    assert [item for item in left if item != "plain of b"] == ["plain 0", "plain 1", "plain 2", "plain 4"]
+
+
+@any_algorithm
+def test_a_holder_does_not_overtake_another_priority(algorithm: SchedulingAlgorithm) -> None:
+    queue = filled(algorithm, 1_000)
+    for _ in range(1_000):
+        queue.enqueue(LOW, priority=LOW, holder=True, now_ns=0)
+    assert shares(Counter(queue.process_batch(1_000, now_ns=0)))[LOW] == pytest.approx(0.1, rel=0.2)
+
+
+@any_algorithm
+def test_a_change_of_discipline_keeps_everything_in_order(algorithm: SchedulingAlgorithm) -> None:
+    queue = SlowQueue[tuple[str, int]](LOTTERY, seed=6)
+    for number in range(100):
+        for group in "abc":
+            queue.enqueue((group, number), group=group, priority=number % 2, now_ns=0)
+    released = queue.process_batch(50, now_ns=0)
+    queue.algorithm = algorithm
+    assert queue.algorithm == algorithm
+    assert len(queue) == 250
+    released += queue.process_batch(300, now_ns=0)
+    assert len(released) == len(set(released)) == 300
+    for group in "abc":
+        for priority in (0, 1):
+            of_flow = [item[1] for item in released if item[0] == group and item[1] % 2 == priority]
+            assert of_flow == sorted(of_flow)
+
+
+# Rescue.
+
+
+def test_a_flow_that_waited_too_long_is_next() -> None:
+    queue = filled(CREDIT_BASED, 10, starvation_threshold_ms=1_000)
+    assert names(queue.process_batch(4, now_ns=999 * MS)) == "CCCC"
+    assert names(queue.process_batch(4, now_ns=1_000 * MS)) == "HHHN"
+    queue.enqueue(LOW, priority=LOW, group="late", now_ns=1_500 * MS)
+    assert queue.stats()["rescues"] == 1
+    assert queue.longest_wait_ns(now_ns=1_700 * MS) == 1_700 * MS
+
+
+def test_rescues_are_one_slice_of_ten_at_most() -> None:
+    queue = filled(CREDIT_BASED, 2_000)
+    released = queue.process_batch(500, now_ns=10_000 * MS)
+    rescues = queue.stats()["rescues"]
+    assert rescues == 1  # the discipline gave every other flow a slice before the next one was due
+    now_ns = 10_000 * MS
+    for _ in range(300):
+        now_ns += 2_000 * MS
+        released += queue.process_batch(1, now_ns=now_ns)
+    assert queue.stats()["rescues"] - rescues == pytest.approx(30, abs=1)
+    assert len(released) == 800
+
+
+def test_who_is_alone_needs_no_rescue() -> None:
+    queue = SlowQueue[int](CREDIT_BASED)
+    queue.enqueue(1, now_ns=0)
+    assert queue.process_batch(1, now_ns=5_000 * MS) == [1]
+    assert queue.stats()["rescues"] == 0
+
+
+# Bounds and numbers.
+
+
+def test_a_full_queue_takes_nothing() -> None:
+    queue = SlowQueue[object](max_size=2)
+    item = object()
+    assert queue.enqueue(1, now_ns=0)
+    assert queue.enqueue(2, urgent=True, now_ns=0)
+    assert not queue.enqueue(item, now_ns=0)
+    assert not queue.enqueue(item, group="new", now_ns=0)
+    stats = queue.stats()
+    assert (stats["overflows"], stats["high_water_mark"], stats["queued"], len(queue)) == (2, 2, 2, 2)
+    assert [flow.group for flow in queue.flows()] == [""]
+    assert queue.drain() == [2, 1]
+    assert queue.enqueue(item, now_ns=0)
+
+
+def test_the_numbers_add_up() -> None:
+    queue = filled(CREDIT_BASED, 3)
+    assert queue.queued_by_priority == (3, 3, 3, 3)
+    queue.process_batch(5, now_ns=2_000_000)
+    stats = queue.stats()
+    assert stats["served_by_priority"] == (3, 2, 0, 0)
+    assert stats["queued_by_priority"] == queue.queued_by_priority == (0, 1, 3, 3)
+    ((upper_ns, count),) = stats["wait_histogram"]
+    assert count == 5
+    assert 2_000_000 <= upper_ns < 2_000_000 * 1.13
+    assert {flow.priority: (flow.queued, flow.served, flow.waited_ns) for flow in queue.flows(now_ns=3_000_000)} == {
+        0: (0, 3, 0),
+        1: (1, 2, 1_000_000),
+        2: (3, 0, 3_000_000),
+        3: (3, 0, 3_000_000),
+    }
+    assert queue.remove(LOW)
+    assert not queue.remove(CRITICAL)
+    assert queue.queued_by_priority == (0, 1, 3, 2)
+    assert queue.stats()["served_by_priority"] == (3, 2, 0, 0)
+
+
+def test_time_may_be_left_to_the_queue() -> None:
+    queue = SlowQueue[int]()
+    queue.enqueue(1)
+    waited = queue.longest_wait_ns()
+    assert queue.longest_wait_ns() >= waited
+    assert queue.process_batch(1) == [1]
+    assert queue.longest_wait_ns() == 0
+
+
+def test_names_of_groups_are_kept_only_while_they_are_needed() -> None:
+    queue = SlowQueue[int](DEFICIT_ROUND_ROBIN)
+    for number in range(5_000):
+        queue.enqueue(number, group=f"group {number}", now_ns=0)
+        queue.process_batch(1, now_ns=0)
+    groups = [flow.group for flow in queue.flows()]
+    assert groups
+    assert len(groups) <= 1_025
+    assert "group 4999" in groups
+
+
+def test_items_are_let_go_of() -> None:
+    class Item:
+        queue: object = None
+
+    queue = SlowQueue[Item](seed=1)
+    items = [Item() for _ in range(8)]
+    watched = [weakref.ref(item) for item in items]
+    for number, item in enumerate(items):
+        queue.enqueue(item, group="g", urgent=number == 7, now_ns=0)
+    assert queue.remove(items[0])
+    released = queue.process_batch(2, now_ns=0)
+    del items, item
+    assert [each() is None for each in watched] == [True, False, False, False, False, False, False, False]
+    # What is queued may lead back to the queue: the collector sees it.
+    for left in queue.drain():
+        left.queue = queue
+        queue.enqueue(left, now_ns=0)
+    del left, released, queue
+    gc.collect()
+    assert not [each for each in watched if each() is not None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (
+            {"algorithm": "fifo"},
+            ValueError,
+            "algorithm must be credit_based, lottery or deficit_round_robin, got 'fifo'",
+        ),
+        ({"algorithm": 5}, TypeError, "algorithm must be a SchedulingAlgorithm or a Discipline, got 5"),
+        ({"max_size": 0}, ValueError, "max_size must be 1 to 100000, got 0"),
+        ({"max_size": 100_001}, ValueError, "max_size must be 1 to 100000, got 100001"),
+        ({"seed": -1}, ValueError, "seed must be 0 to 18446744073709551615, got -1"),
+        ({"seed": 1.5}, TypeError, "integer"),
+        ({"starvation_threshold_ms": 0}, ValueError, "starvation_threshold_ms must be at least 1, got 0"),
+        ({"quantum_us": (1, 2, 3)}, TypeError, "quantum_us|sequence|tuple"),
+        ({"quantum_us": (1, 2, 3, 0)}, ValueError, "quantum_us must be four numbers from 1 to 10000000, got 0"),
+    ],
+    ids=str,
+)
+def test_bad_settings_are_named(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        SlowQueue(**settings)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda queue: queue.enqueue(1, priority=4), ValueError, "priority must be 0 to 3, got 4"),
+        (lambda queue: queue.enqueue(1, group=5), TypeError, "group must be a str, got 5"),
+        (lambda queue: queue.enqueue(1, now_ns=-1), ValueError, "now_ns must be 0 to 9223372036854775807, got -1"),
+        (lambda queue: queue.enqueue(1, cost_us=2**32), ValueError, "cost_us must be 0 to 4294967295, got 4294967296"),
+        (lambda queue: queue.process_batch(-1), ValueError, "n must be at least 0, got -1"),
+        (lambda queue: queue.charge((4, ""), 5), ValueError, "priority must be 0 to 3, got 4"),
+        (lambda queue: queue.charge((0, b""), 5), TypeError, "group must be a str, got b''"),
+        (lambda queue: queue.charge((0, ""), -5), ValueError, "cpu_us must be 0 to 9223372036854775807, got -5"),
+        (lambda queue: queue.charge((0, ""), None), TypeError, "cpu_us must be a whole number"),
+        (lambda queue: delattr(queue, "algorithm"), AttributeError, "algorithm cannot be deleted"),
+    ],
+)
+def test_bad_input_is_named(call: Callable[[Any], object], error: type[Exception], message: str) -> None:
+    queue = SlowQueue[int]()
+    with pytest.raises(error, match=message):
+        call(queue)
+    assert (len(queue), queue.flows()) == (0, [])
