@@ -61,6 +61,20 @@ pulse_exception_take_object(void)
     return taken.value;
 }
 
+// How a coroutine's throw tells that it returned: take StopIteration's value; new reference. NULL if another exception is
+// set, which stays.
+static inline PyObject *
+pulse_exception_take_return_value(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return NULL;
+    }
+    PyObject *stop = pulse_exception_take_object();
+    PyObject *value = PyObject_GetAttrString(stop, "value");
+    Py_DECREF(stop);
+    return value;
+}
+
 // What pulse_current_task needs: new reference.
 static inline PyObject *
 pulse_current_task_lookup(void)

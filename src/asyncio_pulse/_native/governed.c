@@ -4,6 +4,7 @@
 #include <structmember.h>
 
 #include "awaiter.h"
+#include "park.h"
 #include "poll.h"
 #include "tiers.h"
 #include "watchdog.h"
@@ -139,7 +140,7 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(governed->coro);
     Py_VISIT(governed->group_token);
     Py_VISIT(governed->standing);
-    return 0;
+    return pulse_park_traverse(governed, visit, arg);
 }
 
 static int
@@ -147,6 +148,7 @@ governed_clear(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     no_longer_alive(governed);
+    pulse_park_forget(governed);
     // Whoever still holds this object finds a coroutine that does nothing, never a NULL.
     PyObject *coro = governed->coro;
     governed->coro = Py_NewRef(Py_None);
@@ -168,6 +170,7 @@ governed_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     }
     no_longer_alive(governed);
+    pulse_park_forget(governed);
     Py_CLEAR(governed->coro);
     Py_CLEAR(governed->group_token);
     Py_CLEAR(governed->governor);
@@ -226,20 +229,67 @@ thread_to_measure_in(pulse_governed *governed)
     return thread;
 }
 
+static PyObject *
+throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *stack[4] = {governed->coro};
+    for (Py_ssize_t i = 0; i < count; i++) {
+        stack[i + 1] = args[i];
+    }
+    pulse_state *state = pulse_state_of_module(governed->module);
+    return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
+}
+
+// Resume the coroutine itself.
+static PySendResult
+deliver(pulse_governed *governed, const pulse_delivery *delivery, PyObject **result)
+{
+    if (delivery->exception == NULL) {
+        return PyIter_Send(governed->coro, delivery->value, result);
+    }
+    *result = throw_into(governed, &delivery->exception, 1);
+    if (*result != NULL) {
+        return PYGEN_NEXT;
+    }
+    *result = pulse_exception_take_return_value();
+    return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+// A resumption that is not plain. Takes over what is delivered.
+static PySendResult
+resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
+{
+    pulse_thread *thread = thread_to_measure_in(governed);
+    if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        // Before it is decided whether it has to wait.
+        pulse_tiers_tell(governed->governor, governed);
+    }
+    if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
+        return PYGEN_NEXT;
+    }
+    PySendResult outcome;
+    if (thread == NULL) {
+        outcome = deliver(governed, &delivery, result);
+    }
+    else {
+        pulse_poll poll;
+        pulse_poll_begin_special(&poll, thread, governed);
+        outcome = deliver(governed, &delivery, result);
+        bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
+        pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+        pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
+    }
+    pulse_exception raised = pulse_exception_take();
+    Py_XDECREF(delivery.value);
+    Py_XDECREF(delivery.exception);
+    pulse_exception_put_back(raised);
+    return outcome;
+}
+
 static PULSE_NOINLINE PySendResult
 send_special(pulse_governed *governed, PyObject *value, PyObject **result)
 {
-    pulse_thread *thread = thread_to_measure_in(governed);
-    if (thread == NULL) {
-        return PyIter_Send(governed->coro, value, result);
-    }
-    pulse_poll poll;
-    pulse_poll_begin_special(&poll, thread, governed);
-    PySendResult outcome = PyIter_Send(governed->coro, value, result);
-    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-    pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
-    pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
-    return outcome;
+    return resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
 }
 
 static PySendResult
@@ -303,17 +353,6 @@ governed_next(PyObject *self)
 }
 
 static PyObject *
-throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
-{
-    PyObject *stack[4] = {governed->coro};
-    for (Py_ssize_t i = 0; i < count; i++) {
-        stack[i + 1] = args[i];
-    }
-    pulse_state *state = pulse_state_of_module(governed->module);
-    return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
-}
-
-static PyObject *
 governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     pulse_governed *governed = (pulse_governed *)self;
@@ -321,6 +360,13 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
+    if (count == 1 && PyExceptionInstance_Check(args[0])) {
+        PyObject *result = NULL;
+        PySendResult outcome = resume(governed, (pulse_delivery){.exception = Py_NewRef(args[0])}, &result);
+        return outcome_to_object(outcome, result);
+    }
+    // The form with a class and a traceback, which tasks do not use.
+    pulse_park_forget(governed);
     pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
         return throw_into(governed, args, count);
@@ -328,7 +374,8 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
     pulse_poll poll;
     pulse_poll_begin_special(&poll, thread, governed);
     PyObject *result = throw_into(governed, args, count);
-    pulse_poll_result ended = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration) ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    bool returned = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration);
+    pulse_poll_result ended = returned ? PULSE_POLL_READY : PULSE_POLL_FAILED;
     pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
                            result != NULL && Py_IsNone(result));
     return result;
@@ -339,6 +386,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);
+    pulse_park_forget(governed);
     PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_governed_finish(governed);
     return result;

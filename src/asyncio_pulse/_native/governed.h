@@ -21,6 +21,8 @@ enum {
     PULSE_GOVERNED_MANUAL = 1u << 4,
     // Its own tier is above Monitor.
     PULSE_GOVERNED_TIERED = 1u << 5,
+    // A resumption of it waits in the slow queue, or has just been released from there.
+    PULSE_GOVERNED_PARKED = 1u << 6,
 };
 
 typedef struct pulse_governed {
@@ -40,6 +42,8 @@ typedef struct pulse_governed {
     PyObject *options;
     // A Standing, once there is something to say against it; NULL before.
     PyObject *standing;
+    // NULL until it may be parked.
+    struct pulse_parking *parking;
     // Undoes what the explicit group set in the context.
     PyObject *group_token;
     PyObject *weak_references;

@@ -1,6 +1,7 @@
 #include "governor.h"
 
 #include "factory.h"
+#include "pump.h"
 #include "tiers.h"
 
 // Have the watchdog look at polls that last longer than this.
@@ -72,6 +73,7 @@ governor_dealloc(PyObject *self)
     stop_watching(governor);
     Py_CLEAR(governor->hooks);
     pulse_tiers_forget(governor);
+    pulse_pump_free(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -157,7 +159,46 @@ governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
     else {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_OFF;
     }
+    if (observes) {
+        pulse_pump_release_all(governor);
+    }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share", NULL};
+    int algorithm;
+    unsigned int max_size;
+    unsigned long long seed, starvation_ms, slice_us;
+    double share;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKd:configure_slow_queue", names, &algorithm, &max_size, &seed,
+                                     &starvation_ms, &slice_us, &share)) {
+        return NULL;
+    }
+    if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {
+        PyErr_Format(PyExc_ValueError, "there is no algorithm %d", algorithm);
+        return NULL;
+    }
+    pulse_pump_settings settings = {
+        .algorithm = (pulse_algorithm)algorithm,
+        .max_size = max_size,
+        .seed = seed,
+        .starvation_threshold_ns = starvation_ms * 1000000,
+        .slice_ticks = from_us(slice_us),
+        .isolated_share = share,
+    };
+    if (pulse_pump_configure((pulse_governor *)self, &settings) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+governor_slow_queue(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return pulse_pump_statistics((pulse_governor *)self);
 }
 
 static PyObject *
@@ -200,6 +241,7 @@ governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
         pulse_tiers_tell(governor, NULL);
         pulse_tiers_forget(governor);
+        pulse_pump_release_all(governor);
         governor->flags |= PULSE_GOVERNOR_DETACHED;
         governor->governed_until = pulse_clock_ticks();
         stop_watching(governor);
@@ -402,6 +444,9 @@ static PyMethodDef governor_methods[] = {
      "Set the numbers that polls are judged by; in force from each task's next poll."},
     {"configure_tiers", (PyCFunction)(void (*)(void))governor_configure_tiers, METH_VARARGS | METH_KEYWORDS,
      "Set who decides about tiers, and what they are told; in force from each task's next poll."},
+    {"configure_slow_queue", (PyCFunction)(void (*)(void))governor_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
+     "Set how offenders wait; what waits already stays."},
+    {"slow_queue", governor_slow_queue, METH_NOARGS, "What waits, what was served, and how long it waited."},
     {"explicit_group", governor_explicit_group, METH_O, "The explicit group of that name, or None."},
     {"explicit_group_names", governor_explicit_group_names, METH_NOARGS, "Names of the explicit groups."},
     {"active_groups", governor_active_groups, METH_O,

@@ -84,6 +84,8 @@ typedef struct pulse_governor {
     uint32_t evaluation_interval[PULSE_TIERS];
     uint64_t idle_ticks;
     bool observes;
+    // NULL where nothing is ever parked.
+    struct pulse_pump *pump;
     pulse_counter would_park;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;

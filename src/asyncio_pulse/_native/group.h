@@ -22,6 +22,8 @@ typedef struct {
     uint64_t last_used;
     pulse_counter tasks;
     pulse_counter alive;
+    // What a slice of one of its tasks takes, on average; 0 before the first.
+    uint64_t slice_ticks;
     bool is_explicit;
     // The decisions were shown it.
     bool introduced;

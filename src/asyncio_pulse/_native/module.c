@@ -8,6 +8,7 @@
 #include "governed.h"
 #include "manual.h"
 #include "measure.h"
+#include "pump.h"
 #include "slow_queue.h"
 #include "tiers.h"
 #include "turns.h"
@@ -96,7 +97,18 @@ monotonic_ns(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromUnsignedLongLong(pulse_clock_to_ns(pulse_clock_ticks()));
 }
 
+static PyObject *
+set_region_finder(PyObject *module, PyObject *finder)
+{
+    pulse_state *state = pulse_state_of_module(module);
+    Py_XSETREF(state->find_regions, Py_NewRef(finder));
+    PyDict_Clear(state->held_regions);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
+    {"set_region_finder", set_region_finder, METH_O,
+     "What finds the bodies of `async with` of a code object: returns bytes, pairs of uint32, from and to, of f_lasti."},
     {"monotonic_ns", monotonic_ns, METH_NOARGS, "The tick clock, ns."},
     {"current", pulse_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
     {"budget_spent", (PyCFunction)(void (*)(void))pulse_budget_spent, METH_FASTCALL | METH_KEYWORDS,
@@ -139,6 +151,7 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
+        add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||
         add_type(module, &pulse_slow_queue_spec, &state->slow_queue_type) < 0) {
         return -1;
     }
@@ -162,13 +175,17 @@ add_names(pulse_state *state)
     if (intern(&state->str_empty, "") < 0 || intern(&state->str_throw, "throw") < 0 ||
         intern(&state->str_close, "close") < 0 ||
         intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
-        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
-        intern(&state->str_is_running, "is_running") < 0 ||
+        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
+        intern(&state->str_is_running, "is_running") < 0 || intern(&state->str_get_coro, "get_coro") < 0 ||
+        intern(&state->str_set_result, "set_result") < 0 || intern(&state->str_call_soon, "call_soon") < 0 ||
+        intern(&state->str_call_soon_threadsafe, "call_soon_threadsafe") < 0 ||
         intern(&state->str_source_traceback, "_source_traceback") < 0) {
         return -1;
     }
     state->loop_keyword = Py_BuildValue("(s)", "loop");
-    return state->loop_keyword == NULL ? -1 : 0;
+    state->context_keyword = Py_BuildValue("(s)", "context");
+    state->held_regions = PyDict_New();
+    return state->loop_keyword == NULL || state->context_keyword == NULL || state->held_regions == NULL ? -1 : 0;
 }
 
 static int
@@ -180,10 +197,14 @@ look_up_asyncio(pulse_state *state)
     }
     state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
+    state->get_running_loop = PyObject_GetAttrString(asyncio, "_get_running_loop");
     Py_DECREF(asyncio);
     state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
-    return state->is_coroutine != NULL && state->task_get_name != NULL && state->current_task != NULL ? 0 : -1;
+    return state->is_coroutine != NULL && state->task_get_name != NULL && state->current_task != NULL &&
+                   state->get_running_loop != NULL
+               ? 0
+               : -1;
 }
 
 // asyncio asks collections.abc whether an object is a coroutine.
@@ -229,6 +250,11 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cpu_timer_type);
     Py_VISIT(state->manual_task_type);
     Py_VISIT(state->awaiter_type);
+    Py_VISIT(state->pump_token_type);
+    Py_VISIT(state->get_running_loop);
+    Py_VISIT(state->context_keyword);
+    Py_VISIT(state->find_regions);
+    Py_VISIT(state->held_regions);
     Py_VISIT(state->slow_queue_type);
     Py_VISIT(state->flow_type);
     Py_VISIT(state->is_coroutine);
@@ -267,6 +293,11 @@ module_free(void *module)
     Py_CLEAR(state->cpu_timer_type);
     Py_CLEAR(state->manual_task_type);
     Py_CLEAR(state->awaiter_type);
+    Py_CLEAR(state->pump_token_type);
+    Py_CLEAR(state->get_running_loop);
+    Py_CLEAR(state->context_keyword);
+    Py_CLEAR(state->find_regions);
+    Py_CLEAR(state->held_regions);
     Py_CLEAR(state->slow_queue_type);
     Py_CLEAR(state->flow_type);
     Py_CLEAR(state->is_coroutine);
@@ -282,8 +313,13 @@ module_free(void *module)
     Py_CLEAR(state->str_qualname);
     Py_CLEAR(state->str_cr_code);
     Py_CLEAR(state->str_cr_frame);
+    Py_CLEAR(state->str_cr_await);
     Py_CLEAR(state->str_call_later);
     Py_CLEAR(state->str_is_running);
+    Py_CLEAR(state->str_get_coro);
+    Py_CLEAR(state->str_set_result);
+    Py_CLEAR(state->str_call_soon);
+    Py_CLEAR(state->str_call_soon_threadsafe);
     Py_CLEAR(state->str_source_traceback);
 }
 

@@ -1,5 +1,6 @@
 #include "poll.h"
 
+#include "park.h"
 #include "tiers.h"
 
 // The stack that the watchdog saw in this very poll, or NULL; borrowed.
@@ -94,6 +95,9 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     }
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
         governed->governor->busy_until = poll->begun + own;
+    }
+    if (governed->parking != NULL) {
+        pulse_park_poll_ended(governed, own);
     }
     if (is_tiered(governed)) {
         pulse_tiers_after_poll(governed, own);

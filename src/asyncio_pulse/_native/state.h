@@ -21,6 +21,7 @@ typedef struct {
     PyTypeObject *cpu_timer_type;
     PyTypeObject *manual_task_type;
     PyTypeObject *awaiter_type;
+    PyTypeObject *pump_token_type;
     PyTypeObject *slow_queue_type;
     PyTypeObject *flow_type;
 
@@ -29,12 +30,17 @@ typedef struct {
     PyObject *task_type;
     PyObject *current_task;
     PyObject *task_get_name;
+    PyObject *get_running_loop;
     PyObject *loop_keyword;
+    PyObject *context_keyword;
 
     // The explicit group that children inherit: its name, or unset.
     PyObject *group_variable;
     // Names of coroutines that only wrap another one, mapped to the variable that holds the wrapped one.
     PyObject *wrappers;
+    // Finds the bodies of `async with` of a code object, or NULL; and what it found, by the address of the code object.
+    PyObject *find_regions;
+    PyObject *held_regions;
 
     PyObject *str_empty;
     PyObject *str_throw;
@@ -42,8 +48,13 @@ typedef struct {
     PyObject *str_qualname;
     PyObject *str_cr_code;
     PyObject *str_cr_frame;
+    PyObject *str_cr_await;
     PyObject *str_call_later;
     PyObject *str_is_running;
+    PyObject *str_get_coro;
+    PyObject *str_set_result;
+    PyObject *str_call_soon;
+    PyObject *str_call_soon_threadsafe;
     PyObject *str_source_traceback;
 
     // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.

@@ -49,6 +49,12 @@ pulse_tiers_effective(const pulse_governed *governed)
     return higher < cap ? higher : cap;
 }
 
+unsigned
+pulse_tiers_own(const pulse_governed *governed)
+{
+    return tier_of(governed->standing);
+}
+
 // A slow poll counts for promotion when it was the task's own doing: it computed, or was seen blocking.
 static bool
 is_own_doing(const pulse_governor *governor, const pulse_verdict *verdict)
@@ -177,8 +183,8 @@ wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
     Py_DECREF(held);
 }
 
-static bool
-is_observed(const pulse_governed *governed)
+bool
+pulse_tiers_is_observed(const pulse_governed *governed)
 {
     PyObject *group = group_standing(governed);
     return governed->governor->observes || (governed->standing != NULL && standing_of(governed->standing)->observed) ||
@@ -197,7 +203,7 @@ pulse_tiers_before_poll(pulse_governed *governed)
         wake_idle(governor, group_standing(governed), now);
     }
     unsigned tier = pulse_tiers_effective(governed);
-    if (tier >= PULSE_TIER_YIELD && is_observed(governed)) {
+    if (tier >= PULSE_TIER_YIELD && pulse_tiers_is_observed(governed)) {
         pulse_counter_add(&governor->would_park, 1);
     }
 }

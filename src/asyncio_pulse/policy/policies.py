@@ -24,6 +24,7 @@ from asyncio_pulse.policy.ranges import (
     setting_faults,
     unknown_faults,
 )
+from asyncio_pulse.policy.slow_queue import SlowQueueConfig
 from asyncio_pulse.policy.tier_policy import (
     BALANCED_TIERS,
     TIER_SETTINGS,
@@ -66,6 +67,7 @@ SETTINGS: Mapping[str, Setting] = {
 """Every setting but the tables of tiers and groups."""
 
 
+_SLOW_QUEUE = SlowQueueConfig()
 _DEFAULT: Mapping[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
 
 
@@ -101,6 +103,7 @@ class TierConfig:
             10..3,600,000, the group is only observed from then on.
         tier_policies: The four tiers, in the order of their actions.
         groups: What holds for explicit groups, by pattern of their name; the first that matches holds.
+        slow_queue: How offenders wait, and what they are given.
         demotion_good_polls: Deprecated: that number of every tier; write it in `tier_policies`.
         demotion_min_duration_ms: Deprecated: likewise.
 
@@ -131,6 +134,7 @@ class TierConfig:
     park_breaker_ms: int = _DEFAULT["park_breaker_ms"]
     tier_policies: tuple[TierPolicy, ...] = BALANCED_TIERS
     groups: Mapping[str, GroupPolicy] = GroupPolicies({})
+    slow_queue: SlowQueueConfig = _SLOW_QUEUE
     demotion_good_polls: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
     demotion_min_duration_ms: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
 

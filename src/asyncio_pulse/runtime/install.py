@@ -20,6 +20,7 @@ from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
+from asyncio_pulse.runtime.regions import async_with_bodies
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tasks import task_type
 from asyncio_pulse.runtime.turns import watch_turns
@@ -85,6 +86,7 @@ _installations: dict[int, _Installation] = {}
 
 _core.set_wrappers(dict(KNOWN_WRAPPERS))
 _core.set_task_type(task_type())
+_core.set_region_finder(async_with_bodies)
 
 
 def _start_observing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import secrets
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from asyncio_pulse.metrics.model import (
 )
 from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
 from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.hooks import HookRegistry
 from asyncio_pulse.runtime.lock import LOCK
@@ -54,6 +56,21 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
 
 def _reason(account: _core.Standing | None) -> str:
     return account.standing.reason if isinstance(account, Account) else ""
+
+
+_ALGORITHMS = list(SchedulingAlgorithm)
+
+
+def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
+    settings = config.slow_queue
+    governor.configure_slow_queue(
+        algorithm=_ALGORITHMS.index(settings.algorithm),
+        max_size=settings.max_slow_queue_size,
+        seed=secrets.randbits(64) if settings.lottery_seed is None else settings.lottery_seed,
+        starvation_threshold_ms=settings.starvation_threshold_ms,
+        slice_us=settings.slice_time_per_turn_us or config.poll_budget_us,
+        isolated_share=settings.isolated_loop_share,
+    )
 
 
 class TierManager:
@@ -156,6 +173,7 @@ class TierManager:
     def _put_in_force(self, config: TierConfig) -> None:
         with LOCK:
             _configure(self.governor, config)
+            _configure_slow_queue(self.governor, config)
             self._decisions.configure(config)
             self._config = config
 

@@ -1,0 +1,128 @@
+#include "holders.h"
+
+#include <string.h>
+
+#include "tiers.h"
+
+// Deeper chains of awaiting coroutines are looked into so far.
+enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
+
+// The regions of a code object: bytes, pairs of uint16 offsets in instructions, from and to. Borrowed; NULL on failure.
+static PyObject *
+regions_of(pulse_state *state, PyObject *code)
+{
+    PyObject *key = PyLong_FromVoidPtr(code);
+    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(state->held_regions, key);
+    if (known == NULL && key != NULL && !PyErr_Occurred() && state->find_regions != NULL) {
+        if (PyDict_GET_SIZE(state->held_regions) >= MOST_CODES) {
+            PyDict_Clear(state->held_regions);
+        }
+        PyObject *found = PyObject_CallOneArg(state->find_regions, code);
+        // With the code object, so that nothing else ever has its address.
+        known = found == NULL ? NULL : PyTuple_Pack(2, code, found);
+        Py_XDECREF(found);
+        if (known == NULL || PyDict_SetItem(state->held_regions, key, known) < 0) {
+            Py_CLEAR(known);
+        }
+        Py_XDECREF(known);
+    }
+    Py_XDECREF(key);
+    return known == NULL ? NULL : PyTuple_GET_ITEM(known, 1);
+}
+
+static bool
+is_inside(PyObject *regions, long offset)
+{
+    if (!PyBytes_Check(regions)) {
+        return false;
+    }
+    const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(regions);
+    for (Py_ssize_t i = 0; i + 7 < PyBytes_GET_SIZE(regions); i += 8) {
+        uint32_t from, to;
+        memcpy(&from, bytes + i, 4);
+        memcpy(&to, bytes + i + 4, 4);
+        if (offset >= (long)from && offset < (long)to) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+holds_in_frame(pulse_state *state, PyObject *coro)
+{
+    PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
+    if (frame == NULL || !PyFrame_Check(frame)) {
+        Py_XDECREF(frame);
+        return false;
+    }
+    PyCodeObject *code = PyFrame_GetCode((PyFrameObject *)frame);
+    int lasti = PyFrame_GetLasti((PyFrameObject *)frame);
+    PyObject *regions = lasti < 0 ? NULL : regions_of(state, (PyObject *)code);
+    bool answer = regions != NULL && is_inside(regions, lasti);
+    Py_DECREF(code);
+    Py_DECREF(frame);
+    return answer;
+}
+
+bool
+pulse_is_holder(pulse_state *state, PyObject *coro)
+{
+    pulse_exception raised = pulse_exception_take();
+    PyObject *each = Py_NewRef(coro);
+    bool answer = false;
+    for (int i = 0; i < MOST_AWAITED && each != NULL && !Py_IsNone(each) && !answer; i++) {
+        if (Py_IS_TYPE(each, state->governed_type)) {
+            Py_SETREF(each, Py_NewRef(((pulse_governed *)each)->coro));
+        }
+        if (!PyCoro_CheckExact(each)) {
+            break;
+        }
+        answer = holds_in_frame(state, each);
+        Py_SETREF(each, PyObject_GetAttr(each, state->str_cr_await));
+    }
+    Py_XDECREF(each);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+    return answer;
+}
+
+// The governed coroutine of the task whose wake-up this callback is, or NULL; new reference.
+static pulse_governed *
+waiter_of(pulse_state *state, PyObject *callback)
+{
+    PyObject *owner = PyObject_GetAttrString(callback, "__self__");
+    PyObject *coro = owner == NULL ? NULL : PyObject_CallMethodNoArgs(owner, state->str_get_coro);
+    Py_XDECREF(owner);
+    if (coro != NULL && !Py_IS_TYPE(coro, state->governed_type)) {
+        Py_CLEAR(coro);
+    }
+    PyErr_Clear();
+    return (pulse_governed *)coro;
+}
+
+bool
+pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
+{
+    pulse_state *state = governed->governor->state;
+    pulse_exception raised = pulse_exception_take();
+    PyObject *task = pulse_current_task(state->current_task);
+    PyObject *callbacks = task == NULL || Py_IsNone(task) ? NULL : PyObject_GetAttrString(task, "_callbacks");
+    bool answer = false;
+    for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
+        PyObject *entry = PyList_GET_ITEM(callbacks, i);
+        pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
+                                     ? waiter_of(state, PyTuple_GET_ITEM(entry, 0))
+                                     : NULL;
+        if (waiter != NULL) {
+            *priority = waiter->priority < *priority ? waiter->priority : *priority;
+            answer |= pulse_tiers_effective(waiter) < PULSE_TIER_YIELD;
+            Py_DECREF((PyObject *)waiter);
+        }
+    }
+    Py_XDECREF(callbacks);
+    Py_XDECREF(task);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+    return answer;
+}

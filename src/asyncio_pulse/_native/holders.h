@@ -1,0 +1,15 @@
+// Who keeps others waiting while it waits itself.
+#ifndef PULSE_HOLDERS_H
+#define PULSE_HOLDERS_H
+
+#include "governed.h"
+
+// Whether a suspended coroutine, or one that it awaits, is inside the body of an `async with`: it may hold a lock, a
+// semaphore, a connection. Runs Python code once for each code object; never fails.
+bool pulse_is_holder(pulse_state *state, PyObject *coro);
+
+// The task that is being resumed is awaited by others. They lend it their priority: `priority` becomes the smallest number.
+// True if one of them is no offender: then this one must not wait. Never fails.
+bool pulse_is_waited_for(pulse_governed *governed, unsigned *priority);
+
+#endif

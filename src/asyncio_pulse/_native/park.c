@@ -1,0 +1,280 @@
+#include "park.h"
+
+#include "holders.h"
+#include "pump.h"
+#include "tiers.h"
+
+static uint64_t
+now_ns(void)
+{
+    return pulse_clock_to_ns(pulse_clock_ticks());
+}
+
+static pulse_parking *
+parking_of(pulse_governed *governed)
+{
+    if (governed->parking == NULL) {
+        governed->parking = PyMem_Calloc(1, sizeof *governed->parking);
+        if (governed->parking != NULL) {
+            governed->parking->governed = governed;
+        }
+    }
+    return governed->parking;
+}
+
+static void
+set_state(pulse_governed *governed, pulse_parking_state state)
+{
+    governed->parking->state = state;
+    // What is kept must be found again, whatever its tier is by then.
+    if (state == PULSE_PARKED || state == PULSE_RELEASED) {
+        governed->flags |= PULSE_GOVERNED_PARKED;
+    }
+    else {
+        governed->flags &= ~(uint32_t)PULSE_GOVERNED_PARKED;
+    }
+}
+
+// Out of the queue, which lets go of the coroutine; the caller holds it.
+static void
+leave_queue(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    if (parking->node.is_queued) {
+        pulse_runqueue_remove(pulse_pump_queue(pump, parking), &parking->node);
+        Py_DECREF((PyObject *)governed);
+    }
+}
+
+static bool
+wants_parking(const pulse_governed *governed)
+{
+    const pulse_governor *governor = governed->governor;
+    return governor->pump != NULL && !(governor->flags & PULSE_GOVERNOR_UNMEASURED) &&
+           pulse_tiers_effective(governed) >= PULSE_TIER_YIELD && !pulse_tiers_is_observed(governed);
+}
+
+static uintptr_t
+key_of(const pulse_governed *governed)
+{
+    return (uintptr_t)governed->group;
+}
+
+// Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
+static bool
+is_admitted(const pulse_governed *governed, unsigned priority)
+{
+    const pulse_pump *pump = governed->governor->pump;
+    if (governed->parking->is_isolated || pump->allowance_ticks <= 0) {
+        return false;
+    }
+    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, key_of(governed));
+    return flow == NULL || flow->queued == 0;
+}
+
+static PyObject *
+new_future(PyObject *loop)
+{
+    PyObject *future = PyObject_CallMethod(loop, "create_future", NULL);
+    if (future != NULL && PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
+        Py_CLEAR(future);
+    }
+    return future;
+}
+
+static bool
+enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    pulse_queue_request request = {
+        .priority = (uint8_t)priority,
+        .is_holder = pulse_is_holder(governed->governor->state, governed->coro),
+        .is_urgent = is_urgent,
+        .key = key_of(governed),
+        .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
+    };
+    // A holder keeps others waiting: it is not held to the share of the isolated.
+    parking->is_isolated = parking->is_isolated && !request.is_holder;
+    if (!pulse_runqueue_enqueue(pulse_pump_queue(pump, parking), &parking->node, &request, now_ns())) {
+        return false;
+    }
+    Py_INCREF((PyObject *)governed);
+    return true;
+}
+
+// Put it into the queue with what was delivered; the future to wait for, or NULL: then it has to run.
+static PyObject *
+put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
+{
+    pulse_governor *governor = governed->governor;
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(loop);
+    bool queued = future != NULL && enqueue(governed, priority, is_urgent);
+    if (queued && pulse_pump_arm(governor, loop) < 0) {
+        leave_queue(governed);
+        queued = false;
+    }
+    Py_XDECREF(loop);
+    if (!queued) {
+        if (PyErr_Occurred()) {
+            pulse_state_contain_error(governor->state);
+        }
+        Py_XDECREF(future);
+        return NULL;
+    }
+    pulse_parking *parking = governed->parking;
+    parking->value = delivery->value;
+    parking->exception = delivery->exception;
+    *delivery = (pulse_delivery){0};
+    Py_XSETREF(parking->future, Py_NewRef(future));
+    set_state(governed, PULSE_PARKED);
+    pulse_counter_add(&governor->pump->parked, 1);
+    return future;
+}
+
+// A new offender, or one that ran and was resumed.
+static PyObject *
+park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
+{
+    if (!wants_parking(governed) || parking_of(governed) == NULL) {
+        return NULL;
+    }
+    pulse_pump *pump = governed->governor->pump;
+    pulse_parking *parking = governed->parking;
+    unsigned priority = governed->priority;
+    if (pulse_is_waited_for(governed, &priority)) {
+        pulse_counter_add(&pump->lifted, 1);
+        return NULL;
+    }
+    parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    parking->expected_ticks = 0;
+    if (!is_admitted(governed, priority)) {
+        bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
+        PyObject *future = put_aside(governed, delivery, priority, is_urgent);
+        if (future != NULL) {
+            return future;
+        }
+        // The queue is full, or this is no task of a running loop: it simply runs.
+        parking->node.priority = (uint8_t)priority;
+        parking->node.key = key_of(governed);
+    }
+    else {
+        parking->node.priority = (uint8_t)priority;
+        parking->node.key = key_of(governed);
+        pulse_counter_add(&pump->admitted, 1);
+    }
+    set_state(governed, PULSE_IN_SLICE);
+    return NULL;
+}
+
+static void
+take_kept(pulse_parking *parking, pulse_delivery *delivery)
+{
+    if (delivery->exception != NULL) {
+        // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
+        Py_CLEAR(parking->value);
+        Py_CLEAR(parking->exception);
+        return;
+    }
+    Py_CLEAR(delivery->value);
+    *delivery = (pulse_delivery){parking->value, parking->exception};
+    parking->value = parking->exception = NULL;
+}
+
+// One that was parked is resumed: because it was released, or was cancelled.
+static PyObject *
+resume(pulse_governed *governed, pulse_delivery *delivery)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    bool was_queued = parking->node.is_queued;
+    leave_queue(governed);
+    take_kept(parking, delivery);
+    Py_CLEAR(parking->future);
+    if (was_queued) {
+        parking->expected_ticks = 0;
+        set_state(governed, PULSE_UNPARKED);
+        pulse_counter_add(&pump->cancelled, 1);
+        if (delivery->exception != NULL && wants_parking(governed)) {
+            if (pump->cancel_allowance_ticks <= 0) {
+                // Its turn comes before everybody else's, but not all at once.
+                PyObject *future = put_aside(governed, delivery, parking->node.priority, true);
+                if (future != NULL) {
+                    return future;
+                }
+            }
+        }
+    }
+    set_state(governed, PULSE_IN_SLICE);
+    return NULL;
+}
+
+bool
+pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future)
+{
+    // The task that resumes it holds it; but leaving the queue may be the end of everybody else's interest.
+    Py_INCREF((PyObject *)governed);
+    *future = governed->flags & PULSE_GOVERNED_PARKED ? resume(governed, delivery) : park_or_admit(governed, delivery);
+    Py_DECREF((PyObject *)governed);
+    return *future != NULL;
+}
+
+void
+pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    if (parking == NULL || parking->state != PULSE_IN_SLICE) {
+        return;
+    }
+    set_state(governed, PULSE_UNPARKED);
+    uint64_t used_us = pulse_clock_to_ns(own_ticks) / 1000;
+    pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, used_us);
+    if (parking->is_isolated) {
+        pump->isolated_credit_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
+    }
+    else {
+        pump->allowance_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
+        pump->cancel_allowance_ticks -= (int64_t)own_ticks;
+    }
+    parking->expected_ticks = 0;
+    pulse_counter_add(&pump->slices, 1);
+    // What the next slice of this group is expected to take.
+    pulse_group *group = governed->group;
+    group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
+}
+
+void
+pulse_park_forget(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    if (parking == NULL) {
+        return;
+    }
+    if (parking->state == PULSE_RELEASED) {
+        // It never ran.
+        pulse_pump *pump = governed->governor->pump;
+        pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, 0);
+    }
+    leave_queue(governed);
+    set_state(governed, PULSE_UNPARKED);
+    governed->parking = NULL;
+    PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
+    PyMem_Free(parking);
+    Py_XDECREF(future);
+    Py_XDECREF(value);
+    Py_XDECREF(exception);
+}
+
+int
+pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg)
+{
+    if (governed->parking != NULL) {
+        Py_VISIT(governed->parking->future);
+        Py_VISIT(governed->parking->value);
+        Py_VISIT(governed->parking->exception);
+    }
+    return 0;
+}

@@ -1,0 +1,56 @@
+// Parking: a resumption of an offender waits in the slow queue.
+//
+// What the coroutine should receive, a value or an exception, is kept, and its task is given a future of the loop to wait
+// for. When that is done the task resumes the coroutine, which then gets what was kept. So nothing of asyncio is changed: a
+// parked task is a task that waits for a future, and it is cancelled as one.
+#ifndef PULSE_PARK_H
+#define PULSE_PARK_H
+
+#include "governed.h"
+#include "runqueue.h"
+
+typedef enum {
+    PULSE_UNPARKED,
+    // In the queue, which holds the coroutine.
+    PULSE_PARKED,
+    // Its future is done; its task is about to resume it.
+    PULSE_RELEASED,
+    // Running, in a slice that is charged when it ends.
+    PULSE_IN_SLICE,
+} pulse_parking_state;
+
+// Of one coroutine, from the first time that it may be parked.
+typedef struct pulse_parking {
+    // First: the queue knows only this.
+    pulse_queue_node node;
+    // Borrowed: its owner.
+    pulse_governed *governed;
+    pulse_parking_state state;
+    bool is_isolated;
+    // Already taken off the allowance when it was released.
+    uint64_t expected_ticks;
+    PyObject *future;
+    // What was delivered: one of the two.
+    PyObject *value;
+    PyObject *exception;
+} pulse_parking;
+
+// What a coroutine is resumed with: one of the two, owned.
+typedef struct {
+    PyObject *value;
+    PyObject *exception;
+} pulse_delivery;
+
+// A resumption begins. Either it is to run now, with what `delivery` then holds; or it is parked: then true, `delivery` is
+// empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
+bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);
+
+// A poll ended that may have been a slice.
+void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks);
+
+// The coroutine ends or is dropped.
+void pulse_park_forget(pulse_governed *governed);
+
+int pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg);
+
+#endif

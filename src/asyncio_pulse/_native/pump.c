@@ -1,0 +1,430 @@
+#include "pump.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+enum {
+    // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
+    // that it wakes in the second.
+    TURNS_BETWEEN_GRANTS = 3,
+    // As long as others have work in every turn they go first, but not for ever.
+    MOST_TURNS_BETWEEN_GRANTS = 6,
+};
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    pulse_governor *governor;
+} pulse_pump_token;
+
+pulse_runqueue *
+pulse_pump_queue(const pulse_pump *pump, const pulse_parking *parking)
+{
+    return parking->is_isolated ? pump->isolated : pump->queue;
+}
+
+static uint32_t
+size_of(const pulse_runqueue *queue)
+{
+    return pulse_runqueue_statistics(queue)->size;
+}
+
+static void
+hold_group(void *Py_UNUSED(context), uintptr_t key)
+{
+    Py_INCREF((PyObject *)key);
+}
+
+static void
+release_group(void *Py_UNUSED(context), uintptr_t key)
+{
+    Py_DECREF((PyObject *)key);
+}
+
+static pulse_runqueue *
+new_queue(const pulse_pump_settings *settings, uint64_t slice_ticks)
+{
+    uint64_t quantum_us = pulse_clock_to_ns(slice_ticks) / 1000;
+    pulse_queue_settings own = {
+        .algorithm = settings->algorithm,
+        .max_size = settings->max_size,
+        .seed = settings->seed,
+        .starvation_threshold_ns = settings->starvation_threshold_ns,
+        .hold_key = hold_group,
+        .release_key = release_group,
+    };
+    for (unsigned i = 0; i < PULSE_QUEUE_PRIORITIES; i++) {
+        // 4, 3, 2, 1 halves of a slice, so that a NORMAL flow gets one slice a round.
+        uint64_t quantum = quantum_us * (PULSE_QUEUE_PRIORITIES - i) / 2;
+        own.quantum_us[i] = (uint32_t)(quantum < 1 ? 1 : quantum);
+    }
+    pulse_runqueue *queue = pulse_runqueue_new(&own);
+    if (queue == NULL) {
+        PyErr_NoMemory();
+    }
+    return queue;
+}
+
+static pulse_pump *
+new_pump(const pulse_pump_settings *settings)
+{
+    pulse_pump *pump = PyMem_Calloc(1, sizeof *pump);
+    if (pump == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    pump->queue = new_queue(settings, settings->slice_ticks);
+    pump->isolated = pump->queue == NULL ? NULL : new_queue(settings, settings->slice_ticks);
+    pump->context = pump->isolated == NULL ? NULL : PyContext_New();
+    if (pump->context == NULL) {
+        if (pump->isolated != NULL) {
+            pulse_runqueue_free(pump->isolated);
+        }
+        if (pump->queue != NULL) {
+            pulse_runqueue_free(pump->queue);
+        }
+        PyMem_Free(pump);
+        return NULL;
+    }
+    pump->allowance_ticks = pump->cancel_allowance_ticks = (int64_t)settings->slice_ticks;
+    return pump;
+}
+
+int
+pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settings)
+{
+    if (governor->pump == NULL) {
+        governor->pump = new_pump(settings);
+        if (governor->pump == NULL) {
+            return -1;
+        }
+    }
+    pulse_pump *pump = governor->pump;
+    if (!pulse_runqueue_set_algorithm(pump->queue, settings->algorithm) ||
+        !pulse_runqueue_set_algorithm(pump->isolated, settings->algorithm)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    pump->slice_ticks = settings->slice_ticks;
+    pump->isolated_share = settings->isolated_share;
+    pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
+    return 0;
+}
+
+// Its future is done from now on, and the queue does not hold it any longer.
+static void
+release(pulse_governor *governor, pulse_queue_node *node)
+{
+    pulse_parking *parking = (pulse_parking *)node;
+    pulse_governed *governed = parking->governed;
+    parking->state = PULSE_RELEASED;
+    PyObject *future = Py_NewRef(parking->future);
+    PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
+    if (result == NULL) {
+        // Done already: its task was cancelled, and is about to throw.
+        PyErr_Clear();
+    }
+    Py_XDECREF(result);
+    Py_DECREF(future);
+    Py_DECREF((PyObject *)governed);
+}
+
+static uint64_t
+expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
+{
+    uint64_t known = parking->governed->group->slice_ticks;
+    // Of whom nothing is known the worst is expected: it gets a turn of its own.
+    return known != 0 ? known : pump->slice_ticks;
+}
+
+static void
+release_until(pulse_governor *governor, pulse_runqueue *queue, int64_t *left_ticks)
+{
+    pulse_pump *pump = governor->pump;
+    pulse_queue_node *node;
+    while (*left_ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
+        pulse_parking *parking = (pulse_parking *)node;
+        parking->expected_ticks = expected_ticks(pump, parking);
+        *left_ticks -= (int64_t)parking->expected_ticks;
+        release(governor, node);
+    }
+}
+
+// The isolated get their share of the time that goes by; all of it when nobody else wants it; and one slice when they have
+// waited for the starvation threshold.
+static void
+grant_isolated(pulse_governor *governor, bool others_wait)
+{
+    pulse_pump *pump = governor->pump;
+    uint64_t now = pulse_clock_ticks();
+    int64_t credit = pump->isolated_credit_ticks;
+    credit += (int64_t)((double)(now - pump->isolated_credited_at) * pump->isolated_share);
+    // Saved up while nothing was isolated: one slice at most.
+    pump->isolated_credit_ticks = credit < (int64_t)pump->slice_ticks ? credit : (int64_t)pump->slice_ticks;
+    pump->isolated_credited_at = now;
+    if (size_of(pump->isolated) == 0) {
+        pump->isolated_served_at = now;
+        return;
+    }
+    bool starves = now - pump->isolated_served_at > pump->starvation_ticks;
+    if (pump->isolated_credit_ticks > 0 || !others_wait || starves) {
+        int64_t one_slice = 1;
+        int64_t before = one_slice;
+        release_until(governor, pump->isolated, &one_slice);
+        pump->isolated_credit_ticks -= before - one_slice;
+        pump->isolated_served_at = now;
+    }
+}
+
+static void
+grant(pulse_governor *governor, bool is_quiet)
+{
+    pulse_pump *pump = governor->pump;
+    bool others_wait = !is_quiet || size_of(pump->queue) > 0;
+    pump->turns = 0;
+    pump->allowance_ticks = (int64_t)pump->slice_ticks;
+    grant_isolated(governor, others_wait);
+    release_until(governor, pump->queue, &pump->allowance_ticks);
+}
+
+static bool
+is_empty(const pulse_pump *pump)
+{
+    return size_of(pump->queue) == 0 && size_of(pump->isolated) == 0;
+}
+
+static void
+run_pump(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    uint64_t polls = pulse_counter_read(&governor->polls) - pulse_counter_read(&pump->slices);
+    bool is_quiet = polls == pump->polls_seen;
+    pump->polls_seen = polls;
+    pump->cancel_allowance_ticks = (int64_t)pump->slice_ticks;
+    pump->turns++;
+    if (pump->turns >= MOST_TURNS_BETWEEN_GRANTS || (pump->turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
+        grant(governor, is_quiet);
+    }
+}
+
+static PyObject *
+token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *Py_UNUSED(keywords))
+{
+    pulse_governor *governor = ((pulse_pump_token *)self)->governor;
+    pulse_pump *pump = governor->pump;
+    if (PyVectorcall_NARGS(nargsf) != 0) {
+        PyErr_SetString(PyExc_TypeError, "the pump takes no arguments");
+        return NULL;
+    }
+    if (pump->armed == self) {
+        pump->armed = NULL;
+    }
+    if (governor->flags & PULSE_GOVERNOR_UNMEASURED || governor->observes) {
+        pulse_pump_release_all(governor);
+        Py_RETURN_NONE;
+    }
+    run_pump(governor);
+    // Also with nothing queued, until the allowance is whole again.
+    if (!is_empty(pump) || pump->turns != 0) {
+        PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+        if (loop == NULL || pulse_pump_arm(governor, loop) < 0) {
+            pulse_state_contain_error(governor->state);
+        }
+        Py_XDECREF(loop);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+new_token(pulse_governor *governor)
+{
+    PyTypeObject *type = governor->state->pump_token_type;
+    pulse_pump_token *token = (pulse_pump_token *)type->tp_alloc(type, 0);
+    if (token != NULL) {
+        token->vectorcall = token_call;
+        token->governor = (pulse_governor *)Py_NewRef(governor);
+    }
+    return (PyObject *)token;
+}
+
+// `method`: call_soon, or call_soon_threadsafe.
+static int
+schedule(pulse_governor *governor, PyObject *loop, PyObject *method)
+{
+    pulse_pump *pump = governor->pump;
+    PyObject *token = new_token(governor);
+    if (token == NULL) {
+        return -1;
+    }
+    PyObject *stack[] = {loop, token, pump->context};
+    pump->armed = token;
+    PyObject *handle = PyObject_VectorcallMethod(method, stack, 2, governor->state->context_keyword);
+    if (handle == NULL) {
+        pump->armed = NULL;
+    }
+    // The loop's handle holds it alone: if that is dropped uncalled, the token tells us.
+    Py_XDECREF(handle);
+    Py_DECREF(token);
+    return handle == NULL ? -1 : 0;
+}
+
+int
+pulse_pump_arm(pulse_governor *governor, PyObject *loop)
+{
+    pulse_pump *pump = governor->pump;
+    if (pump->armed != NULL) {
+        return 0;
+    }
+    if (pump->turns == 0) {
+        pump->isolated_credited_at = pump->isolated_credited_at == 0 ? pulse_clock_ticks() : pump->isolated_credited_at;
+    }
+    return schedule(governor, loop, governor->state->str_call_soon);
+}
+
+// The loop is gone, and nobody will run: let go.
+static void
+drop_all(pulse_pump *pump)
+{
+    pulse_queue_node *node;
+    while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
+           (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
+        Py_DECREF((PyObject *)((pulse_parking *)node)->governed);
+    }
+}
+
+static void
+release_all_here(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    pulse_queue_node *node;
+    while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
+           (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
+        release(governor, node);
+    }
+    pump->turns = 0;
+    pump->allowance_ticks = (int64_t)pump->slice_ticks;
+}
+
+void
+pulse_pump_release_all(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    if (pump == NULL || is_empty(pump)) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *running = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyErr_Clear();
+    if (loop == NULL || Py_IsNone(loop) || loop == running) {
+        release_all_here(governor);
+    }
+    // Otherwise the pump does it, in the loop's thread, and soon.
+    else if (schedule(governor, loop, governor->state->str_call_soon_threadsafe) < 0) {
+        PyErr_Clear();
+        drop_all(pump);
+    }
+    Py_XDECREF(loop);
+    Py_XDECREF(running);
+    pulse_exception_put_back(raised);
+}
+
+void
+pulse_pump_free(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    if (pump != NULL) {
+        drop_all(pump);
+        governor->pump = NULL;
+        pulse_runqueue_free(pump->queue);
+        pulse_runqueue_free(pump->isolated);
+        Py_CLEAR(pump->context);
+        PyMem_Free(pump);
+    }
+}
+
+static PyObject *
+queue_statistics(const pulse_runqueue *queue)
+{
+    const pulse_queue_statistics *all = pulse_runqueue_statistics(queue);
+    uint64_t counted;
+    PyObject *waits = PyList_New(0);
+    for (unsigned i = 0; waits != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        counted = pulse_counter_read(&all->waits_us.counts[i]);
+        if (counted == 0) {
+            continue;
+        }
+        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)((pulse_histogram_upper(i) + 1) * 1000 - 1),
+                                       (unsigned long long)counted);
+        if (pair == NULL || PyList_Append(waits, pair) < 0) {
+            Py_CLEAR(waits);
+        }
+        Py_XDECREF(pair);
+    }
+    if (waits == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{s(IIII)s(KKKK)sKsKsIsN}", "queued_by_priority", all->queued[0], all->queued[1], all->queued[2],
+                         all->queued[3], "served_by_priority", (unsigned long long)all->served[0],
+                         (unsigned long long)all->served[1], (unsigned long long)all->served[2],
+                         (unsigned long long)all->served[3], "rescues", (unsigned long long)all->rescues, "overflows",
+                         (unsigned long long)all->overflows, "high_water_mark", all->high_water_mark, "wait_histogram",
+                         waits);
+}
+
+PyObject *
+pulse_pump_statistics(const pulse_governor *governor)
+{
+    const pulse_pump *pump = governor->pump;
+    if (pump == NULL) {
+        return PyDict_New();
+    }
+    PyObject *queue = queue_statistics(pump->queue);
+    PyObject *isolated = queue == NULL ? NULL : queue_statistics(pump->isolated);
+    if (isolated == NULL) {
+        Py_XDECREF(queue);
+        return NULL;
+    }
+    return Py_BuildValue("{sKsKsKsKsKsNsN}", "parked", (unsigned long long)pulse_counter_read(&pump->parked), "admitted",
+                         (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
+                         (unsigned long long)pulse_counter_read(&pump->cancelled), "lifted",
+                         (unsigned long long)pulse_counter_read(&pump->lifted), "slices",
+                         (unsigned long long)pulse_counter_read(&pump->slices), "queue", queue, "isolated", isolated);
+}
+
+static void
+token_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    pulse_governor *governor = ((pulse_pump_token *)self)->governor;
+    if (governor->pump != NULL && governor->pump->armed == self) {
+        // Dropped uncalled: the loop was closed.
+        governor->pump->armed = NULL;
+        pulse_exception raised = pulse_exception_take();
+        drop_all(governor->pump);
+        pulse_exception_put_back(raised);
+    }
+    Py_DECREF(governor);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef token_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(pulse_pump_token, vectorcall), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot token_slots[] = {
+    {Py_tp_doc, "Calls the pump of a slow queue, once."},
+    {Py_tp_dealloc, token_dealloc},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, token_members},
+    {0, NULL},
+};
+
+PyType_Spec pulse_pump_token_spec = {
+    .name = "asyncio_pulse._core.PumpToken",
+    .basicsize = sizeof(pulse_pump_token),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = token_slots,
+};
