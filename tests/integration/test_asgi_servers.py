@@ -121,6 +121,34 @@ def test_starlette_wherever_the_middleware_is(run: Run, outside: bool) -> None:
     run(main)
 
 
+def test_a_middleware_between_that_hides_what_it_wraps(run: Run) -> None:
+    def hiding(app: Any) -> Any:
+        async def call(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+
+        return call
+
+    async def main() -> None:
+        app = Starlette(routes=[Route("/users/{id}", tell_group)])
+        app.add_middleware(hiding)
+        app.add_middleware(PulseMiddleware)
+        async with serving(app) as port:
+            assert [answer.body for answer in await ask(port, "/users/1")] == ["GET /users/{id}"]
+
+    run(main)
+
+
+def test_a_template_longer_than_a_name_may_be_is_cut(run: Run) -> None:
+    async def main() -> None:
+        path = "/long" * 60
+        app = Starlette(routes=[Route(path, tell_group)])
+        app.add_middleware(PulseMiddleware)
+        async with serving(app) as port:
+            assert [answer.body for answer in await ask(port, path)] == [f"GET {path}"[:200]]
+
+    run(main)
+
+
 def test_websockets(run: Run) -> None:
     async def echo(socket: Any) -> None:
         await socket.accept()

@@ -94,7 +94,7 @@ def fastapi_app() -> FastAPI:
         (request("/acme/nested/deeper/x"), "/{tenant}/nested/deeper/{leaf}"),
         (request("/static/css/site.css"), "/static/{path:path}"),
         (request("/behind/proxy/users/7", root_path="/behind/proxy"), "/users/{id:int}"),
-        (request("/behind/users/7", root_path="/be"), None),
+        (request("/users/7", root_path="/us"), "/users/{id:int}"),
         (request("/nothing"), None),
     ],
 )
@@ -175,6 +175,17 @@ def test_what_does_not_depend_on_the_path_alone_is_asked_each_time() -> None:
     for _ in range(2):
         assert by_host.find(request("/a")) == "/{name}"
         assert by_host.find(request("/a", headers=[(b"host", b"api.test")])) == "/a"
+
+
+def test_a_route_that_writes_into_the_scope_writes_into_a_copy() -> None:
+    class Writing(Route):
+        def matches(self, scope: Any) -> Any:
+            scope["times asked"] = scope.get("times asked", 0) + 1
+            return super().matches(scope)
+
+    scope = request("/a")
+    assert RouteTemplates(Router([Writing("/{name}", endpoint)])).find(scope) == "/{name}"
+    assert scope == request("/a")
 
 
 def test_an_application_mounted_in_itself() -> None:
