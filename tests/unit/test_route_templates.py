@@ -19,6 +19,10 @@ from asyncio_pulse.integrations import route_templates
 from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
 
 
+def templates_of(router: Any) -> RouteTemplates[str | None]:
+    return RouteTemplates(router, lambda scope, template: template)
+
+
 async def endpoint(request: Any) -> PlainTextResponse:
     return PlainTextResponse("answer")
 
@@ -100,7 +104,7 @@ def fastapi_app() -> FastAPI:
 )
 def test_starlette(scope: dict[str, Any], template: str | None) -> None:
     before = dict(scope)
-    templates = RouteTemplates(starlette_app())
+    templates = templates_of(starlette_app())
     # The second answer is the remembered one.
     assert [templates.find(scope), templates.find(scope)] == [template, template]
     assert scope == before
@@ -122,7 +126,7 @@ def test_starlette(scope: dict[str, Any], template: str | None) -> None:
 )
 def test_fastapi(scope: dict[str, Any], template: str | None) -> None:
     before = dict(scope)
-    templates = RouteTemplates(fastapi_app())
+    templates = templates_of(fastapi_app())
     assert [templates.find(scope), templates.find(scope)] == [template, template]
     assert scope == before
 
@@ -133,7 +137,7 @@ def test_the_first_route_that_matches_wins_and_a_full_match_beats_an_earlier_par
         Route("/fixed", endpoint),
         Route("/{late}", endpoint),
     ]
-    templates = RouteTemplates(Router(routes))
+    templates = templates_of(Router(routes))
     assert templates.find(request("/fixed")) == "/fixed"
     assert templates.find(request("/fixed", "POST")) == "/{anything}"
     assert templates.find(request("/fixed", "PUT")) == "/{anything}"
@@ -143,7 +147,7 @@ def test_routes_that_are_added_or_taken_away_later_count() -> None:
     app = fastapi_app()
     router = APIRouter()
     app.include_router(router, prefix="/later")
-    templates = RouteTemplates(app)
+    templates = templates_of(app)
     assert templates.find(request("/later/a")) is None
     router.get("/{name}")(endpoint)
     assert templates.find(request("/later/a")) == "/later/{name}"
@@ -155,7 +159,7 @@ def test_routes_that_are_added_or_taken_away_later_count() -> None:
 
 def test_routes_that_are_added_to_what_is_mounted_count() -> None:
     inner = Router([Route("/{name}", endpoint)])
-    templates = RouteTemplates(Router([Mount("/inner", app=inner)]))
+    templates = templates_of(Router([Mount("/inner", app=inner)]))
     assert templates.find(request("/inner/a")) == "/inner/{name}"
     inner.routes.insert(0, Route("/a", endpoint))
     assert templates.find(request("/inner/a")) == "/inner/a"
@@ -167,11 +171,11 @@ def test_what_does_not_depend_on_the_path_alone_is_asked_each_time() -> None:
             match, child_scope = super().matches(scope)
             return (match if scope["headers"] == [(b"version", b"2")] else Match.NONE), child_scope
 
-    templates = RouteTemplates(Router([ByHeader("/x{rest}", endpoint), Route("/{name}", endpoint)]))
+    templates = templates_of(Router([ByHeader("/x{rest}", endpoint), Route("/{name}", endpoint)]))
     for _ in range(2):
         assert templates.find(request("/xy")) == "/{name}"
         assert templates.find(request("/xy", headers=[(b"version", b"2")])) == "/x{rest}"
-    by_host = RouteTemplates(Router([Host("api.test", Router([Route("/a", endpoint)])), Route("/{name}", endpoint)]))
+    by_host = templates_of(Router([Host("api.test", Router([Route("/a", endpoint)])), Route("/{name}", endpoint)]))
     for _ in range(2):
         assert by_host.find(request("/a")) == "/{name}"
         assert by_host.find(request("/a", headers=[(b"host", b"api.test")])) == "/a"
@@ -184,14 +188,14 @@ def test_a_route_that_writes_into_the_scope_writes_into_a_copy() -> None:
             return super().matches(scope)
 
     scope = request("/a")
-    assert RouteTemplates(Router([Writing("/{name}", endpoint)])).find(scope) == "/{name}"
+    assert templates_of(Router([Writing("/{name}", endpoint)])).find(scope) == "/{name}"
     assert scope == request("/a")
 
 
 def test_an_application_mounted_in_itself() -> None:
     app = Starlette(routes=[Route("/leaf", endpoint)])
     app.mount("/again", app)
-    templates = RouteTemplates(app)
+    templates = templates_of(app)
     assert templates.find(request("/again/again/leaf")) == "/again/again/leaf"
 
 
@@ -205,14 +209,14 @@ def test_only_routes_whose_expression_matches_are_asked(monkeypatch: pytest.Monk
 
     counted.__module__ = Route.__module__
     monkeypatch.setattr(Route, "matches", counted)
-    templates = RouteTemplates(Router([Route(f"/part{number}/{{id}}", endpoint) for number in range(100)]))
+    templates = templates_of(Router([Route(f"/part{number}/{{id}}", endpoint) for number in range(100)]))
     templates.find(request("/part99/1"))
     templates.find(request("/part99/1"))
     assert asked == ["/part99/{id}"]
 
 
 def test_a_million_paths_take_bounded_memory() -> None:
-    templates = RouteTemplates(Router([Route("/users/{id}", endpoint), Route("/{rest:path}", plain_app)]))
+    templates = templates_of(Router([Route("/users/{id}", endpoint), Route("/{rest:path}", plain_app)]))
 
     def grown(count: int) -> int:
         before = tracemalloc.get_traced_memory()[0]

@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
@@ -36,7 +36,6 @@ __all__ = ["PulseMiddleware"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -92,9 +91,8 @@ class PulseMiddleware:
         for of_pattern in self._patterns.values():
             make_options(priority=of_pattern)
         self._max_groups = max_groups
-        self._options: dict[str, dict[TaskPriority | None, _core.Options]] = {}
-        self._templates: RouteTemplates | None = None
-        self._router_sought = False
+        self._groups: dict[str, _Group] = {}
+        self._routes = self._routes_of(find_router(app))
         self._failed: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -109,56 +107,80 @@ class PulseMiddleware:
         return await self.app(scope, receive, send)
 
     def _options_for(self, scope: Scope) -> _core.Options:
-        name = self._contained(self._name_by_rule, scope) if self._group_rule else None
-        if name is None:
-            name = self._name_by_template(scope)
-        by_priority = self._options.get(name)
-        if by_priority is None:
-            if len(self._options) >= self._max_groups:
-                name = OTHER_ROUTES
-            by_priority = self._options.setdefault(name, {})
-        priority = self._contained(self._priority_by_rule, scope) if self._priority_rule else None
-        options = by_priority.get(priority)
-        if options is None:
-            options = make_options(group=name, priority=self._priority_of(name) if priority is None else priority)
-            by_priority[priority] = options
-        return options
+        group = None if self._group_rule is None else self._group_by_rule(self._group_rule, scope)
+        if group is None:
+            group = self._group_by_route(scope)
+        priority = None if self._priority_rule is None else self._priority_by_rule(self._priority_rule, scope)
+        return group.by_priority.get(priority) or group.make_options(priority)
 
-    def _name_by_rule(self, scope: Scope) -> str | None:
-        assert self._group_rule is not None
-        return check_group_name(self._group_rule(scope))
+    def _group_by_rule(self, rule: Callable[[Scope], str | None], scope: Scope) -> _Group | None:
+        try:
+            name = check_group_name(rule(scope))
+        except Exception:
+            self._complain("group", scope)
+            return None
+        return None if name is None else self._group(name)
 
-    def _name_by_template(self, scope: Scope) -> str:
-        return f"{_verb(scope)} {self._contained(self._template, scope) or NO_ROUTE}"[:MAX_GROUP_NAME_LENGTH]
-
-    def _template(self, scope: Scope) -> str | None:
-        if not self._router_sought:
-            self._router_sought = True
+    def _group_by_route(self, scope: Scope) -> _Group:
+        if self._routes is None:
             # What is below comes first: only there the routes are surely those that the scope's path is matched with.
-            router = find_router(self.app) or find_router(scope.get("app"))
-            self._templates = None if router is None else RouteTemplates(router)
-        return None if self._templates is None else self._templates.find(scope)
+            self._routes = self._routes_of(find_router(scope.get("app")))
+        if self._routes is not None:
+            try:
+                return self._routes.find(scope)
+            except Exception:
+                self._complain("route", scope)
+        return self._group_of_template(scope, None)
 
-    def _priority_by_rule(self, scope: Scope) -> TaskPriority | None:
-        assert self._priority_rule is not None
-        priority = self._priority_rule(scope)
-        return None if priority is None else TaskPriority(priority)
+    def _routes_of(self, router: Any | None) -> RouteTemplates[_Group] | None:
+        return None if router is None else RouteTemplates(router, self._group_of_template)
+
+    def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> _Group:
+        return self._group(f"{_verb(scope)} {template or NO_ROUTE}"[:MAX_GROUP_NAME_LENGTH])
+
+    def _group(self, name: str) -> _Group:
+        group = self._groups.get(name)
+        if group is None:
+            if len(self._groups) >= self._max_groups:
+                name = OTHER_ROUTES
+            group = self._groups.setdefault(name, _Group(name, self._priority_of(name)))
+        return group
 
     def _priority_of(self, name: str) -> TaskPriority | None:
         return next((priority for pattern, priority in self._patterns.items() if fnmatchcase(name, pattern)), None)
 
-    def _contained(self, rule: Callable[[Scope], T | None], scope: Scope) -> T | None:
-        """Ask a rule. That one fails is no reason to refuse the request: then it says nothing."""
+    def _priority_by_rule(self, rule: Callable[[Scope], TaskPriority | None], scope: Scope) -> TaskPriority | None:
         try:
-            return rule(scope)
+            priority = rule(scope)
+            return None if priority is None else TaskPriority(priority)
         except Exception:
-            if rule.__name__ not in self._failed:
-                self._failed.add(rule.__name__)
-                logger.exception("PulseMiddleware: a rule failed on %.200r; it is not logged again", scope["path"])
+            self._complain("priority", scope)
             return None
 
+    def _complain(self, what: str, scope: Scope) -> None:
+        """Log an error of the program's own rule or route, which is no reason to refuse the request."""
+        if what not in self._failed:
+            self._failed.add(what)
+            logger.exception("PulseMiddleware: no %s for %.200r; later failures are not logged", what, scope["path"])
 
-def _verb(scope: Scope) -> str:
+
+class _Group:
+    """The options of one group's requests, by the priority that a rule gave."""
+
+    __slots__ = ("_name", "_priority", "by_priority")
+
+    def __init__(self, name: str, priority: TaskPriority | None) -> None:
+        self._name = name
+        self._priority = priority
+        self.by_priority: dict[TaskPriority | None, _core.Options] = {}
+
+    def make_options(self, by_rule: TaskPriority | None) -> _core.Options:
+        options = make_options(group=self._name, priority=self._priority if by_rule is None else by_rule)
+        self.by_priority[by_rule] = options
+        return options
+
+
+def _verb(scope: Mapping[str, Any]) -> str:
     if scope["type"] == "websocket":
         return "WS"
     method: str = scope["method"]

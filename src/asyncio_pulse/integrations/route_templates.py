@@ -3,14 +3,14 @@
 The frameworks tell the route only once they have dispatched, and a request is often done in that same poll: so their own
 question, `route.matches(scope)`, is asked a little earlier. Asked of every route it would double the cost of routing,
 about 1 us a route. Two things make it cheap: a route whose regular expression does not match the path is not asked, and
-answers are remembered, in bounded number. Neither framework is imported; what is used of them is the protocol of
+what was found is remembered, in bounded number. Neither framework is imported; what is used of them is the protocol of
 Starlette's routes, and of FastAPI's what says which routes stand behind an included router.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 __all__ = ["RouteTemplates", "find_router"]
 
@@ -22,6 +22,8 @@ LONGEST_PATH = 256
 
 LONGEST_CHAIN = 64
 """Applications that may be wrapped in one another; more is a ring."""
+
+T = TypeVar("T")
 
 _FRAMEWORKS = ("starlette", "fastapi")
 
@@ -41,53 +43,61 @@ def find_router(app: Any) -> Any | None:
     return None
 
 
-class RouteTemplates:
-    """The templates of one router and of those below it, mounted or included.
+class RouteTemplates(Generic[T]):
+    """What belongs to the route templates of one router and of those below it, mounted or included.
 
-    Routes may be added and taken away at any time, at any level: the number of all of them is compared at each request.
-    Only an exchange of as many for others goes unseen. Used in one thread at a time.
+    Routes may be added and taken away at any time, at any level: the number of routes is compared at each request. Only an
+    exchange of as many for others goes unseen, until the path was forgotten. Used in one thread at a time.
 
     Args:
-        router: What `find_router` found.
+        router: What `find_router` found; read with the first request.
+        make: Makes what a request's template, or None where no route matches, stands for: called with the scope and it.
     """
 
-    def __init__(self, router: Any) -> None:
+    def __init__(self, router: Any, make: Callable[[Mapping[str, Any], str | None], T]) -> None:
         """Look at no route yet."""
         self._router = router
-        self._forget()
-
-    def _forget(self) -> None:
-        self._lists: list[Sequence[Any]] = []
-        self._routes = 0
+        self._make = make
+        self._remembered: dict[tuple[str | None, str, str], T] = {}
         self._cacheable = True
-        self._top = self._read(self._router)
-        self._remembered: dict[tuple[str | None, str, str], str] = {}
+        self._top: list[_Candidate] = []
+        # Read routes, and how many there were: at first as if one had gone.
+        self._lists: list[tuple[Sequence[Any], int]] = [((), 1)]
 
-    def find(self, scope: Mapping[str, Any]) -> str | None:
-        """Return the template of the route that is going to answer, as its author wrote it, prefixes included.
+    def find(self, scope: Mapping[str, Any]) -> T:
+        """Return what stands for the template of the route that is going to answer.
 
-        A path that is there, but not for this method, has its template too (the answer is going to be a 405). What is
-        mounted and has no routes of its own is one template, `/static/{path:path}`.
+        The template is as its author wrote it, after the prefixes. A path that is there, but not for this method, has its
+        template too (the answer is going to be a 405). What is mounted and has no routes of its own is one template,
+        `/static/{path:path}`.
 
         Args:
             scope: An ASGI scope of type `http` or `websocket`; it is not changed.
-
-        Returns:
-            The template; None if no route matches.
         """
-        if sum(map(len, self._lists)) != self._routes:
-            self._forget()
+        for routes, count in self._lists:
+            if len(routes) != count:
+                self._read_anew()
+                break
         path: str = scope["path"]
         # A websocket has no method.
         key = (scope.get("method"), path, scope.get("root_path", ""))
-        template = self._remembered.get(key)
-        if template is None:
-            template = self._search(self._top, dict(scope))
-            if template is not None and self._cacheable and len(path) <= LONGEST_PATH:
-                if len(self._remembered) >= MOST_PATHS:
-                    self._remembered.clear()
-                self._remembered[key] = template
-        return template
+        found = self._remembered.get(key)
+        return self._look_up(scope, key) if found is None else found
+
+    def _look_up(self, scope: Mapping[str, Any], key: tuple[str | None, str, str]) -> T:
+        template = self._search(self._top, dict(scope))
+        found = self._make(scope, template)
+        if template is not None and self._cacheable and len(scope["path"]) <= LONGEST_PATH:
+            if len(self._remembered) >= MOST_PATHS:
+                self._remembered.clear()
+            self._remembered[key] = found
+        return found
+
+    def _read_anew(self) -> None:
+        self._lists = []
+        self._remembered.clear()
+        self._cacheable = True
+        self._top = self._read(self._router)
 
     def _search(self, candidates: list[_Candidate], scope: MutableMapping[str, Any]) -> str | None:
         path = _path_below_root(scope)
@@ -115,9 +125,7 @@ class RouteTemplates:
         return None if rest is None else candidate.path + rest
 
     def _read(self, router: Any) -> list[_Candidate]:
-        lists = list(_lists_of_routes(router))
-        self._lists += lists
-        self._routes += sum(map(len, lists))
+        self._lists += [(routes, len(routes)) for routes in _lists_of_routes(router)]
         candidates = [_Candidate(route) for route in _effective_routes(router.routes)]
         self._cacheable = self._cacheable and all(candidate.by_path for candidate in candidates)
         return candidates
