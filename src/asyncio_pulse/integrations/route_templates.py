@@ -46,8 +46,8 @@ def find_router(app: Any) -> Any | None:
 class RouteTemplates(Generic[T]):
     """What belongs to the route templates of one router and of those below it, mounted or included.
 
-    Routes may be added and taken away at any time, at any level: the number of routes is compared at each request. Only an
-    exchange of as many for others goes unseen, until the path was forgotten. Used in one thread at a time.
+    Routes may be added and taken away at any time, at any level: their number is compared at each request. Only an
+    exchange of as many for others goes unseen. Used in one thread at a time.
 
     Args:
         router: What `find_router` found; read with the first request.
@@ -132,7 +132,7 @@ class RouteTemplates(Generic[T]):
 
 
 class _Candidate:
-    """One route, and what is known of it without asking it."""
+    """One route, and what is known without asking it."""
 
     __slots__ = ("below", "by_path", "is_mount", "may_match", "path", "route")
 
@@ -143,7 +143,7 @@ class _Candidate:
         self.is_mount = hasattr(route, "routes")
         self.below: list[_Candidate] | None = None
         # Not so where the host decides, or code of the program's own, which may look at anything.
-        own = type(route).matches.__module__.startswith(_FRAMEWORKS)
+        own = type(route).matches.__module__.partition(".")[0] in _FRAMEWORKS
         self.may_match: Callable[[str], object] = regex.match if own and regex is not None else _any_path
         self.by_path = self.may_match is not _any_path
 
