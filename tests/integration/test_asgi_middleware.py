@@ -96,11 +96,14 @@ def test_a_rule_names_groups_and_leaves_the_rest_to_the_template(run: Run) -> No
 
 
 def test_one_group_may_have_several_priorities(run: Run) -> None:
+    given = {"/high": TaskPriority.HIGH, "/low": TaskPriority.LOW, "/none": None}
+
     async def main() -> None:
-        app = PulseMiddleware(note_view, priority=lambda scope: TaskPriority(len(scope["path"])))
-        priorities = [(await seen(app, request("/" * length)))[1] for length in (1, 3, 1, 2)]
-        assert priorities == [TaskPriority.HIGH, TaskPriority.LOW, TaskPriority.HIGH, TaskPriority.NORMAL]
-        assert explicit_groups()["GET (no route)"].tasks == 4
+        app = PulseMiddleware(note_view, priority=lambda scope: given[scope["path"]])
+        priorities = [(await seen(app, request(path)))[1] for path in ("/high", "/low", "/high", "/none", "/low")]
+        high, low = TaskPriority.HIGH, TaskPriority.LOW
+        assert priorities == [high, low, high, TaskPriority.NORMAL, low]
+        assert explicit_groups()["GET (no route)"].tasks == 5
 
     run(main)
 

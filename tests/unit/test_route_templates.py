@@ -237,6 +237,14 @@ def test_a_million_paths_take_bounded_memory() -> None:
     assert max(len(path) for _, path, _ in templates._remembered) <= route_templates.LONGEST_PATH
 
 
+def test_paths_without_a_route_do_not_push_out_the_others() -> None:
+    templates = RouteTemplates(Router([Route("/users/{id}", endpoint)]), lambda scope, template: template or "none")
+    assert templates.find(request("/users/1")) == "/users/{id}"
+    for number in range(2 * route_templates.MOST_PATHS):
+        assert templates.find(request(f"/nothing/{number}")) == "none"
+    assert [path for _, path, _ in templates._remembered] == ["/users/1"]
+
+
 def test_the_router_is_found_through_middleware() -> None:
     app = starlette_app()
     assert find_router(GZipMiddleware(GZipMiddleware(app))) is app
