@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import asyncio_pulse as pulse
+from asyncio_pulse.integrations.asgi import PulseMiddleware
 from asyncio_pulse.lowlevel import (
     Account,
     DerivedMetrics,
@@ -111,6 +112,14 @@ def loops(loop: asyncio.AbstractEventLoop) -> None:
     pulse.install(42)  # type: ignore[arg-type]
     factory: Callable[[], asyncio.AbstractEventLoop] = pulse.new_uvloop_event_loop
     asyncio.Runner(loop_factory=factory)
+
+
+def web(app: PulseMiddleware) -> None:
+    PulseMiddleware(app)
+    PulseMiddleware(app, group=lambda scope: None, priority={"GET /health*": pulse.TaskPriority.HIGH}, max_groups=100)
+    PulseMiddleware(app, priority=lambda scope: pulse.TaskPriority.LOW)
+    PulseMiddleware(app, lambda scope: None)  # type: ignore[call-arg]
+    PulseMiddleware(app, priority={"GET /": 1})  # type: ignore[dict-item]
 
 
 def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:

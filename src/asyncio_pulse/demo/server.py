@@ -43,9 +43,9 @@ def find_free_port() -> int:
         return port
 
 
-def uvicorn_arguments(port: int, loop: str) -> list[str]:
-    """Return what follows `python -m` to serve the demo's application on "asyncio" or "uvloop"."""
-    arguments = ["uvicorn", "asyncio_pulse.demo.app:app", "--port", str(port), "--loop", loop]
+def uvicorn_arguments(port: int, loop: str, application: str = "asyncio_pulse.demo.app:app") -> list[str]:
+    """Return what follows `python -m` to serve the demo's application, or another, on "asyncio" or "uvloop"."""
+    arguments = ["uvicorn", application, "--port", str(port), "--loop", loop]
     # A client's kept connections must outlive a calm second; 5 s is uvicorn's default.
     return [*arguments, "--timeout-keep-alive", "120", "--log-level", "warning", "--no-access-log"]
 

@@ -18,7 +18,7 @@ from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import Range, check_ranges
 from asyncio_pulse.runtime.install import find_manager
 
-__all__ = ["Account", "TaskView", "budget_spent", "checkpoint", "current", "governed", "spawn"]
+__all__ = ["Account", "TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +29,7 @@ checkpoint = _core.checkpoint
 budget_spent = _core.budget_spent
 
 
-def _make_options(
+def make_options(
     *,
     priority: TaskPriority | None = None,
     group: str | None = None,
@@ -38,6 +38,11 @@ def _make_options(
     max_tier: int | None = None,
     code: Any = None,
 ) -> _core.Options:
+    """Check what a caller asks for a task or a call, and give it the core's form.
+
+    Raises:
+        ConfigError: An option is of the wrong type or out of range.
+    """
     numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
     given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
     check_ranges("task options", given)
@@ -85,7 +90,7 @@ def spawn(
         RuntimeError: No loop is running.
     """
     loop = asyncio.get_running_loop()
-    options = _make_options(
+    options = make_options(
         priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
     )
     governed_coro = _core.GovernedCoroutine(coro, options)
@@ -129,7 +134,7 @@ def governed(function: Any = None, /, **options: Any) -> Any:
         ConfigError: An option is of the wrong type or out of range.
     """
     # Here already, so that the error points at the decorator's line.
-    _make_options(**options)
+    make_options(**options)
 
     def decorate(function: AsyncFunction[P, T]) -> AsyncFunction[P, T]:
         if not inspect.iscoroutinefunction(function):
@@ -140,7 +145,7 @@ def governed(function: Any = None, /, **options: Any) -> Any:
             return result
 
         # The code of `call` is one object for all decorated functions: by it the core knows a task made of one of them.
-        own_options = _make_options(**options, code=call.__code__)
+        own_options = make_options(**options, code=call.__code__)
         return functools.wraps(function)(call)
 
     return decorate if function is None else decorate(function)
@@ -218,7 +223,7 @@ class TaskView:
             ConfigError: An option is of the wrong type or out of range; nothing was changed.
             NotGovernedError: The task has ended, or another task than itself is to change its group.
         """
-        options = _make_options(
+        options = make_options(
             priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
         )
         try:
