@@ -143,11 +143,11 @@ def test_one_tier_is_replaced_in_a_checked_copy() -> None:
         TierConfig().with_tier_policy(1, dataclasses.replace(policy, promotion_threshold=6))
 
 
-@pytest.mark.parametrize("tier", [-1, 4, "warn", True, None], ids=repr)
+@pytest.mark.parametrize("tier", [-1, 4, "parked", True, None], ids=repr)
 def test_there_are_no_other_tiers(tier: Any) -> None:
-    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+    with pytest.raises(ConfigError, match="tier must be one of monitor, warn, yield, isolate, got "):
         TierConfig().policy_for(tier)
-    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+    with pytest.raises(ConfigError, match="tier must be one of monitor, warn, yield, isolate, got "):
         TierConfig().with_tier_policy(tier, BALANCED_TIERS[0])
 
 

@@ -96,13 +96,18 @@ def test_what_is_just_allowed_or_does_not_matter_is_no_contradiction(mapping: di
     config_from_table(mapping)
 
 
-def test_a_value_at_fault_does_not_also_contradict() -> None:
-    mapping = {"promotion_window_ms": 0, "idle_decay_ms": 0, "tiers": {"monitor": {"promotion_threshold": 0}}}
-    assert set(fields_at_fault(mapping)) == {
-        "promotion_window_ms",
-        "idle_decay_ms",
-        "tiers.monitor.promotion_threshold",
-    }
+@pytest.mark.parametrize(
+    ("mapping", "field"),
+    [
+        ({"promotion_window_ms": 600_001}, "promotion_window_ms"),
+        ({"idle_decay_ms": 50}, "idle_decay_ms"),
+        ({"tiers": {"monitor": {"promotion_threshold": 0}}}, "tiers.monitor.promotion_threshold"),
+        ({"tiers": {"warn": {"demotion_min_duration_ms": -1}}}, "tiers.warn.demotion_min_duration_ms"),
+    ],
+    ids=str,
+)
+def test_a_value_at_fault_does_not_also_contradict(mapping: dict[str, Any], field: str) -> None:
+    assert fields_at_fault(mapping) == [field]
 
 
 def test_a_table_gives_what_it_names_and_the_profile_the_rest() -> None:

@@ -69,6 +69,8 @@ def test_a_bad_name_is_refused(name: Any) -> None:
 def test_a_bad_action_is_refused(action: Any) -> None:
     with pytest.raises(ConfigError, match="action must be one of monitor, warn, yield, isolate, got"):
         TierPolicy("x", action, 3)
+    with pytest.raises(ConfigError, match="start must be one of monitor, warn, yield, isolate, got"):
+        TierPolicyBuilder(action)
 
 
 @pytest.mark.parametrize("action", InterventionAction)

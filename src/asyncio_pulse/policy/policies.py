@@ -28,6 +28,7 @@ from asyncio_pulse.policy.tier_policy import (
     TIER_SETTINGS,
     InterventionAction,
     TierPolicy,
+    check_action,
 )
 
 __all__ = [
@@ -177,7 +178,7 @@ class TierConfig:
         Raises:
             ConfigError: There is no such tier.
         """
-        return self.tier_policies[_tier_number(tier)]
+        return self.tier_policies[check_action("tier", tier)]
 
     def with_tier_policy(self, tier: int, policy: TierPolicy) -> TierConfig:
         """Return a copy with another policy for a tier.
@@ -186,7 +187,7 @@ class TierConfig:
             ConfigError: There is no such tier, the policy is that of another one, or it contradicts the rest.
         """
         policies = list(self.tier_policies)
-        policies[_tier_number(tier)] = policy
+        policies[check_action("tier", tier)] = policy
         return dataclasses.replace(self, tier_policies=tuple(policies))
 
     def group_policy(self, name: str) -> GroupPolicy:
@@ -194,13 +195,6 @@ class TierConfig:
         groups = self.groups
         assert isinstance(groups, GroupPolicies)  # put there by __post_init__
         return groups.matching(name) or GroupPolicy()
-
-
-def _tier_number(tier: object) -> int:
-    setting = Range(0, 0, len(InterventionAction) - 1)
-    refuse("tier", setting_faults({"tier": setting}, {"tier": tier}))
-    assert isinstance(tier, int)
-    return tier
 
 
 def _warn_of(everywhere: Mapping[str, object]) -> None:

@@ -1,4 +1,7 @@
-"""Says the configuration of its two loops whenever it changes; its arguments name the loop and who handles SIGHUP."""
+"""Says the configuration of its two loops whenever it changes, and that of the main one on SIGUSR1.
+
+Its arguments name the kind of loop, who handles SIGHUP, and a terminal.
+"""
 
 import asyncio
 import os
@@ -14,8 +17,10 @@ async def watch(name: str) -> None:
     if name == "main" and sys.argv[2] == "loop":
         loop.add_signal_handler(signal.SIGHUP, lambda: print("its own SIGHUP", flush=True))
     manager = asyncio_pulse.get_manager()
+    if name == "main":
+        loop.add_signal_handler(signal.SIGUSR1, lambda: print("asked", manager.config.max_groups, flush=True))
     known = None
-    while True:
+    for _ in range(3000):  # half a minute: a test that waits for what does not come must end
         if manager.config.max_groups != known:
             known = manager.config.max_groups
             os.write(1, f"{name} {known}\n".encode())  # in one piece: two threads write
