@@ -12,14 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .errors import PulseError
+from .errors import ConfigError, PulseError
+from .policy.profiles import ConfigProfile
+from .policy.tables import PROFILES
+from .reports.configuration import FORMATS
 from .reports.delivery import Delivery
 from .runtime.autostart import RunOptions
 from .runtime.program import check_program
-from .runtime.settings import resolve_config
+from .runtime.settings import PROFILE_VARIABLE, find_config_file, read_config_file, resolve_config, trace_config
 
 __all__ = ["main"]
 
+CONFIG_ERROR = 1
 USAGE_ERROR = 2
 AUTOSTART_DIRECTORY = str(Path(__file__).parent / "_autostart")
 OPTIONS_WITH_VALUE = ("--config", "--json", "--worst")
@@ -29,6 +33,7 @@ Keep an asyncio event loop responsive: find what holds it.
 commands:
   run     run a program with every task governed, and report at its end
   demo    show on a real web service what that finds
+  config  show the settings in force, or check a file of them
   doctor  show what works here, what does not, and why
 
 asyncio-pulse COMMAND --help explains each.
@@ -49,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the command's own name; default: the process's.
 
     Returns:
-        The exit code: 0, or 2 when the command line is wrong. `run` returns only then: the program takes its place.
+        The exit code: 0, 1 when a checked file is at fault, or 2 when the command line is wrong. `run` returns only then:
+        the program takes its place.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"run": _run, "demo": _demo, "doctor": _doctor}
+    commands = {"run": _run, "demo": _demo, "config": _config, "doctor": _doctor}
     if arguments and arguments[0] in commands:
         try:
             return commands[arguments[0]](arguments[1:])
@@ -66,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=importlib.metadata.version("asyncio-pulse"))
-    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="run, demo or doctor")
+    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="run, demo, config or doctor")
     if arguments:
         parser.parse_args(arguments)
     parser.print_help(sys.stderr)
@@ -89,6 +95,44 @@ def _doctor(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _config(arguments: Sequence[str]) -> int:
+    parser = _Parser(prog="asyncio-pulse config", description="Show the settings in force, or check a file of them.")
+    commands = parser.add_subparsers(required=True, metavar="(show | check)")
+    show = commands.add_parser("show", help="every setting, and where its value comes from")
+    source = show.add_mutually_exclusive_group()
+    source.add_argument("--config", metavar="FILE", type=Path, help="TOML file with the settings, or pyproject.toml")
+    source.add_argument("--profile", metavar="NAME", choices=PROFILES, help=", ".join(PROFILES))
+    show.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    show.set_defaults(command=_show_config)
+    check = commands.add_parser("check", help="whether a file is valid, and every fault of it")
+    check.add_argument("file", metavar="FILE", type=Path)
+    check.set_defaults(command=_check_config)
+    options = parser.parse_args(arguments)
+    return int(options.command(options))
+
+
+def _show_config(options: argparse.Namespace) -> int:
+    profile = ConfigProfile(options.profile) if options.profile else None
+    print(FORMATS[options.format](trace_config(options.config or profile or _default_config_file())))
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    try:
+        read_config_file(options.file)
+    except ConfigError as error:
+        for fault in error.faults or (error,):
+            print(f"{options.file}: {fault}", file=sys.stderr)
+        return CONFIG_ERROR
+    print(f"{options.file}: valid")
+    return 0
+
+
+def _default_config_file() -> Path | None:
+    """The file that holds where none is named: a profile in the environment goes before one in the directory."""
+    return None if os.environ.get(PROFILE_VARIABLE) else find_config_file(Path.cwd())
+
+
 def _run(arguments: Sequence[str]) -> int:
     options_end = _find_program(arguments)
     options = _run_parser().parse_args(arguments[:options_end])
@@ -96,13 +140,14 @@ def _run(arguments: Sequence[str]) -> int:
     if not program:
         raise PulseError("run needs a program: asyncio-pulse run [options] (script.py | -m module) [arguments]")
     check_program(program)
-    resolve_config(options.config)
+    config_path: Path | None = options.config or _default_config_file()
+    resolve_config(config_path)
     if sys.flags.ignore_environment or sys.flags.no_site:
         raise PulseError("Python's options -E, -I and -S keep it from governing a program; leave them out")
     run_options = RunOptions(
         main_pid=os.getpid(),
         spool_directory=tempfile.mkdtemp(prefix="asyncio-pulse-"),
-        config_path=options.config and os.path.abspath(options.config),
+        config_path=None if config_path is None else os.path.abspath(config_path),
         json_path=options.json and os.path.abspath(options.json),
         quiet=options.quiet,
         worst_count=options.worst,
@@ -124,7 +169,12 @@ def _run_parser() -> argparse.ArgumentParser:
         "SIGUSR2. All that follows the script or module is the program's.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with the settings, or pyproject.toml")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="TOML file with the settings, or pyproject.toml; read again on SIGHUP",
+    )
     parser.add_argument("--json", metavar="FILE", type=_writable_file, help="write the report as JSON as well")
     parser.add_argument("--quiet", action="store_true", help="no text report at the end")
     parser.add_argument(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import asyncio_pulse as pulse
+from asyncio_pulse.config import ConfigFault, InterventionAction, TierPolicyBuilder
 from asyncio_pulse.integrations.asgi import PulseMiddleware
 from asyncio_pulse.lowlevel import (
     Account,
@@ -120,6 +121,33 @@ def web(app: PulseMiddleware) -> None:
     PulseMiddleware(app, priority=lambda scope: pulse.TaskPriority.LOW)
     PulseMiddleware(app, lambda scope: None)  # type: ignore[call-arg]
     PulseMiddleware(app, priority={"GET /": 1})  # type: ignore[dict-item]
+
+
+def configuration(manager: pulse.TierManager) -> None:
+    policy = pulse.TierPolicy("Warn", InterventionAction.WARN, 3, 25, 5, 75, 3000, 200_000, 15)
+    built = TierPolicyBuilder(policy, name="x").promotion_violations(4).promotion_cpu_ms(5).demotion_cpu_ns(9000)
+    assert_type(
+        built.demotion_good_polls(5).demotion_min_duration_ms(5).demotion_evaluation_interval(5), TierPolicyBuilder
+    )
+    assert_type(TierPolicyBuilder(InterventionAction.WARN).promotion_slow_polls(3).build(), pulse.TierPolicy)
+    groups = {"a*": pulse.GroupPolicy(max_tier=InterventionAction.WARN, preempt="await", exempt=False)}
+    config = pulse.TierConfig(mode="observe", rollout_ratio=0.5, groups=groups, tier_policies=(policy,))
+    assert_type(config.policy_for(1), pulse.TierPolicy)
+    assert_type(config.with_tier_policy(InterventionAction.WARN, policy), pulse.TierConfig)
+    assert_type(config.group_policy("a"), pulse.GroupPolicy)
+    assert_type(config.groups, Mapping[str, pulse.GroupPolicy])
+    assert_type(config.max_tier, InterventionAction)
+    assert_type(pulse.ConfigProfile.CUSTOM.config(config), pulse.TierConfig)
+    assert_type(pulse.ConfigError("x").faults, tuple[ConfigFault, ...])
+    manager.update_config(pulse.ConfigProfile.AGGRESSIVE)
+    manager.update_config("aggressive")
+    policy.promotion_threshold = 5  # type: ignore[misc]
+    config.mode = "off"  # type: ignore[misc]
+    pulse.TierConfig(mode="on")  # type: ignore[arg-type]
+    pulse.TierConfig(max_tier="warn")  # type: ignore[arg-type]
+    pulse.GroupPolicy(preempt="always")  # type: ignore[arg-type]
+    TierPolicyBuilder("Warn")  # type: ignore[arg-type]
+    pulse.TierPolicy("Warn", InterventionAction.WARN)  # type: ignore[call-arg]
 
 
 def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:

@@ -1,4 +1,4 @@
-"""TierConfig: defaults, bounds, what must hold between its values, the way from a mapping and back."""
+"""TierConfig: defaults, bounds, copies, what is deprecated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,6 @@ from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 
 RANGES = {name: setting for name, setting in SETTINGS.items() if isinstance(setting, Range)}
 WARN = InterventionAction.WARN
-
-
-def fields_at_fault(mapping: dict[str, Any]) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        TierConfig.from_mapping(mapping)
-    return [fault.field for fault in caught.value.faults]
 
 
 def test_the_defaults_are_those_of_the_specification() -> None:
@@ -109,96 +103,11 @@ def test_anything_else_is_no_tier(value: Any) -> None:
         TierConfig(max_tier=value)
 
 
-def test_every_fault_is_named_at_once() -> None:
-    mapping = {
-        "max_groups": 1,
-        "poll_budget_us": "x",
-        "colour": "red",
-        "tiers": {"warn": {"demotion_good_polls": 0, "name": ""}, "yield": 5, "parked": {}},
-        "groups": {"a": {"max_tier": "top"}, "b": 5, "c": {"exempted": True}},
-    }
-    assert sorted(fields_at_fault(mapping)) == [
-        "colour",
-        'groups."a".max_tier',
-        'groups."b"',
-        'groups."c".exempted',
-        "max_groups",
-        "poll_budget_us",
-        "tiers.parked",
-        "tiers.warn.demotion_good_polls",
-        "tiers.warn.name",
-        "tiers.yield",
-    ]
-
-
 def test_faults_of_both_kinds_are_named_at_once_by_the_constructor_too() -> None:
     with pytest.raises(ConfigError) as caught:
         TierConfig(max_groups=1, idle_decay_ms=500, tier_policies=(), groups={"a": None})  # type: ignore[dict-item]
     fields = [fault.field for fault in caught.value.faults]
     assert fields == ["max_groups", "idle_decay_ms", "tier_policies", 'groups."a"']
-
-
-@pytest.mark.parametrize(
-    ("mapping", "message"),
-    [
-        ({"pol_budget_us": 1}, r"pol_budget_us is not a setting \(did you mean poll_budget_us\?\)"),
-        ({"zzz": 1}, r"zzz is not a setting \(known: poll_budget_us, .*, tiers, groups\)"),
-        ({"promotion_threshold": 1}, r"did you mean tiers\.<tier>\.promotion_threshold\?"),
-        ({"tiers": {"wran": {}}}, r"tiers\.wran is not a setting \(did you mean tiers\.warn\?\)"),
-        (
-            {"tiers": {"warn": {"action": "yield", "promotion_treshold": 1}}},
-            r"did you mean tiers\.warn\.promotion_threshold\?",
-        ),
-        ({"groups": {"a": {"maxtier": 1}}}, r'groups\."a"\.maxtier is not a setting \(did you mean groups\."a"\.max_t'),
-        ({"tiers": 5}, "tiers must be a table of tables by tier, got 5"),
-        ({"groups": []}, r"groups must be a table of tables by pattern, got \[\]"),
-    ],
-    ids=str,
-)
-def test_a_name_that_is_not_known_gets_the_nearest_one_that_is(mapping: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        TierConfig.from_mapping(mapping)
-
-
-@pytest.mark.parametrize(
-    ("mapping", "field"),
-    [
-        ({"tiers": {"warn": {"promotion_threshold": 6}}}, "tiers.warn.promotion_threshold"),
-        ({"tiers": {"yield": {"promotion_cpu_threshold_ms": 26}}}, "tiers.yield.promotion_cpu_threshold_ms"),
-        ({"tiers": {"yield": {"promotion_slow_poll_threshold": 6}}}, "tiers.yield.promotion_slow_poll_threshold"),
-        ({"tiers": {"warn": {"demotion_min_duration_ms": 999}}}, "tiers.warn.demotion_min_duration_ms"),
-        ({"tiers": {"isolate": {"demotion_min_duration_ms": 999}}}, "tiers.isolate.demotion_min_duration_ms"),
-        ({"promotion_window_ms": 2001}, "tiers.yield.demotion_min_duration_ms"),
-        ({"idle_decay_ms": 999}, "idle_decay_ms"),
-    ],
-    ids=str,
-)
-def test_what_contradicts_the_rest_is_named(mapping: dict[str, Any], field: str) -> None:
-    assert fields_at_fault(mapping) == [field]
-
-
-@pytest.mark.parametrize(
-    "mapping",
-    [
-        {"tiers": {"warn": {"promotion_threshold": 5}}},
-        {"tiers": {"isolate": {"promotion_threshold": 100}}},
-        {"tiers": {"monitor": {"demotion_min_duration_ms": 0}}},
-        {"promotion_window_ms": 2000},
-        {"idle_decay_ms": 1000},
-    ],
-    ids=str,
-)
-def test_what_is_just_allowed_or_does_not_matter_is_no_contradiction(mapping: dict[str, Any]) -> None:
-    TierConfig.from_mapping(mapping)
-
-
-def test_a_value_at_fault_does_not_also_contradict() -> None:
-    mapping = {"promotion_window_ms": 0, "idle_decay_ms": 0, "tiers": {"monitor": {"promotion_threshold": 0}}}
-    assert set(fields_at_fault(mapping)) == {
-        "promotion_window_ms",
-        "idle_decay_ms",
-        "tiers.monitor.promotion_threshold",
-    }
 
 
 @pytest.mark.parametrize(
@@ -211,20 +120,9 @@ def test_there_are_four_tiers_in_order(tiers: Any) -> None:
         TierConfig(tier_policies=tiers)
 
 
-def test_a_mapping_gives_what_it_names_and_the_base_for_the_rest() -> None:
-    assert TierConfig.from_mapping({"max_groups": 8}) == TierConfig(max_groups=8)
-    assert TierConfig.from_mapping({}) == TierConfig()
-    base = TierConfig(max_groups=9, groups={"a": GroupPolicy(exempt=True)})
-    assert TierConfig.from_mapping({"audit_size": 16}, base) == dataclasses.replace(base, audit_size=16)
-    changed = TierConfig.from_mapping({"tiers": {"warn": {"promotion_threshold": 4}}, "groups": {}}, base)
-    assert changed.policy_for(WARN) == TierPolicyBuilder(WARN).promotion_violations(4).build()
-    assert changed.groups == {}
-
-
 def test_a_configuration_is_a_value() -> None:
     config = TierConfig(max_groups=9, groups={"a*": GroupPolicy(priority=TaskPriority.LOW)})
     assert len({config, dataclasses.replace(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config))}) == 1
-    assert TierConfig.from_mapping(config.to_mapping()) == config
 
 
 def test_the_budget_is_that_of_a_priority() -> None:
@@ -245,11 +143,11 @@ def test_one_tier_is_replaced_in_a_checked_copy() -> None:
         TierConfig().with_tier_policy(1, dataclasses.replace(policy, promotion_threshold=6))
 
 
-@pytest.mark.parametrize("tier", [-1, 4, "warn", True, None], ids=repr)
+@pytest.mark.parametrize("tier", [-1, 4, "parked", True, None], ids=repr)
 def test_there_are_no_other_tiers(tier: Any) -> None:
-    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+    with pytest.raises(ConfigError, match="tier must be one of monitor, warn, yield, isolate, got "):
         TierConfig().policy_for(tier)
-    with pytest.raises(ConfigError, match="tier must be a whole number from 0 to 3, got "):
+    with pytest.raises(ConfigError, match="tier must be one of monitor, warn, yield, isolate, got "):
         TierConfig().with_tier_policy(tier, BALANCED_TIERS[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, InterventionAction, TierPolicy
+from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, InterventionAction, TierPolicy, check_action
 
 __all__ = ["TierPolicyBuilder"]
 
@@ -20,12 +20,15 @@ class TierPolicyBuilder:
     Args:
         start: What holds where nothing else is said: a policy, or an action for the balanced profile's tier of it.
         name: How reports call the tier; that of `start` if None.
+
+    Raises:
+        ConfigError: There is no such action.
     """
 
     __slots__ = ("_changes", "_start")
 
     def __init__(self, start: InterventionAction | TierPolicy, *, name: str | None = None) -> None:
-        self._start = start if isinstance(start, TierPolicy) else BALANCED_TIERS[InterventionAction(start)]
+        self._start = start if isinstance(start, TierPolicy) else BALANCED_TIERS[check_action("start", start)]
         self._changes: dict[str, Any] = {} if name is None else {"name": name}
 
     def promotion_violations(self, count: int) -> TierPolicyBuilder:

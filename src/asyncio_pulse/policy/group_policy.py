@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -23,7 +24,7 @@ from asyncio_pulse.policy.ranges import (
 )
 from asyncio_pulse.policy.tier_policy import InterventionAction
 
-__all__ = ["GROUP_SETTINGS", "GroupPolicies", "GroupPolicy", "Preempt", "read_groups"]
+__all__ = ["GROUP_SETTINGS", "GroupPolicies", "GroupPolicy", "Preempt", "group_path", "groups_faults", "read_groups"]
 
 Preempt: TypeAlias = Literal["off", "await", "anywhere"]
 """Where a task may be suspended without its doing: nowhere, where it starts to await, anywhere in its Python code."""
@@ -105,8 +106,8 @@ class GroupPolicies(Mapping[str, GroupPolicy]):
 
 
 def group_path(pattern: object) -> str:
-    """Path of a group's settings in messages."""
-    return f'groups."{pattern!s:.{MAX_GROUP_NAME_LENGTH}}"'
+    """Path of a group's settings in messages, quoted as files have it."""
+    return "groups." + json.dumps(f"{pattern!s:.{MAX_GROUP_NAME_LENGTH}}", ensure_ascii=False)
 
 
 def groups_faults(groups: object) -> Iterator[ConfigFault]:

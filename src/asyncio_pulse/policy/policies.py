@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from asyncio_pulse.errors import ConfigFault
 from asyncio_pulse.policy.budget import OPERATION_BUDGET, POLL_BUDGET_US, TaskBudget
 from asyncio_pulse.policy.builder import TierPolicyBuilder
-from asyncio_pulse.policy.group_policy import GroupPolicies, GroupPolicy, groups_faults, read_groups
+from asyncio_pulse.policy.group_policy import GroupPolicies, GroupPolicy, groups_faults
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import (
     Choice,
@@ -22,7 +22,6 @@ from asyncio_pulse.policy.ranges import (
     must_be,
     refuse,
     setting_faults,
-    unknown_faults,
 )
 from asyncio_pulse.policy.slow_queue import SlowQueueConfig
 from asyncio_pulse.policy.tier_policy import (
@@ -30,10 +29,19 @@ from asyncio_pulse.policy.tier_policy import (
     TIER_SETTINGS,
     InterventionAction,
     TierPolicy,
-    read_tiers,
+    check_action,
 )
 
-__all__ = ["SETTINGS", "GroupPolicy", "InterventionAction", "Mode", "TierConfig", "TierPolicy", "TierPolicyBuilder"]
+__all__ = [
+    "SETTINGS",
+    "GroupPolicy",
+    "InterventionAction",
+    "Mode",
+    "TierConfig",
+    "TierPolicy",
+    "TierPolicyBuilder",
+    "config_faults",
+]
 
 Mode: TypeAlias = Literal["off", "observe", "act"]
 """What a manager may do: nothing; decide and count what it would do; intervene."""
@@ -151,56 +159,13 @@ class TierConfig:
         tiers = () if faults else tuple(self.tier_policies)
         if everywhere:
             tiers = tuple(dataclasses.replace(tier, **everywhere) for tier in tiers)
-        refuse("configuration", [*_config_faults(scalars, tiers), *faults])
+        refuse("configuration", [*config_faults(scalars, tiers), *faults])
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.normal(scalars[name]))
         object.__setattr__(self, "tier_policies", tiers)
         object.__setattr__(self, "groups", GroupPolicies(self.groups))
         if everywhere:
             _warn_of(everywhere)
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any], base: TierConfig | None = None) -> TierConfig:
-        """Build a configuration from names and values, such as a TOML table.
-
-        Args:
-            mapping: Values by name; `tiers` and `groups` are tables of tables, by the tier's action and by pattern.
-            base: What holds where the mapping says nothing; the defaults if None. Groups of the mapping replace those
-                of the base.
-
-        Raises:
-            ConfigError: Lists every unknown name and every value at fault.
-        """
-        base = base or cls()
-        elsewhere = {name: f"tiers.<tier>.{name}" for name in TIER_SETTINGS[InterventionAction.MONITOR]}
-        faults = list(unknown_faults([*SETTINGS, "tiers", "groups"], mapping, elsewhere=elsewhere))
-        scalars = {name: mapping[name] for name in SETTINGS if name in mapping}
-        tiers = read_tiers(base.tier_policies, mapping.get("tiers", {}), faults)
-        groups = read_groups(mapping["groups"], faults) if "groups" in mapping else base.groups
-        faults += groups_faults(groups)
-        faults += _config_faults({name: getattr(base, name) for name in SETTINGS} | scalars, tiers)
-        refuse("configuration", faults)
-        sound = tuple(tier for tier in tiers if tier is not None)  # that is all of them, now
-        return dataclasses.replace(base, **scalars, tier_policies=sound, groups=groups)
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the names and plain values from which `from_mapping` makes an equal configuration."""
-        mapping: dict[str, Any] = {name: _plain(getattr(self, name)) for name in SETTINGS}
-        mapping["tiers"] = {
-            tier.action.name.lower(): {
-                field.name: getattr(tier, field.name) for field in dataclasses.fields(tier) if field.name != "action"
-            }
-            for tier in self.tier_policies
-        }
-        mapping["groups"] = {
-            pattern: {
-                field.name: _plain(getattr(policy, field.name))
-                for field in dataclasses.fields(policy)
-                if getattr(policy, field.name) is not None
-            }
-            for pattern, policy in self.groups.items()
-        }
-        return mapping
 
     @property
     def budget(self) -> TaskBudget:
@@ -217,7 +182,7 @@ class TierConfig:
         Raises:
             ConfigError: There is no such tier.
         """
-        return self.tier_policies[_tier_number(tier)]
+        return self.tier_policies[check_action("tier", tier)]
 
     def with_tier_policy(self, tier: int, policy: TierPolicy) -> TierConfig:
         """Return a copy with another policy for a tier.
@@ -226,7 +191,7 @@ class TierConfig:
             ConfigError: There is no such tier, the policy is that of another one, or it contradicts the rest.
         """
         policies = list(self.tier_policies)
-        policies[_tier_number(tier)] = policy
+        policies[check_action("tier", tier)] = policy
         return dataclasses.replace(self, tier_policies=tuple(policies))
 
     def group_policy(self, name: str) -> GroupPolicy:
@@ -234,17 +199,6 @@ class TierConfig:
         groups = self.groups
         assert isinstance(groups, GroupPolicies)  # put there by __post_init__
         return groups.matching(name) or GroupPolicy()
-
-
-def _tier_number(tier: object) -> int:
-    setting = Range(0, 0, len(InterventionAction) - 1)
-    refuse("tier", setting_faults({"tier": setting}, {"tier": tier}))
-    assert isinstance(tier, int)
-    return tier
-
-
-def _plain(value: object) -> object:
-    return value.name.lower() if isinstance(value, InterventionAction | TaskPriority) else value
 
 
 def _warn_of(everywhere: Mapping[str, object]) -> None:
@@ -266,8 +220,13 @@ def _tiers_faults(tiers: object) -> Iterator[ConfigFault]:
         yield must_be("tier_policies", allowed, [tier.action.name for tier in tiers])
 
 
-def _config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]) -> Iterator[ConfigFault]:
-    """Yield every value out of range, and every two that contradict each other among those that are not."""
+def config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]) -> Iterator[ConfigFault]:
+    """Yield every value out of range, and every two that contradict each other among those that are not.
+
+    Args:
+        scalars: A value for each of `SETTINGS`.
+        tiers: The tiers; None stands for one whose own values are at fault.
+    """
     faults = list(setting_faults(SETTINGS, scalars))
     yield from faults
     wrong = {fault.field for fault in faults}

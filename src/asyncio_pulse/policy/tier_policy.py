@@ -11,7 +11,7 @@ from typing import Any
 from asyncio_pulse.errors import ConfigFault
 from asyncio_pulse.policy.ranges import Named, Range, Setting, Text, must_be, refuse, setting_faults, unknown_faults
 
-__all__ = ["BALANCED_TIERS", "TIER_SETTINGS", "InterventionAction", "TierPolicy", "read_tiers"]
+__all__ = ["BALANCED_TIERS", "TIER_SETTINGS", "InterventionAction", "TierPolicy", "check_action", "read_tiers"]
 
 
 class InterventionAction(enum.IntEnum):
@@ -60,10 +60,25 @@ TIER_SETTINGS: Mapping[InterventionAction, Mapping[str, Range]] = {
 }
 """The numbers of each tier, their ranges, and as defaults those of the balanced profile."""
 
-_ACTION = Named(InterventionAction.MONITOR)
 _NAME = Text("", 50)
 # Stands for a number that was left out.
 _LEFT_OUT: Any = None
+
+
+def check_action(field: str, value: object) -> InterventionAction:
+    """Return an action given as itself, by its number or by its name.
+
+    Args:
+        field: What it is given as, for the message.
+        value: What is given.
+
+    Raises:
+        ConfigError: There is no such action.
+    """
+    setting = Named(InterventionAction.MONITOR)
+    refuse("tier", setting_faults({field: setting}, {field: value}))
+    action: Any = setting.normal(value)
+    return InterventionAction(action)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,9 +119,7 @@ class TierPolicy:
 
     def __post_init__(self) -> None:
         """Fill in what was left out, refuse what is out of range."""
-        if not _ACTION.accepts(self.action):
-            refuse("tier policy", setting_faults({"action": _ACTION}, {"action": self.action}))
-        object.__setattr__(self, "action", _ACTION.normal(self.action))
+        object.__setattr__(self, "action", check_action("action", self.action))
         settings = TIER_SETTINGS[self.action]
         left_out = [name for name in settings if getattr(self, name) is _LEFT_OUT]
         for name in left_out:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 
 from asyncio_pulse.runtime import ledger
@@ -73,7 +74,9 @@ class GovernedProcess:
             finish: Delivers the final report of this process.
             answer: Prints the report so far; called in a signal handler.
         """
-        self._config = resolve_config(options.config_path)
+        self._config_path = None if options.config_path is None else Path(options.config_path)
+        self._config = resolve_config(self._config_path)
+        self._had_terminal = False
         self._deliver = finish
         self._answer = answer
         self._active_pid = 0
@@ -121,6 +124,11 @@ class GovernedProcess:
         # Windows has no SIGUSR2.
         if hasattr(signal, "SIGUSR2") and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
             signal.signal(signal.SIGUSR2, self._on_request)
+        # Nor SIGHUP, which is nobody's to take where there is no file to read again.
+        has_signal = self._config_path is not None and hasattr(signal, "SIGHUP")
+        if has_signal and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            self._had_terminal = _has_terminal()
+            signal.signal(signal.SIGHUP, self._on_hang_up)
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         # The default action would end the process without a report. Whoever waits for it must see the plain ending.
@@ -130,11 +138,37 @@ class GovernedProcess:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    def _on_hang_up(self, number: int, frame: FrameType | None) -> None:
+        # A program must still end with its terminal; without one, as every service, it gets the signal from somebody.
+        if self._had_terminal and not _has_terminal():
+            self._on_terminate(number, frame)
+        else:
+            self._reload()
+
+    def _reload(self) -> None:
+        """Put the configuration that the file holds now in force on every governed loop of the process."""
+        try:
+            config = resolve_config(self._config_path)
+            for manager in ledger.managers():
+                manager.update_config(config)
+            self._config = config  # of loops to come
+        except Exception as error:
+            # Whatever it is, it must not reach the program; and what was in force goes on.
+            write_stderr(f"asyncio-pulse: configuration not changed: {error}\n")
+
     def _on_request(self, number: int, frame: FrameType | None) -> None:
         _guard(self._answer)
 
     def _finish_quietly(self) -> None:
         _guard(self.finish)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def _guard(report: Callable[[], None]) -> None:

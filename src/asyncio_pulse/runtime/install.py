@@ -167,7 +167,8 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
     Calling it again for the same loop returns the manager that is there; a configuration given then takes effect.
 
     Args:
-        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the profile of the
+            environment, the defaults if it names none.
         loop: The loop; the running one if None. It may belong to another thread, or not run yet.
 
     Returns:
@@ -256,7 +257,8 @@ def run(
 
     Args:
         main: The coroutine.
-        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the profile of the
+            environment, the defaults if it names none.
         debug: asyncio's debug mode, on, off, or as the environment says.
         loop_factory: Makes the loop; asyncio's own if None.
 

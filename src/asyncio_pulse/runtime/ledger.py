@@ -27,7 +27,7 @@ from asyncio_pulse.metrics.model import (
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 
-__all__ = ["enable", "process_report"]
+__all__ = ["enable", "managers", "process_report"]
 
 MOST_PLACES = 64
 MOST_UNFOLDED = 16
@@ -51,6 +51,11 @@ _ledger = _Ledger()
 def enable() -> None:
     """Keep the numbers of loops that go away, from now on."""
     _ledger.enabled = True
+
+
+def managers() -> tuple[TierManager, ...]:
+    """The managers of the loops that are governed now."""
+    return tuple(_ledger.open)
 
 
 def enter(manager: TierManager) -> None:

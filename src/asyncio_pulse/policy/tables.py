@@ -1,0 +1,99 @@
+"""Configurations as tables of plain values, the form that files have."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from asyncio_pulse.errors import ConfigError, ConfigFault
+from asyncio_pulse.policy.group_policy import group_path, groups_faults, read_groups
+from asyncio_pulse.policy.policies import SETTINGS, TierConfig, config_faults
+from asyncio_pulse.policy.profiles import ConfigProfile
+from asyncio_pulse.policy.ranges import must_be, refuse, unknown_faults
+from asyncio_pulse.policy.tier_policy import TIER_SETTINGS, InterventionAction, read_tiers
+
+__all__ = ["PROFILES", "config_from_table", "config_to_table", "flatten", "profile_named"]
+
+PROFILES = tuple(profile.value for profile in ConfigProfile if profile is not ConfigProfile.CUSTOM)
+
+
+def profile_named(field: str, name: object) -> ConfigProfile:
+    """Return the ready-made profile of a name, in any case.
+
+    Args:
+        field: Where the name was given, for the message.
+        name: The name.
+
+    Raises:
+        ConfigError: There is no such profile; `custom` is none, because it needs numbers.
+    """
+    if not isinstance(name, str) or name.lower() not in PROFILES:
+        refuse("configuration", [must_be(field, "one of " + ", ".join(PROFILES), name)])
+    return ConfigProfile(str(name).lower())
+
+
+def config_from_table(table: Mapping[str, Any]) -> TierConfig:
+    """Build a configuration from a table such as a file has.
+
+    Args:
+        table: Values by the names of `TierConfig`, save that `tiers` holds a table for each tier that differs, by the
+            name of its action, `groups` one for each pattern, and `profile` names what holds where nothing is said.
+
+    Raises:
+        ConfigError: Lists every unknown name and every value at fault.
+    """
+    faults: list[ConfigFault] = []
+    base = _base(table, faults)
+    elsewhere = {name: f"tiers.<tier>.{name}" for name in TIER_SETTINGS[InterventionAction.MONITOR]}
+    faults += unknown_faults(["profile", *SETTINGS, "tiers", "groups"], table, elsewhere=elsewhere)
+    given = {name: table[name] for name in SETTINGS if name in table}
+    tiers = read_tiers(base.tier_policies, table.get("tiers", {}), faults)
+    groups = read_groups(table.get("groups", {}), faults)
+    faults += groups_faults(groups)
+    faults += config_faults({name: getattr(base, name) for name in SETTINGS} | given, tiers)
+    refuse("configuration", faults)
+    sound = tuple(tier for tier in tiers if tier is not None)  # that is all of them, now
+    return dataclasses.replace(base, **given, tier_policies=sound, groups=groups)
+
+
+def _base(table: Mapping[str, Any], faults: list[ConfigFault]) -> TierConfig:
+    if "profile" in table:
+        try:
+            return profile_named("profile", table["profile"]).config()
+        except ConfigError as error:
+            faults += error.faults
+    return TierConfig()
+
+
+def config_to_table(config: TierConfig) -> dict[str, Any]:
+    """Return the table from which `config_from_table` makes an equal configuration: it names every value."""
+    table: dict[str, Any] = {name: _plain(getattr(config, name)) for name in SETTINGS}
+    table["tiers"] = {tier.action.name.lower(): _fields(tier) for tier in config.tier_policies}
+    for tier in table["tiers"].values():
+        del tier["action"]
+    table["groups"] = {pattern: _fields(policy) for pattern, policy in config.groups.items()}
+    return table
+
+
+def flatten(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and value of each setting of a well-formed table, as messages name them."""
+    for name, value in table.items():
+        if name == "tiers":
+            for tier, numbers in value.items():
+                yield from ((f"tiers.{tier}.{field}", number) for field, number in numbers.items())
+        elif name == "groups":
+            for pattern, policy in value.items():
+                yield from ((f"{group_path(pattern)}.{field}", item) for field, item in policy.items())
+        else:
+            yield name, value
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> object:
+    return value.name.lower() if isinstance(value, enum.IntEnum) else value

@@ -1,0 +1,51 @@
+"""A configuration, and where each of its values comes from, for `asyncio-pulse config show`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from asyncio_pulse.policy.group_policy import group_path
+from asyncio_pulse.policy.tables import config_to_table, flatten
+from asyncio_pulse.runtime.settings import TracedConfig
+
+__all__ = ["FORMATS"]
+
+
+def format_text(traced: TracedConfig) -> str:
+    """Write one line a setting: its path, its value, where that comes from."""
+    rows = [(path, _value(value), traced.origins[path]) for path, value in flatten(config_to_table(traced.config))]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{path:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for path, value, origin in rows)
+
+
+def format_json(traced: TracedConfig) -> str:
+    """Write an object with the configuration's tables, and by path where each value comes from."""
+    return json.dumps({"config": config_to_table(traced.config), "origins": dict(traced.origins)}, indent=2)
+
+
+def format_toml(traced: TracedConfig) -> str:
+    """Write a file that holds this very configuration; comments say where each value comes from."""
+    table = config_to_table(traced.config)
+    tiers, groups = table.pop("tiers"), table.pop("groups")
+    lines = _toml_lines(table, "", traced.origins)
+    for name, numbers in tiers.items():
+        lines += ["", f"[tiers.{name}]", *_toml_lines(numbers, f"tiers.{name}.", traced.origins)]
+    for pattern, policy in groups.items():
+        header = f"groups.{_value(pattern)}"
+        lines += ["", f"[{header}]", *_toml_lines(policy, f"{group_path(pattern)}.", traced.origins)]
+    return "\n".join(lines)
+
+
+FORMATS: Mapping[str, Callable[[TracedConfig], str]] = {"text": format_text, "toml": format_toml, "json": format_json}
+
+
+def _toml_lines(table: Mapping[str, Any], path: str, origins: Mapping[str, str]) -> list[str]:
+    # A comment holds no control characters, but the path of a file may.
+    return [f"{name} = {_value(value)}  # {_value(origins[path + name])[1:-1]}" for name, value in table.items()]
+
+
+def _value(value: object) -> str:
+    """Write a value as TOML does; that is JSON but for one character, and for text beyond 16 bits."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
