@@ -230,6 +230,13 @@ def test_holders_go_before_others_of_their_priority(algorithm: SchedulingAlgorit
     assert [item for item in left if item != "plain of b"] == ["plain 0", "plain 1", "plain 2", "plain 4"]
 
 
+def test_holders_of_different_groups_take_turns() -> None:
+    queue = SlowQueue[str]()
+    for item in ("a0", "a1", "a2", "b0", "b1"):
+        queue.enqueue(item, group=item[0], holder=True, now_ns=0)
+    assert queue.process_batch(5, now_ns=0) == ["a0", "b0", "a1", "b1", "a2"]
+
+
 @any_algorithm
 def test_a_holder_does_not_overtake_another_priority(algorithm: SchedulingAlgorithm) -> None:
     queue = filled(algorithm, 1_000)
