@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ MOST_ALLOCATIONS = 80
 ignored: list[object] = []
 # Faults of ours are contained and told there.
 sys.unraisablehook = ignored.append
+logging.getLogger("asyncio_pulse.slow_queue").disabled = True
 
 NUMBERS = {
     "poll_budget_us": (0, 0, 0, 0),
@@ -114,7 +116,33 @@ def start_watchdog() -> None:
         core.start_watchdog(50_000)
 
 
+class LastFlow:
+    def choose(self, flows: Any) -> Any:
+        return flows[-1]
+
+
+def use_a_queue() -> None:
+    """Lose nothing: what is not taken is refused, what was taken comes out."""
+    queue: core.SlowQueue[int] = core.SlowQueue("lottery", seed=1)
+    taken, out = 0, 0
+    try:
+        for number in range(4):
+            taken += queue.enqueue(number, group="abcd"[number], priority=number)
+        out += len(queue.process_batch(1))
+        queue.algorithm = LastFlow()
+        out += len(queue.process_batch(1))
+        queue.charge((0, "e"), 5)
+        queue.flows(), queue.stats()
+        queue.algorithm = "deficit_round_robin"
+        out += len(queue.process_batch(1))
+    finally:
+        _testcapi.remove_mem_hooks()
+        assert out + len(queue) == taken
+        assert len(queue.drain()) == taken - out
+
+
 CALLS: dict[str, Callable[[], object]] = {
+    "slow queue": use_a_queue,
     "task": lambda: drive(factory(None, work())),
     "task with options": lambda: drive(factory(None, core.GovernedCoroutine(work(), options))),
     "call": lambda: drive(factory(None, call())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime.tasks import task_type
 
 ROUNDS = measuring.rounds(short=1_000, long=50_000)
+# Where the interpreter's own caches and free lists have their size.
+WARM_UP = 2_000
 # What a dict or a free list may grow by, and less than one object for each round.
 ALLOWED_BYTES = 4_000 + 6 * ROUNDS
 # Not immortal in any version, so that a reference too many or too few shows.
@@ -52,6 +55,8 @@ no_group = core.Options(priority=2, max_tier=1)
 other_options = core.Options(budget_us=88)
 shared = factory(None, work(10**9))
 shared.send(None)
+ITEM = object()
+shared_queue: core.SlowQueue[Any] = core.SlowQueue()
 
 
 def drive(governed: Any) -> None:
@@ -108,7 +113,60 @@ def groups_come_and_go() -> None:
         )
 
 
+def queue_of(*algorithm: Any) -> core.SlowQueue[Any]:
+    queue: core.SlowQueue[Any] = core.SlowQueue(*algorithm, max_size=4)
+    for number in range(6):
+        queue.enqueue(ITEM, priority=number % 4, group=GROUP_NAME, urgent=number == 1, holder=number == 2)
+    return queue
+
+
+def use_the_queue(*algorithm: Any) -> None:
+    queue = queue_of(*algorithm)
+    queue.process_batch(2)
+    queue.charge((2, GROUP_NAME), 5)
+    queue.algorithm = "lottery"
+    queue.promote(ITEM), queue.remove(ITEM), queue.flows(), queue.stats(), queue.longest_wait_ns()
+    queue.algorithm, queue.queued_by_priority, len(queue)
+    queue.drain()
+    queue.charge((1, "charged alone" + GROUP_NAME), 5)
+
+
+def queue_in_a_cycle() -> None:
+    queue = queue_of()
+    queue.remove(ITEM)
+    queue.enqueue(queue)
+    queue.drain()
+
+
+class FirstFlow:
+    def choose(self, flows: Any) -> Any:
+        return flows[0]
+
+
+class NoFlow:
+    def choose(self, flows: Any) -> Any:
+        return GROUP_NAME
+
+
+class Raises:
+    def choose(self, flows: Any) -> Any:
+        raise LookupError(GROUP_NAME)
+
+
+first_flow, no_flow, raises = FirstFlow(), NoFlow(), Raises()
+logging.getLogger("asyncio_pulse.slow_queue").disabled = True
+
 CALLS: dict[str, Callable[[], object]] = {
+    "SlowQueue": use_the_queue,
+    "SlowQueue, dropped full": queue_of,
+    "SlowQueue, cycle": queue_in_a_cycle,
+    "SlowQueue, plugged in": lambda: use_the_queue(first_flow),
+    "SlowQueue, nonsense": lambda: use_the_queue(no_flow),
+    "SlowQueue, raises": lambda: use_the_queue(raises),
+    "SlowQueue, refused": lambda: queue_of(ITEM),
+    "enqueue, refused": lambda: shared_queue.enqueue(ITEM, group=GROUP_NAME, priority=9),
+    "enqueue, wrong time": lambda: shared_queue.enqueue(ITEM, group=GROUP_NAME, now_ns=-1),
+    "charge, refused": lambda: shared_queue.charge((0, GROUP_NAME), -1),
     "Options": lambda: core.Options(priority=1, group=GROUP_NAME, budget_us=5, code=work.__code__),
     "Options, refused": lambda: core.Options(priority=9, group=GROUP_NAME),
     "Options, wrong group": lambda: core.Options(group=5),  # type: ignore[arg-type]
@@ -177,6 +235,8 @@ def held() -> dict[str, int]:
         "factory": factory,
         "governor": governor,
         "shared": shared,
+        "item": ITEM,
+        "first flow": first_flow,
         "task type": task_type(),
     }
     counts = {name: sys.getrefcount(each) for name, each in counted.items()}
@@ -186,7 +246,7 @@ def held() -> dict[str, int]:
 
 tracemalloc.start()
 for name, call in CALLS.items():
-    repeat(call, 50)
+    repeat(call, WARM_UP)
     before, bytes_before = held(), tracemalloc.get_traced_memory()[0]
     repeat(call, ROUNDS)
     after, bytes_after = held(), tracemalloc.get_traced_memory()[0]

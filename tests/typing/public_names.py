@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, assert_type
 
 import asyncio_pulse as pulse
-from asyncio_pulse.config import ConfigFault, InterventionAction, TierPolicyBuilder
+from asyncio_pulse.config import (
+    ConfigFault,
+    InterventionAction,
+    SchedulingAlgorithm,
+    SlowQueueConfig,
+    TierPolicyBuilder,
+)
 from asyncio_pulse.integrations.asgi import PulseMiddleware
 from asyncio_pulse.lowlevel import (
     Account,
     DerivedMetrics,
+    Discipline,
+    Flow,
     GovernedCoroutine,
     GroupMetrics,
     Metrics,
     ProcessReport,
+    SlowQueue,
     TaskBudget,
     WorkerMetrics,
     WorstPoll,
@@ -167,3 +176,26 @@ def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:
     del awaitable
     errors: list[type[Exception]] = [pulse.PulseError, pulse.ConfigError, pulse.NotGovernedError]
     del errors
+
+
+class First:
+    """Is a discipline."""
+
+    def choose(self, flows: Sequence[Flow], /) -> Flow:
+        """Take the first."""
+        return flows[0]
+
+
+def slow_queues(discipline: Discipline) -> None:
+    """Queue objects of one type."""
+    queue = SlowQueue[str](SchedulingAlgorithm.LOTTERY, max_size=5, seed=1, quantum_us=(4, 3, 2, 1))
+    assert_type(queue.enqueue("a", priority=pulse.TaskPriority.LOW, group="g", holder=True, now_ns=5), bool)
+    assert_type(queue.process_batch(3, now_ns=5), list[str])
+    queue.charge((pulse.TaskPriority.LOW, "g"), 5)
+    queue.algorithm = SlowQueueConfig().algorithm
+    queue.algorithm = discipline
+    queue.algorithm = First()
+    assert_type(queue.flows()[0].group, str)
+    queue.enqueue(5)  # type: ignore[arg-type]
+    queue.algorithm = 5  # type: ignore[assignment]
+    queue.enqueue("a", 5)  # type: ignore[call-arg]

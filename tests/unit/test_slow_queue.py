@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -53,6 +54,14 @@ def shares(counted: Counter[Any]) -> dict[Any, float]:
     return {key: count / counted.total() for key, count in counted.items()}
 
 
+def hundred_each() -> SlowQueue[str]:
+    return SlowQueue[str](quantum_us=(100, 100, 100, 100))
+
+
+def deficits(queue: SlowQueue[Any]) -> dict[str, int]:
+    return {flow.group: flow.deficit_us for flow in queue.flows(now_ns=0)}
+
+
 # The specification's six checks.
 
 
@@ -82,23 +91,20 @@ def test_deficits_are_tracked() -> None:
     for item in ("b1", "b2"):
         queue.enqueue(item, group="b", now_ns=0)
 
-    def deficits() -> dict[str, int]:
-        return {flow.group: flow.deficit_us for flow in queue.flows(now_ns=0)}
-
     # It pays 100 in advance, and the rest when the slice is charged: it owes.
     assert queue.process_batch(1, now_ns=0) == ["a1"]
-    assert deficits() == {"a": 100, "b": 0}
+    assert deficits(queue) == {"a": 100, "b": 0}
     queue.charge((NORMAL, "a"), 550)
-    assert deficits() == {"a": -350, "b": 0}
+    assert deficits(queue) == {"a": -350, "b": 0}
     assert queue.process_batch(1, now_ns=0) == ["b1"]
     queue.charge((NORMAL, "b"), 10)
-    assert deficits() == {"a": -350, "b": 190}
+    assert deficits(queue) == {"a": -350, "b": 190}
     # Its turn goes on while its deficit is positive, and the next round comes when that of all is used.
     assert queue.process_batch(1, now_ns=0) == ["b2"]
     queue.charge((NORMAL, "b"), 200)
     queue.enqueue("b3", group="b", now_ns=0)
     assert queue.process_batch(1, now_ns=0) == ["b3"]
-    assert deficits() == {"a": -150, "b": 90}
+    assert deficits(queue) == {"a": -150, "b": 90}
 
 
 def test_rounds_go_from_flow_to_flow() -> None:
@@ -200,6 +206,69 @@ def test_a_debt_outlasts_an_absence_but_not_for_ever() -> None:
     assert queue.process_batch(100, now_ns=0).index("hog") in range(8, 12)
 
 
+@pytest.mark.parametrize(("rounds_away", "rounds_to_wait"), [(0, 10), (4, 6), (9, 1), (10, 0), (50, 0)])
+def test_a_debt_shrinks_by_a_quantum_a_round(rounds_away: int, rounds_to_wait: int) -> None:
+    queue = hundred_each()
+    queue.charge((NORMAL, "hog"), 1_000)
+    for _ in range(200):
+        queue.enqueue("good", group="good", now_ns=0)
+    assert set(queue.process_batch(rounds_away, now_ns=0)) <= {"good"}
+    queue.enqueue("hog", group="hog", now_ns=0)
+    assert queue.process_batch(100, now_ns=0).index("hog") == pytest.approx(rounds_to_wait, abs=1.5)
+
+
+def test_the_rest_of_a_quantum_is_good_until_the_round_ends() -> None:
+    queue = SlowQueue[str](quantum_us=(400, 100, 100, 100))
+    for _ in range(50):
+        queue.enqueue("o", group="o", now_ns=0)
+    queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
+    assert "s" in queue.process_batch(2, now_ns=0)
+    queue.process_batch(10, now_ns=0)
+    for _ in range(8):
+        queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
+    assert "".join(queue.process_batch(15, now_ns=0)).strip("o") == "ssssossss"
+
+
+def test_rounds_in_which_all_are_in_debt_are_skipped_at_once() -> None:
+    queue = hundred_each()
+    for group, debt in (("a", 1_000), ("b", 3_500), ("idle", 2_000)):
+        queue.charge((NORMAL, group), debt)
+    queue.enqueue("a", group="a", now_ns=0)
+    queue.enqueue("b", group="b", now_ns=0)
+    # The eleventh round gives `a` its first 100 to use; it has not passed `b` yet.
+    assert queue.process_batch(1, now_ns=0) == ["a"]
+    queue.enqueue("idle", group="idle", now_ns=0)
+    assert deficits(queue) == {"a": 0, "b": -2_500, "idle": -900}
+
+
+def test_what_was_guessed_too_high_gives_back_one_quantum_at_most() -> None:
+    queue = hundred_each()
+    queue.enqueue("a", group="a", cost_us=10_000, now_ns=0)
+    queue.process_batch(1, now_ns=0)
+    assert deficits(queue) == {"a": -9_900}
+    queue.charge((NORMAL, "a"), 0)
+    assert deficits(queue) == {"a": 100}
+
+
+def test_a_debt_is_an_hour_at_most() -> None:
+    queue = hundred_each()
+    for _ in range(3):
+        queue.charge((NORMAL, "a"), 2**63 - 1)
+        queue.enqueue("a", group="a", cost_us=2**32 - 1, now_ns=0)
+    assert deficits(queue) == {"a": -3_600_000_000}
+    assert queue.process_batch(3, now_ns=0) == ["a", "a", "a"]
+    assert deficits(queue)["a"] >= -3_600_000_000
+
+
+def test_compensation_ends_with_the_next_win() -> None:
+    queue = SlowQueue[str](LOTTERY, seed=7)
+    for group in ("a", "b"):
+        for _ in range(2_000):
+            queue.enqueue(group, group=group, now_ns=0)
+    queue.charge((NORMAL, "a"), 1)
+    assert shares(Counter(queue.process_batch(2_000, now_ns=0)))["a"] == pytest.approx(0.5, rel=0.05)
+
+
 def test_who_joins_late_has_saved_nothing() -> None:
     queue = filled(DEFICIT_ROUND_ROBIN, 1_000)
     queue.process_batch(2_000, now_ns=0)
@@ -228,6 +297,13 @@ def test_holders_go_before_others_of_their_priority(algorithm: SchedulingAlgorit
     assert set(queue.process_batch(3, now_ns=0)) == {"holder 0", "holder 1", "plain 3"}
     left = queue.process_batch(9, now_ns=0)
     assert [item for item in left if item != "plain of b"] == ["plain 0", "plain 1", "plain 2", "plain 4"]
+
+
+def test_holders_of_different_groups_take_turns() -> None:
+    queue = SlowQueue[str]()
+    for item in ("a0", "a1", "a2", "b0", "b1"):
+        queue.enqueue(item, group=item[0], holder=True, now_ns=0)
+    assert queue.process_batch(5, now_ns=0) == ["a0", "b0", "a1", "b1", "a2"]
 
 
 @any_algorithm
@@ -305,6 +381,19 @@ def test_a_full_queue_takes_nothing() -> None:
     assert queue.enqueue(item, now_ns=0)
 
 
+def test_the_name_of_a_group_without_a_flow_is_let_go_of() -> None:
+    queue = SlowQueue[int](CREDIT_BASED, max_size=1)
+    name = f"{queue}"
+    before = sys.getrefcount(name)
+    queue.charge((NORMAL, name), 5)
+    assert queue.enqueue(1, group=name, urgent=True, now_ns=0)
+    assert not queue.enqueue(2, group=name, now_ns=0)
+    assert sys.getrefcount(name) == before
+    queue.drain()
+    assert queue.enqueue(2, group=name, now_ns=0)
+    assert sys.getrefcount(name) > before
+
+
 def test_the_numbers_add_up() -> None:
     queue = filled(CREDIT_BASED, 3)
     assert queue.queued_by_priority == (3, 3, 3, 3)
@@ -334,6 +423,14 @@ def test_time_may_be_left_to_the_queue() -> None:
     assert queue.longest_wait_ns() >= waited
     assert queue.process_batch(1) == [1]
     assert queue.longest_wait_ns() == 0
+
+
+def test_time_does_not_go_back() -> None:
+    queue = SlowQueue[int]()
+    queue.enqueue(1, now_ns=10 * MS)
+    assert queue.process_batch(1, now_ns=5 * MS) == [1]
+    ((upper_ns, _),) = queue.stats()["wait_histogram"]
+    assert upper_ns < MS
 
 
 def test_names_of_groups_are_kept_only_while_they_are_needed() -> None:

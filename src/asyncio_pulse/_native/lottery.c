@@ -134,10 +134,11 @@ choose(pulse_runqueue *queue)
     uint32_t place = 1;
     while (place < lottery->leaves) {
         place *= 2;
-        if (ticket >= lottery->sums[place]) {
-            ticket -= lottery->sums[place];
-            place++;
-        }
+        // No branch: it would be mispredicted at every other level.
+        uint32_t sum = lottery->sums[place];
+        uint32_t goes_right = ticket >= sum;
+        ticket -= sum & -goes_right;
+        place += goes_right;
     }
     return queue->flows.slots[place - lottery->leaves];
 }
@@ -145,6 +146,9 @@ choose(pulse_runqueue *queue)
 static void
 change_tickets(pulse_runqueue *queue, pulse_flow *flow, uint32_t tickets)
 {
+    if (tickets == flow->tickets) {
+        return;
+    }
     flow->tickets = tickets;
     if (flow->queued > 0) {
         set_tickets(&queue->lottery, flow, tickets);

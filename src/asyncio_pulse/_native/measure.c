@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "governed.h"
+#include "measure_queue.h"
 
 typedef struct {
     pulse_governor *governor;
@@ -62,12 +63,40 @@ measure_priority(pulse_subject *subject, uint64_t rounds)
     }
 }
 
+static void
+measure_queue_credit(pulse_subject *subject, uint64_t rounds)
+{
+    subject->sink += pulse_measure_queue_slices(PULSE_CREDIT_BASED, rounds);
+}
+
+static void
+measure_queue_lottery(pulse_subject *subject, uint64_t rounds)
+{
+    subject->sink += pulse_measure_queue_slices(PULSE_LOTTERY, rounds);
+}
+
+static void
+measure_queue_deficit(pulse_subject *subject, uint64_t rounds)
+{
+    subject->sink += pulse_measure_queue_slices(PULSE_DEFICIT_ROUND_ROBIN, rounds);
+}
+
+static void
+measure_queue_removal(pulse_subject *subject, uint64_t rounds)
+{
+    subject->sink += pulse_measure_queue_removal(rounds);
+}
+
 static const struct {
     const char *name;
     pulse_operation run;
 } operations[] = {
     {"clock", measure_clock},   {"cpu_clock", measure_cpu_clock}, {"counter", measure_counter},
     {"budget", measure_budget}, {"priority", measure_priority},   {"histogram", measure_histogram},
+    {"queue_credit_based", measure_queue_credit},
+    {"queue_lottery", measure_queue_lottery},
+    {"queue_deficit_round_robin", measure_queue_deficit},
+    {"queue_removal", measure_queue_removal},
 };
 
 PyObject *

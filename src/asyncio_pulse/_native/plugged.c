@@ -125,9 +125,14 @@ remove_discipline(pulse_slow_queue *self, PyObject *discipline, PyObject *answer
 pulse_flow *
 pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns)
 {
-    PyObject *discipline = Py_NewRef(self->discipline);
     PyObject *flows = pulse_slow_queue_flows(self, true, now_ns);
-    PyObject *answer = flows == NULL ? NULL : PyObject_CallMethod(discipline, "choose", "O", flows);
+    if (flows == NULL) {
+        // Memory ran out: not the discipline's fault.
+        PyErr_Clear();
+        return NULL;
+    }
+    PyObject *discipline = Py_NewRef(self->discipline);
+    PyObject *answer = PyObject_CallMethod(discipline, "choose", "O", flows);
     pulse_flow *flow = answer == NULL ? NULL : flow_named(self, answer);
     if (answer == NULL && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         // Not the discipline's fault: raised once more, outside of our code.
@@ -140,7 +145,7 @@ pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns)
         PyErr_Clear();
     }
     Py_XDECREF(answer);
-    Py_XDECREF(flows);
+    Py_DECREF(flows);
     Py_DECREF(discipline);
     return flow;
 }

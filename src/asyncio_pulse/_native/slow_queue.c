@@ -12,17 +12,27 @@ static const struct {
 };
 
 static int
+plug_in(pulse_slow_queue *self, PyObject *discipline)
+{
+    PyObject *choose = PyObject_GetAttrString(discipline, "choose");
+    if (choose == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Format(PyExc_TypeError, "algorithm must be a SchedulingAlgorithm or a Discipline, got %R", discipline);
+        }
+        return -1;
+    }
+    Py_DECREF(choose);
+    // It takes over should the discipline fail; it needs no memory.
+    (void)pulse_runqueue_set_algorithm(self->queue, PULSE_CREDIT_BASED);
+    Py_XSETREF(self->discipline, Py_NewRef(discipline));
+    return 0;
+}
+
+static int
 set_algorithm(pulse_slow_queue *self, PyObject *value)
 {
     if (!PyUnicode_Check(value)) {
-        if (!PyObject_HasAttrString(value, "choose")) {
-            PyErr_Format(PyExc_TypeError, "algorithm must be a SchedulingAlgorithm or a Discipline, got %R", value);
-            return -1;
-        }
-        // It takes over should the discipline fail.
-        (void)pulse_runqueue_set_algorithm(self->queue, PULSE_CREDIT_BASED);
-        Py_XSETREF(self->discipline, Py_NewRef(value));
-        return 0;
+        return plug_in(self, value);
     }
     for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
         if (PyUnicode_CompareWithASCIIString(value, algorithms[i].name) != 0) {

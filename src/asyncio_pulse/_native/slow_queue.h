@@ -49,7 +49,7 @@ int pulse_slow_queue_number(PyObject *value, const char *name, uint64_t highest,
 int pulse_slow_queue_time(PyObject *value, uint64_t *now_ns);
 
 // Ask the discipline that is plugged in for a flow that waits. Runs Python code, which may change the queue. NULL, and
-// no exception, when it fails: it is then removed, and the failure logged.
+// no exception, when there is no answer: if that was its own fault it is removed, and the failure logged.
 pulse_flow *pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns);
 
 #endif

@@ -11,7 +11,8 @@ from asyncio_pulse.errors import ConfigError, ConfigFault
 from asyncio_pulse.policy.group_policy import group_path, groups_faults, read_groups
 from asyncio_pulse.policy.policies import SETTINGS, TierConfig, config_faults
 from asyncio_pulse.policy.profiles import ConfigProfile
-from asyncio_pulse.policy.ranges import must_be, refuse, unknown_faults
+from asyncio_pulse.policy.ranges import must_be, refuse, setting_faults, unknown_faults
+from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
 from asyncio_pulse.policy.tier_policy import TIER_SETTINGS, InterventionAction, read_tiers
 
 __all__ = ["PROFILES", "config_from_table", "config_to_table", "flatten", "profile_named"]
@@ -47,15 +48,27 @@ def config_from_table(table: Mapping[str, Any]) -> TierConfig:
     faults: list[ConfigFault] = []
     base = _base(table, faults)
     elsewhere = {name: f"tiers.<tier>.{name}" for name in TIER_SETTINGS[InterventionAction.MONITOR]}
-    faults += unknown_faults(["profile", *SETTINGS, "tiers", "groups"], table, elsewhere=elsewhere)
+    faults += unknown_faults(["profile", *SETTINGS, "tiers", "groups", "slow_queue"], table, elsewhere=elsewhere)
     given = {name: table[name] for name in SETTINGS if name in table}
     tiers = read_tiers(base.tier_policies, table.get("tiers", {}), faults)
     groups = read_groups(table.get("groups", {}), faults)
     faults += groups_faults(groups)
+    slow_queue = _read_slow_queue(table.get("slow_queue", {}), faults)
     faults += config_faults({name: getattr(base, name) for name in SETTINGS} | given, tiers)
     refuse("configuration", faults)
     sound = tuple(tier for tier in tiers if tier is not None)  # that is all of them, now
-    return dataclasses.replace(base, **given, tier_policies=sound, groups=groups)
+    return dataclasses.replace(
+        base, **given, tier_policies=sound, groups=groups, slow_queue=dataclasses.replace(base.slow_queue, **slow_queue)
+    )
+
+
+def _read_slow_queue(table: object, faults: list[ConfigFault]) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        faults.append(must_be("slow_queue", "a table", table))
+        return {}
+    faults += unknown_faults(SLOW_QUEUE_SETTINGS, table, path="slow_queue.")
+    faults += setting_faults(SLOW_QUEUE_SETTINGS, table, path="slow_queue.")
+    return dict(table)
 
 
 def _base(table: Mapping[str, Any], faults: list[ConfigFault]) -> TierConfig:
@@ -74,6 +87,7 @@ def config_to_table(config: TierConfig) -> dict[str, Any]:
     for tier in table["tiers"].values():
         del tier["action"]
     table["groups"] = {pattern: _fields(policy) for pattern, policy in config.groups.items()}
+    table["slow_queue"] = _fields(config.slow_queue)
     return table
 
 
@@ -86,6 +100,8 @@ def flatten(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         elif name == "groups":
             for pattern, policy in value.items():
                 yield from ((f"{group_path(pattern)}.{field}", item) for field, item in policy.items())
+        elif name == "slow_queue":
+            yield from ((f"slow_queue.{field}", item) for field, item in value.items())
         else:
             yield name, value
 
@@ -96,4 +112,6 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, enum.StrEnum):
+        return value.value
     return value.name.lower() if isinstance(value, enum.IntEnum) else value
