@@ -24,6 +24,9 @@ typedef struct {
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
     PyObject *task_type;
+    // The namespace of asyncio.tasks, where a program may put another Task than the one that was there.
+    PyObject *tasks_namespace;
+    PyObject *stock_task;
     PyObject *current_task;
     PyObject *task_get_name;
     PyObject *loop_keyword;
@@ -41,6 +44,7 @@ typedef struct {
     PyObject *str_call_later;
     PyObject *str_is_running;
     PyObject *str_source_traceback;
+    PyObject *str_task;
 
     // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
     _Atomic(struct pulse_thread *) threads;
