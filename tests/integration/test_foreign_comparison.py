@@ -22,7 +22,9 @@ if module == "different" or (module == "unlucky" and first_time):
     outcomes["m.py::test_changed[asyncio]"] = "failed: text" if govern else "passed"
 elif module == "vanishing" and not govern:
     outcomes["m.py::test_changed[asyncio]"] = "passed"
-polls = 7 if govern and module != "idle" else 0
+if module == "skipped":
+    outcomes = {"m.Class.test_elsewhere": "skipped: for another platform"}
+polls = 7 if govern and module not in ("idle", "skipped") else 0
 pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, "polls": polls}))
 """
 
@@ -74,6 +76,12 @@ def test_a_module_that_was_not_governed_is_a_failure(tmp_path: Path) -> None:
     status, text = compare(tmp_path, "idle")
     assert status == 1
     assert "nothing was governed" in text
+
+
+def test_a_module_that_was_skipped_need_not_be_governed(tmp_path: Path) -> None:
+    status, text = compare(tmp_path, "skipped")
+    assert status == 0
+    assert "0 tests,    1 skipped" in text
 
 
 def test_a_module_without_tasks_need_not_be_governed(tmp_path: Path) -> None:

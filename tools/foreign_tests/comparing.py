@@ -59,6 +59,10 @@ class Run:
         """Count the tests with an outcome of this kind."""
         return sum(kind_of(outcome) == kind for outcome in self.outcomes.values())
 
+    def ran(self) -> int:
+        """Count the tests that were not skipped."""
+        return len(self.outcomes) - self.count("skipped")
+
 
 def kind_of(outcome: str) -> str:
     """Reduce an outcome to its kind: an error's text has addresses and times in it."""
@@ -81,8 +85,7 @@ def run(suite: Suite, module: str, *arguments: str) -> Run:
             timeout=TIMEOUT_SECONDS,
             check=False,
             cwd=suite.directory,
-            # Background jobs of a shell ignore it, and some of the tests would wait for it for ever.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
         if output.exists():
             return Run(**json.loads(output.read_text()))
@@ -90,6 +93,12 @@ def run(suite: Suite, module: str, *arguments: str) -> Run:
         if "SkipTest" in done.stderr:
             return Run({})
         sys.exit(f"{module} {' '.join(arguments)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _heed_signals() -> None:
+    # Background jobs of a shell ignore the one, what nohup starts the other: some tests would wait for them for ever.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def differences(plain: Run, governed: Run) -> list[Difference]:
@@ -124,7 +133,7 @@ def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
         if kind_of(outcome) in ("failed", "error") and kind_of(governed.outcomes.get(test, "")) == kind_of(outcome):
             print(f"  {test}: {kind_of(outcome)} either way")
     count = len(failures)
-    if governed.outcomes and module not in suite.without_tasks and governed.polls == 0:
+    if governed.ran() and module not in suite.without_tasks and governed.polls == 0:
         print(f"  {module}: nothing was governed")
         count += 1
     return governed, count
@@ -146,5 +155,4 @@ def compare(suite: Suite, modules: list[str] | None = None) -> None:
 
 def describe(governed: Run) -> str:
     """Tell how much a governed run was worth."""
-    skipped = governed.count("skipped")
-    return f"{len(governed.outcomes) - skipped:5} tests, {skipped:4} skipped, {governed.polls:7} governed polls"
+    return f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped, {governed.polls:7} governed polls"
