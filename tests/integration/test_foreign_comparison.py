@@ -19,7 +19,7 @@ runs.write_text(runs.read_text() + "." if runs.exists() else ".")
 first_time = len(runs.read_text()) <= 2
 outcomes = {"m.Class.test_same": "passed", "m.Class.test_broken": "failed: at 0x1" if govern else "failed: at 0x2"}
 if module == "different" or (module == "unlucky" and first_time):
-    outcomes["m.py::test_changed[asyncio]"] = "failed: text" if govern else "passed"
+    outcomes["m.py::test_changed[asyncio]"] = "failed: in f\\ntext" if govern else "passed"
 elif module == "vanishing" and not govern:
     outcomes["m.py::test_changed[asyncio]"] = "passed"
 if module == "skipped":
@@ -30,10 +30,10 @@ pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, "polls": polls
 
 COMPARE = """
 import pathlib, sys
-from comparing import Suite, compare
-known = {"test_changed": "a good reason"} if "known" in sys.argv else {}
+from comparing import Kept, Suite, compare
+kept = [Kept("test_chang*", "^tex.$", "a good reason")] if "kept" in sys.argv else []
 without_tasks = {"idle"} if "without_tasks" in sys.argv else set()
-compare(Suite("others", pathlib.Path(sys.argv[1]), [sys.argv[2]], known, without_tasks))
+compare(Suite("others", pathlib.Path(sys.argv[1]), [sys.argv[2]], kept, without_tasks))
 """
 
 
@@ -62,9 +62,15 @@ def test_a_test_that_ends_differently_is_a_failure(tmp_path: Path, module: str) 
 
 
 def test_a_test_on_the_kept_list_is_told_with_its_reason(tmp_path: Path) -> None:
-    status, text = compare(tmp_path, "different", "known")
+    status, text = compare(tmp_path, "different", "kept")
     assert status == 0
     assert "m.py::test_changed[asyncio]: passed -> a good reason" in text
+
+
+def test_a_test_on_the_kept_list_may_not_end_in_another_way(tmp_path: Path) -> None:
+    status, text = compare(tmp_path, "vanishing", "kept")
+    assert status == 1
+    assert "m.py::test_changed[asyncio]: passed -> not run" in text
 
 
 def test_a_test_that_differs_only_once_is_not_different(tmp_path: Path) -> None:

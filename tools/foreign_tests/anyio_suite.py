@@ -10,9 +10,9 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
-from comparing import Suite, compare
+from comparing import Kept, Suite, compare
 
-KNOWN: dict[str, str] = {}
+KEPT: list[Kept] = []
 """Tests that see the difference that governing is. None is about cancellation, order or exceptions."""
 
 WITHOUT_TASKS = {"tests/test_all_attributes.py", "tests/test_lazyimport.py", "tests/test_typedattr.py"}
@@ -33,7 +33,7 @@ if __name__ == "__main__":
         name=f"anyio {importlib.metadata.version('anyio')} on CPython {sys.version.split()[0]}",
         script=Path(__file__).with_name("run_pytest.py"),
         modules=modules(arguments.source),
-        known=KNOWN,
+        kept=KEPT,
         without_tasks=WITHOUT_TASKS,
         directory=arguments.source,
     )
