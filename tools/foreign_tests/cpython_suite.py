@@ -34,7 +34,7 @@ KEPT = [
 ]
 """Tests that see the difference that governing is. None is about cancellation, order or exceptions."""
 
-WITHOUT_TASKS = {"test_protocols", "test_transports", "test_windows_events", "test_windows_utils"}
+WITHOUT_TASKS = {"test_protocols", "test_tools", "test_transports", "test_windows_events", "test_windows_utils"}
 """Modules that run no task on this platform."""
 
 
