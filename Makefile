@@ -14,7 +14,7 @@ CORE := $(VENV)/.core-$(VARIANT)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio
+.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio test-anyio
 .PHONY: venv build lint types layers coverage-python coverage-native clean
 
 demo: $(VENV)/.extra-demo $(CORE)
@@ -43,6 +43,10 @@ test-all:
 test-asyncio:
 	tools/core_tests.sh --asyncio 3.11 3.12 3.13 3.14
 
+# Those of the newest anyio, likewise, on asyncio and uvloop.
+test-anyio:
+	tools/core_tests.sh --anyio 3.11 3.12 3.13 3.14
+
 docs: $(VENV)/.extra-docs $(CORE)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "docs: build/docs/index.html"
@@ -59,7 +63,7 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff format --check
 
 types: $(VENV)/.extra-dev
-	$(BIN)/mypy src $(wildcard tests/typing/*.py)
+	$(BIN)/mypy src $(wildcard tests/typing/*.py tools/foreign_tests/*.py)
 
 layers: $(VENV)/.extra-dev
 	$(BIN)/lint-imports

@@ -1,17 +1,22 @@
 #!/bin/bash
 # Run the core's tests on other Python versions. A version that cannot be had is skipped, and said so.
-# Usage: tools/core_tests.sh [--asyncio] VERSION...          such as: tools/core_tests.sh 3.12 3.13 3.14
-# With --asyncio it runs CPython's own asyncio tests instead, plain and governed: see tools/cpython_tests/compare.py.
+# Usage: tools/core_tests.sh [--asyncio | --anyio] VERSION...          such as: tools/core_tests.sh 3.12 3.13 3.14
+# With --asyncio it runs CPython's own asyncio tests instead, with --anyio those of the newest anyio, plain and governed:
+# see tools/foreign_tests.
 #
 # A version is looked for on PATH and under pyenv; 3.14 is otherwise fetched by tools/python314.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 suite_name=core
-if [ "${1-}" = --asyncio ]; then
-    suite_name=asyncio
+flag=
+case "${1-}" in
+--asyncio | --anyio)
+    flag=$1
+    suite_name=${1#--}
     shift
-fi
+    ;;
+esac
 
 find_python() {
     local candidate
@@ -25,27 +30,57 @@ find_python() {
     return 1
 }
 
-run_tests() {
-    local python=$1 venv=build/venv-$2 suites=() suite
+test_core() {
+    local venv=$1 suites=() suite
     for suite in unit property integration; do
         [ ! -d "tests/$suite" ] || suites+=("tests/$suite")
     done
+    "$venv/bin/python" -m pytest "${suites[@]}"
+}
+
+test_asyncio() {
+    local venv=$1 version=$2
+    # Debian packages the interpreter's tests apart.
+    "$venv/bin/python" -c 'import test.test_asyncio' 2>/dev/null ||
+        { apt-get update -qq && apt-get install -y -qq "libpython$version-testsuite" >/dev/null; }
+    "$venv/bin/python" tools/foreign_tests/cpython_suite.py
+}
+
+# anyio's tests expect both addresses of localhost, and many containers know but one: the other one for this command only.
+with_both_addresses() {
+    local hosts
+    if getent ahostsv6 localhost | grep -q '^::1 '; then
+        "$@"
+        return
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "anyio's tests need the address ::1 of localhost: put it into /etc/hosts, or run this as root" >&2
+        return 1
+    fi
+    hosts=$(mktemp)
+    { cat /etc/hosts && echo '::1 localhost'; } >"$hosts"
+    unshare --mount --propagation private sh -c 'mount --bind "$0" /etc/hosts && rm "$0" && exec "$@"' "$hosts" "$@"
+}
+
+test_anyio() {
+    local venv=$1 directory=build/anyio-$2 sources
+    rm -rf "$directory"
+    "$venv/bin/pip" download --quiet --no-deps --no-binary anyio --dest "$directory" anyio
+    tar -x -f "$directory"/anyio-*.tar.gz -C "$directory"
+    sources=("$directory"/anyio-*/)
+    "$venv/bin/pip" install --quiet "${sources[0]}" --group "${sources[0]}pyproject.toml:test"
+    with_both_addresses "$venv/bin/python" tools/foreign_tests/anyio_suite.py "${sources[0]}"
+}
+
+run_tests() {
+    local python=$1 version=$2 venv=build/venv-$2
     "$python" -m venv "$venv"
     "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
     # This builds the core anew each time.
     "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'
-    if [ "$suite_name" = asyncio ]; then
-        # Debian packages the interpreter's tests apart.
-        "$python" -c 'import test.test_asyncio' 2>/dev/null ||
-            { apt-get update -qq && apt-get install -y -qq "libpython$2-testsuite" >/dev/null; }
-        "$venv/bin/python" tools/cpython_tests/compare.py
-    else
-        "$venv/bin/python" -m pytest "${suites[@]}"
-    fi
+    "test_$suite_name" "$venv" "$version"
 }
 
-flag=
-[ "$suite_name" = core ] || flag=--asyncio
 results=()
 failures=0
 for version in "$@"; do

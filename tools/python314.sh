@@ -39,6 +39,11 @@ share_network_settings() {
     done
 }
 
+# debootstrap does not mind an index that is past its date, as those of frozen mirrors are; apt need not, its signature holds.
+accept_frozen_mirrors() {
+    echo 'Acquire::Check-Valid-Until "false";' >"$system/etc/apt/apt.conf.d/80frozen-mirrors"
+}
+
 # Local directories that pip is told to look into. The pages of an index, `simple`, refer to files beside it.
 package_directories() {
     local name
@@ -65,6 +70,7 @@ exec 9>"$system.lock"
 flock 9
 [ -x "$system/usr/bin/python3.14" ] || make_system
 share_network_settings
+accept_frozen_mirrors
 flock -u 9
 
 tree=$(mktemp -d "$system/tmp/tree.XXXXXX")

@@ -13,7 +13,7 @@ import pytest
 
 CULPRITS = Path(__file__).with_name("culprits")
 NAMES = sorted(path.stem for path in CULPRITS.glob("*.py") if path.stem not in ("__init__", "run"))
-NEEDS = {"encoder": "fastapi", "template": "jinja2", "matrix": "numpy"}
+NEEDS = {"dataframe_apply": "pandas", "encoder": "fastapi", "template": "jinja2", "matrix": "numpy"}
 # A thread that has to share its processor with others may be seen waiting for it just when it is looked at.
 MAY_ALSO_BE = {"on-cpu": {"on-cpu", "processor"}}
 

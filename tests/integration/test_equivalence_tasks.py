@@ -266,6 +266,18 @@ def test_call_graphs(loop_factory: LoopFactory) -> None:
     assert "parent 1" in str(outcome[4])
 
 
+def test_a_class_put_in_place_of_task_makes_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN a program that wants tasks written in Python; WHEN its loop is governed; THEN it gets them, as from asyncio."""
+    written_in_python: type[asyncio.Task[Any]] = asyncio.tasks._PyTask  # type: ignore[attr-defined]
+
+    async def scenario() -> list[object]:
+        task = asyncio.create_task(sleeper())
+        return [type(task) is written_in_python, await task]
+
+    monkeypatch.setattr(asyncio.tasks, "Task", written_in_python)
+    assert compare(asyncio.new_event_loop, scenario).outcome == [True, "slept"]
+
+
 def test_a_task_that_nobody_holds_vanishes_at_once(loop_factory: LoopFactory) -> None:
     async def scenario() -> list[object]:
         class Held:

@@ -88,6 +88,15 @@ names_with_loop(pulse_state *state, PyObject *keywords)
     return names;
 }
 
+// What makes the task, as BaseEventLoop.create_task finds it: a program may have put another class in asyncio.tasks, such
+// as the one written in Python. New reference.
+static PyObject *
+task_type(pulse_state *state)
+{
+    PyObject *type = PyDict_GetItemWithError(state->tasks_namespace, state->str_task);
+    return Py_NewRef(type == NULL || type == state->stock_task ? state->task_type : type);
+}
+
 static PyObject *
 make_task(pulse_state *state, PyObject *loop, PyObject *coro, PyObject *const *values, PyObject *keywords)
 {
@@ -100,7 +109,9 @@ make_task(pulse_state *state, PyObject *loop, PyObject *coro, PyObject *const *v
     if (names == NULL) {
         return NULL;
     }
-    PyObject *task = PyObject_Vectorcall(state->task_type, stack, 1, names);
+    PyObject *type = task_type(state);
+    PyObject *task = PyObject_Vectorcall(type, stack, 1, names);
+    Py_DECREF(type);
     Py_DECREF(names);
     if (task != NULL) {
         trim_source_traceback(state, task);

@@ -175,11 +175,12 @@ add_names(pulse_state *state)
     if (intern(&state->str_empty, "") < 0 || intern(&state->str_throw, "throw") < 0 ||
         intern(&state->str_close, "close") < 0 ||
         intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
-        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
-        intern(&state->str_is_running, "is_running") < 0 || intern(&state->str_get_coro, "get_coro") < 0 ||
-        intern(&state->str_set_result, "set_result") < 0 || intern(&state->str_call_soon, "call_soon") < 0 ||
+        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 ||
+        intern(&state->str_call_later, "call_later") < 0 || intern(&state->str_is_running, "is_running") < 0 ||
+        intern(&state->str_get_coro, "get_coro") < 0 || intern(&state->str_set_result, "set_result") < 0 ||
+        intern(&state->str_call_soon, "call_soon") < 0 ||
         intern(&state->str_call_soon_threadsafe, "call_soon_threadsafe") < 0 ||
-        intern(&state->str_source_traceback, "_source_traceback") < 0) {
+        intern(&state->str_source_traceback, "_source_traceback") < 0 || intern(&state->str_task, "Task") < 0) {
         return -1;
     }
     state->loop_keyword = Py_BuildValue("(s)", "loop");
@@ -192,19 +193,23 @@ static int
 look_up_asyncio(pulse_state *state)
 {
     PyObject *asyncio = PyImport_ImportModule("asyncio");
-    if (asyncio == NULL) {
+    PyObject *tasks = asyncio == NULL ? NULL : PyImport_ImportModule("asyncio.tasks");
+    if (tasks == NULL) {
+        Py_XDECREF(asyncio);
         return -1;
     }
+    state->tasks_namespace = Py_NewRef(PyModule_GetDict(tasks));
+    state->stock_task = PyObject_GetAttr(tasks, state->str_task);
+    Py_DECREF(tasks);
     state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
     state->get_running_loop = PyObject_GetAttrString(asyncio, "_get_running_loop");
     Py_DECREF(asyncio);
     state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
-    return state->is_coroutine != NULL && state->task_get_name != NULL && state->current_task != NULL &&
-                   state->get_running_loop != NULL
-               ? 0
-               : -1;
+    bool found = state->is_coroutine != NULL && state->stock_task != NULL && state->task_get_name != NULL &&
+                 state->current_task != NULL && state->get_running_loop != NULL;
+    return found ? 0 : -1;
 }
 
 // asyncio asks collections.abc whether an object is a coroutine.
@@ -259,6 +264,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->flow_type);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
+    Py_VISIT(state->tasks_namespace);
+    Py_VISIT(state->stock_task);
     Py_VISIT(state->current_task);
     Py_VISIT(state->task_get_name);
     Py_VISIT(state->group_variable);
@@ -302,6 +309,8 @@ module_free(void *module)
     Py_CLEAR(state->flow_type);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
+    Py_CLEAR(state->tasks_namespace);
+    Py_CLEAR(state->stock_task);
     Py_CLEAR(state->current_task);
     Py_CLEAR(state->task_get_name);
     Py_CLEAR(state->loop_keyword);
@@ -321,6 +330,7 @@ module_free(void *module)
     Py_CLEAR(state->str_call_soon);
     Py_CLEAR(state->str_call_soon_threadsafe);
     Py_CLEAR(state->str_source_traceback);
+    Py_CLEAR(state->str_task);
 }
 
 static PyModuleDef_Slot module_slots[] = {

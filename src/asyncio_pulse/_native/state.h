@@ -28,6 +28,9 @@ typedef struct {
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
     PyObject *task_type;
+    // The namespace of asyncio.tasks, where a program may put another Task than the one that was there.
+    PyObject *tasks_namespace;
+    PyObject *stock_task;
     PyObject *current_task;
     PyObject *task_get_name;
     PyObject *get_running_loop;
@@ -56,6 +59,7 @@ typedef struct {
     PyObject *str_call_soon;
     PyObject *str_call_soon_threadsafe;
     PyObject *str_source_traceback;
+    PyObject *str_task;
 
     // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
     _Atomic(struct pulse_thread *) threads;

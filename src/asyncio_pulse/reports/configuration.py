@@ -28,8 +28,9 @@ def format_json(traced: TracedConfig) -> str:
 def format_toml(traced: TracedConfig) -> str:
     """Write a file that holds this very configuration; comments say where each value comes from."""
     table = config_to_table(traced.config)
-    tiers, groups = table.pop("tiers"), table.pop("groups")
+    tiers, groups, slow_queue = table.pop("tiers"), table.pop("groups"), table.pop("slow_queue")
     lines = _toml_lines(table, "", traced.origins)
+    lines += ["", "[slow_queue]", *_toml_lines(slow_queue, "slow_queue.", traced.origins)]
     for name, numbers in tiers.items():
         lines += ["", f"[tiers.{name}]", *_toml_lines(numbers, f"tiers.{name}.", traced.origins)]
     for pattern, policy in groups.items():

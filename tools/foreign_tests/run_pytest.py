@@ -1,0 +1,60 @@
+"""Run one test module of anyio with pytest on asyncio and uvloop, and write the outcome of each test as JSON.
+
+    python run_pytest.py MODULE OUTPUT [govern]
+
+With `govern` every loop is governed from its birth; the output then tells how many polls were. Everything else is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import pytest
+import uvloop
+from governing import Polls, govern_every_loop
+
+ARGUMENTS = ["-q", "-p", "no:cacheprovider", "-m", "not network", "-k", "not trio"]
+"""Without the tests that need the Internet, and those on the loop of another library."""
+
+
+class Outcomes:
+    """A plugin that remembers what became of each test."""
+
+    def __init__(self) -> None:
+        self.by_test: dict[str, str] = {}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.by_test[report.nodeid] = f"error: {report.longreprtext}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # A test has three reports: a failure of its end overrides the success of its call.
+        if report.failed:
+            self.by_test[report.nodeid] = f"{'failed' if report.when == 'call' else 'error'}: {report.longreprtext}"
+        elif report.skipped:
+            self.by_test[report.nodeid] = "failed as expected" if hasattr(report, "wasxfail") else "skipped"
+        elif report.when == "call":
+            self.by_test[report.nodeid] = "passed"
+
+
+def main() -> None:
+    module, output = sys.argv[1:3]
+    polls = Polls() if "govern" in sys.argv[3:] else None
+    if polls is not None:
+        govern_every_loop(polls, uvloop.Loop)
+    # anyio's configuration names the plugins that it wants.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    outcomes = Outcomes()
+    status = pytest.main([*ARGUMENTS, module], plugins=[outcomes])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
+        sys.exit(f"pytest ended with {status!r}")
+    answer: dict[str, Any] = {"outcomes": outcomes.by_test, "polls": polls.total() if polls is not None else 0}
+    with open(output, "w") as file:
+        json.dump(answer, file)
+
+
+if __name__ == "__main__":
+    main()
