@@ -12,12 +12,16 @@ from asyncio_pulse.metrics.model import (
     ProcessReport,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
 from asyncio_pulse.policy.budget import TaskBudget
+from asyncio_pulse.runtime.chaos import chaos
 from asyncio_pulse.runtime.context import Account
 from asyncio_pulse.runtime.discipline import Discipline
+from asyncio_pulse.runtime.events import TierEvents
 from asyncio_pulse.runtime.hooks import HookRegistry, PreemptionHooks
 from asyncio_pulse.runtime.ledger import process_report
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
@@ -42,8 +46,12 @@ __all__ = [
     "Stall",
     "TaskBudget",
     "TaskContext",
+    "TaskInfo",
+    "TierChange",
+    "TierEvents",
     "WorkerMetrics",
     "WorstPoll",
+    "chaos",
     "clock_info",
     "create_cpu_timer",
     "process_report",

@@ -195,6 +195,35 @@ governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
+static uint32_t
+out_of_2_32(double probability)
+{
+    return probability >= 1 ? UINT32_MAX : (uint32_t)(probability * 4294967296.0);
+}
+
+static PyObject *
+governor_set_chaos(PyObject *self, PyObject *args)
+{
+    unsigned long long seed;
+    double park, preempt;
+    if (!PyArg_ParseTuple(args, "Kdd:set_chaos", &seed, &park, &preempt)) {
+        return NULL;
+    }
+    if (!(park >= 0 && park <= 1 && preempt >= 0 && preempt <= 1)) {
+        PyErr_SetString(PyExc_ValueError, "probabilities are 0 to 1");
+        return NULL;
+    }
+    pulse_governor *governor = (pulse_governor *)self;
+    governor->chaos = (pulse_chaos){seed, out_of_2_32(park), out_of_2_32(preempt)};
+    if (park > 0 || preempt > 0) {
+        governor->flags |= PULSE_GOVERNOR_CHAOS;
+    }
+    else {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_CHAOS;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 governor_slow_queue(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -446,6 +475,8 @@ static PyMethodDef governor_methods[] = {
      "Set who decides about tiers, and what they are told; in force from each task's next poll."},
     {"configure_slow_queue", (PyCFunction)(void (*)(void))governor_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
      "Set how offenders wait; what waits already stays."},
+    {"set_chaos", governor_set_chaos, METH_VARARGS,
+     "Intervene at random from now on: set_chaos(seed, probability to park, to preempt); 0 and 0 end it."},
     {"slow_queue", governor_slow_queue, METH_NOARGS, "What waits, what was served, and how long it waited."},
     {"explicit_group", governor_explicit_group, METH_O, "The explicit group of that name, or None."},
     {"explicit_group_names", governor_explicit_group_names, METH_NOARGS, "Names of the explicit groups."},

@@ -5,6 +5,7 @@
 #define PULSE_GOVERNOR_H
 
 #include "account.h"
+#include "chaos.h"
 #include "group.h"
 #include "options.h"
 #include "thread.h"
@@ -22,6 +23,8 @@ enum {
     PULSE_GOVERNOR_DUE = 1u << 3,
     // Switched off: no poll is measured until it is switched on again.
     PULSE_GOVERNOR_OFF = 1u << 4,
+    // `chaos` is set.
+    PULSE_GOVERNOR_CHAOS = 1u << 5,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 
@@ -86,6 +89,7 @@ typedef struct pulse_governor {
     bool observes;
     // NULL where nothing is ever parked.
     struct pulse_pump *pump;
+    pulse_chaos chaos;
     pulse_counter would_park;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;

@@ -55,6 +55,15 @@ wants_parking(const pulse_governed *governed)
            pulse_tiers_effective(governed) >= PULSE_TIER_YIELD && !pulse_tiers_is_observed(governed);
 }
 
+// By chaos, whatever its tier.
+static bool
+is_struck(pulse_governor *governor)
+{
+    return governor->flags & PULSE_GOVERNOR_CHAOS && governor->pump != NULL &&
+           !(governor->flags & PULSE_GOVERNOR_UNMEASURED) &&
+           pulse_chaos_strikes(&governor->chaos, governor->chaos.park);
+}
+
 static uintptr_t
 key_of(const pulse_governed *governed)
 {
@@ -138,19 +147,20 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 static PyObject *
 park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
 {
-    if (!wants_parking(governed) || parking_of(governed) == NULL) {
+    bool is_forced = is_struck(governed->governor);
+    if ((!is_forced && !wants_parking(governed)) || parking_of(governed) == NULL) {
         return NULL;
     }
     pulse_pump *pump = governed->governor->pump;
     pulse_parking *parking = governed->parking;
     unsigned priority = governed->priority;
-    if (pulse_is_waited_for(governed, &priority)) {
+    if (!is_forced && pulse_is_waited_for(governed, &priority)) {
         pulse_counter_add(&pump->lifted, 1);
         return NULL;
     }
     parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
     parking->expected_ticks = 0;
-    if (!is_admitted(governed, priority)) {
+    if (is_forced || !is_admitted(governed, priority)) {
         bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
         PyObject *future = put_aside(governed, delivery, priority, is_urgent);
         if (future != NULL) {

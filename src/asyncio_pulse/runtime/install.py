@@ -18,6 +18,7 @@ from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime.chaos import join_chaos
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.regions import async_with_bodies
@@ -189,6 +190,7 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
             return manager
         installation = _Installation(target, config)
         _installations[id(target)] = installation
+        join_chaos(installation.manager)
         ledger.enter(installation.manager)
         _start_observing()
         return installation.manager
