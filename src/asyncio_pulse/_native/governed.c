@@ -269,6 +269,7 @@ resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
     }
     PySendResult outcome;
     if (thread == NULL) {
+        pulse_park_unmeasured(governed);
         outcome = deliver(governed, &delivery, result);
     }
     else {

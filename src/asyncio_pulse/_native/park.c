@@ -64,12 +64,6 @@ is_struck(pulse_governor *governor)
            pulse_chaos_strikes(&governor->chaos, governor->chaos.park);
 }
 
-static uintptr_t
-key_of(const pulse_governed *governed)
-{
-    return (uintptr_t)governed->group;
-}
-
 // Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
 static bool
 is_admitted(const pulse_governed *governed, unsigned priority)
@@ -78,8 +72,27 @@ is_admitted(const pulse_governed *governed, unsigned priority)
     if (governed->parking->is_isolated || pump->allowance_ticks <= 0) {
         return false;
     }
-    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, key_of(governed));
+    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, governed->parking->node.key);
     return flow == NULL || flow->queued == 0;
+}
+
+static void
+join_flow(pulse_governed *governed, unsigned priority)
+{
+    pulse_parking *parking = governed->parking;
+    Py_XSETREF(parking->group, (pulse_group *)Py_NewRef((PyObject *)governed->group));
+    parking->node.priority = (uint8_t)priority;
+    parking->node.key = (uintptr_t)parking->group;
+}
+
+static void
+charge(pulse_parking *parking, uint64_t used_ticks)
+{
+    if (!parking->is_urgent) {
+        pulse_runqueue *queue = pulse_pump_queue(parking->governed->governor->pump, parking);
+        uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
+        pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
+    }
 }
 
 static PyObject *
@@ -101,9 +114,10 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
         .priority = (uint8_t)priority,
         .is_holder = pulse_is_holder(governed->governor->state, governed->coro),
         .is_urgent = is_urgent,
-        .key = key_of(governed),
+        .key = parking->node.key,
         .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
     };
+    parking->is_urgent = is_urgent;
     // A holder keeps others waiting: it is not held to the share of the isolated.
     parking->is_isolated = parking->is_isolated && !request.is_holder;
     if (!pulse_runqueue_enqueue(pulse_pump_queue(pump, parking), &parking->node, &request, now_ns())) {
@@ -159,7 +173,9 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
         return NULL;
     }
     parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    parking->is_urgent = false;
     parking->expected_ticks = 0;
+    join_flow(governed, priority);
     if (is_forced || !is_admitted(governed, priority)) {
         bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
         PyObject *future = put_aside(governed, delivery, priority, is_urgent);
@@ -167,12 +183,8 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
             return future;
         }
         // The queue is full, or this is no task of a running loop: it simply runs.
-        parking->node.priority = (uint8_t)priority;
-        parking->node.key = key_of(governed);
     }
     else {
-        parking->node.priority = (uint8_t)priority;
-        parking->node.key = key_of(governed);
         pulse_counter_add(&pump->admitted, 1);
     }
     set_state(governed, PULSE_IN_SLICE);
@@ -240,8 +252,7 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
         return;
     }
     set_state(governed, PULSE_UNPARKED);
-    uint64_t used_us = pulse_clock_to_ns(own_ticks) / 1000;
-    pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, used_us);
+    charge(parking, own_ticks);
     if (parking->is_isolated) {
         pump->isolated_credit_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
     }
@@ -257,6 +268,15 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
 }
 
 void
+pulse_park_unmeasured(pulse_governed *governed)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        charge(governed->parking, 0);
+        set_state(governed, PULSE_UNPARKED);
+    }
+}
+
+void
 pulse_park_forget(pulse_governed *governed)
 {
     pulse_parking *parking = governed->parking;
@@ -265,14 +285,15 @@ pulse_park_forget(pulse_governed *governed)
     }
     if (parking->state == PULSE_RELEASED) {
         // It never ran.
-        pulse_pump *pump = governed->governor->pump;
-        pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, 0);
+        charge(parking, 0);
     }
     leave_queue(governed);
     set_state(governed, PULSE_UNPARKED);
     governed->parking = NULL;
     PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
+    pulse_group *group = parking->group;
     PyMem_Free(parking);
+    Py_XDECREF(group);
     Py_XDECREF(future);
     Py_XDECREF(value);
     Py_XDECREF(exception);

@@ -27,6 +27,10 @@ typedef struct pulse_parking {
     pulse_governed *governed;
     pulse_parking_state state;
     bool is_isolated;
+    // Whose time is nobody's: it was critical, or about to be cancelled.
+    bool is_urgent;
+    // Held: the node's key is its address.
+    pulse_group *group;
     // Already taken off the allowance when it was released.
     uint64_t expected_ticks;
     PyObject *future;
@@ -47,6 +51,9 @@ bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **f
 
 // A poll ended that may have been a slice.
 void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks);
+
+// The same, of one that was released but is not measured any more.
+void pulse_park_unmeasured(pulse_governed *governed);
 
 // The coroutine ends or is dropped.
 void pulse_park_forget(pulse_governed *governed);

@@ -8,7 +8,7 @@ enum {
     // that it wakes in the second.
     TURNS_BETWEEN_GRANTS = 3,
     // As long as others have work in every turn they go first, but not for ever.
-    MOST_TURNS_BETWEEN_GRANTS = 6,
+    MOST_TURNS_BETWEEN_GRANTS = 4,
 };
 
 typedef struct {
