@@ -34,6 +34,8 @@ PINGS_PER_SECOND = 200
 REPORT_PERIOD_S = 1.0
 # The middle of what fastapi issue 1224 and its duplicates report for answers of a few megabytes.
 REPORT_CPU_MS = 250.0
+REPORT_HEADING = "asyncio-pulse: 1 process"
+"""How the text report begins."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,12 +130,18 @@ def _run(options: argparse.Namespace) -> None:
         )
     if not report_path.exists():
         raise DemoError(f"the server left no report; see {log_path}")
-    print(f"\n{_percentile_table(phases)}\n\n{draw_terminal(phases)}\n\n{log_path.read_text().strip()}\n")
+    print(f"\n{_percentile_table(phases)}\n\n{draw_terminal(phases)}\n\n{_report_in(log_path.read_text())}\n")
     culprit = find_culprit(read_reports(str(report_path))[0].worst_polls)
     print(_describe(culprit))
     print("\nFiles:")
     for path in (*_write(options.output, phases, culprit, customers), report_path, log_path):
         print(f"  {path}")
+
+
+def _report_in(log: str) -> str:
+    """Take the report out of what the server printed; what it logged before stays in the file."""
+    before, heading, report = log.partition(REPORT_HEADING)
+    return (heading + report if heading else before).strip()
 
 
 def _time_one_report_ms(port: int) -> float:
