@@ -217,6 +217,17 @@ def test_a_debt_shrinks_by_a_quantum_a_round(rounds_away: int, rounds_to_wait: i
     assert queue.process_batch(100, now_ns=0).index("hog") == pytest.approx(rounds_to_wait, abs=1.5)
 
 
+def test_rounds_before_a_charge_do_not_repay_it() -> None:
+    queue = hundred_each()
+    queue.charge((NORMAL, "hog"), 0)
+    for _ in range(100):
+        queue.enqueue("good", group="good", now_ns=0)
+    queue.process_batch(50, now_ns=0)
+    queue.charge((NORMAL, "hog"), 1_000)
+    queue.enqueue("hog", group="hog", now_ns=0)
+    assert queue.process_batch(50, now_ns=0).index("hog") == pytest.approx(10, abs=1.5)
+
+
 def test_the_rest_of_a_quantum_is_good_until_the_round_ends() -> None:
     queue = SlowQueue[str](quantum_us=(400, 100, 100, 100))
     for _ in range(50):
@@ -246,8 +257,11 @@ def test_what_was_guessed_too_high_gives_back_one_quantum_at_most() -> None:
     queue.enqueue("a", group="a", cost_us=10_000, now_ns=0)
     queue.process_batch(1, now_ns=0)
     assert deficits(queue) == {"a": -9_900}
+    for _ in range(150):
+        queue.enqueue("b", group="b", now_ns=0)
+    queue.process_batch(150, now_ns=0)  # rounds enough to pay for it
     queue.charge((NORMAL, "a"), 0)
-    assert deficits(queue) == {"a": 100}
+    assert deficits(queue)["a"] == 100
 
 
 def test_a_debt_is_an_hour_at_most() -> None:
