@@ -222,7 +222,7 @@ class SlowQueue(Generic[_Item]):
         priority: int = 2,
         group: str = "",
         holder: bool = False,
-        urgent: bool = False,
+        urgent: bool | None = None,
         cost_us: int | None = None,
         now_ns: int | None = None,
     ) -> bool: ...

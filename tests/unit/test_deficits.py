@@ -80,11 +80,11 @@ def test_the_rest_of_a_quantum_is_good_until_the_round_ends() -> None:
     queue = SlowQueue[str](quantum_us=(400, 100, 100, 100))
     for _ in range(50):
         queue.enqueue("o", group="o", now_ns=0)
-    queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
+    queue.enqueue("s", priority=CRITICAL, group="s", urgent=False, now_ns=0)
     assert "s" in queue.process_batch(2, now_ns=0)
     queue.process_batch(10, now_ns=0)
     for _ in range(8):
-        queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
+        queue.enqueue("s", priority=CRITICAL, group="s", urgent=False, now_ns=0)
     assert "".join(queue.process_batch(15, now_ns=0)).strip("o") == "ssssossss"
 
 

@@ -29,7 +29,7 @@ def filled(algorithm: SchedulingAlgorithm, items: int, **settings: Any) -> SlowQ
     queue: SlowQueue[TaskPriority] = SlowQueue(algorithm, max_size=100_000, seed=1, **settings)
     for _ in range(items):
         for priority in TaskPriority:
-            assert queue.enqueue(priority, priority=priority, now_ns=0)
+            assert queue.enqueue(priority, priority=priority, urgent=False, now_ns=0)
     return queue
 
 
@@ -46,7 +46,7 @@ def drive(queue: SlowQueue[Any], slices: int, cost_us: Callable[[Any], int]) -> 
         queue.charge(flow, cost)
         got[flow] += 1
         used[flow] += cost
-        assert queue.enqueue(flow, priority=flow[0], group=flow[1], now_ns=0)
+        assert queue.enqueue(flow, priority=flow[0], group=flow[1], urgent=False, now_ns=0)
     return got, used
 
 
@@ -65,9 +65,9 @@ def test_the_lottery_is_proportional() -> None:
 def test_in_the_lottery_what_is_critical_and_urgent_comes_first() -> None:
     queue = filled(LOTTERY, 100)
     for number in range(3):
-        queue.enqueue(f"urgent {number}", priority=CRITICAL, urgent=True, now_ns=0)  # type: ignore[arg-type]
+        queue.enqueue(f"urgent {number}", priority=CRITICAL, now_ns=0)  # type: ignore[arg-type]
     assert queue.process_batch(3, now_ns=0) == ["urgent 0", "urgent 1", "urgent 2"]
-    # At Yield or above nothing is urgent: four slices of ten.
+    # At Yield or above nothing is urgent, not even what is critical: four slices of ten.
     assert set(queue.process_batch(40, now_ns=0)) == set(TaskPriority)
 
 
@@ -80,7 +80,7 @@ def test_rounds_go_from_flow_to_flow() -> None:
     queue = SlowQueue[str](quantum_us=(400, 300, 200, 100))
     for number in range(8):
         for priority, group in ((CRITICAL, "a"), (HIGH, "b"), (NORMAL, "c"), (LOW, "d"), (LOW, "e")):
-            queue.enqueue(f"{group}{number}", priority=priority, group=group, now_ns=0)
+            queue.enqueue(f"{group}{number}", priority=priority, group=group, urgent=False, now_ns=0)
     first = queue.process_batch(11, now_ns=0)
     assert first == ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "c0", "c1", "d0", "e0"]
     second = queue.process_batch(11, now_ns=0)
@@ -109,7 +109,7 @@ def test_weights_hold_over_slices_of_unequal_cost(algorithm: SchedulingAlgorithm
     numbers = random.Random(3)
     for priority in TaskPriority:
         for _ in range(3):
-            queue.enqueue((priority, ""), priority=priority, now_ns=0)
+            queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
     # Beyond a quantum, where the lottery compensates nobody; the less important, the longer.
     got, used = drive(queue, 10_000, lambda flow: numbers.randrange(2_000, 4_000 * (1 + flow[0]) + 2_000))
     counted = shares(used if algorithm == DEFICIT_ROUND_ROBIN else got)
@@ -120,8 +120,8 @@ def test_weights_hold_over_slices_of_unequal_cost(algorithm: SchedulingAlgorithm
 def test_the_lottery_holds_its_shares_whatever_the_seed(seed: int) -> None:
     queue = SlowQueue[tuple[TaskPriority, str]](LOTTERY, seed=seed)
     for priority in TaskPriority:
-        queue.enqueue((priority, ""), priority=priority, now_ns=0)
-        queue.enqueue((priority, ""), priority=priority, now_ns=0)
+        queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
+        queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
     got, _ = drive(queue, 10_000, lambda flow: 2_000)
     assert {flow[0]: share for flow, share in shares(got).items()} == pytest.approx(SHARES, rel=0.05)
 
@@ -142,7 +142,7 @@ def test_the_same_seed_draws_the_same() -> None:
     other = filled(LOTTERY, 500)
     other_seed = SlowQueue[TaskPriority](LOTTERY, max_size=100_000, seed=99)
     for item in other.drain():
-        other_seed.enqueue(item, priority=item, now_ns=0)
+        other_seed.enqueue(item, priority=item, urgent=False, now_ns=0)
     assert other_seed.process_batch(1_000, now_ns=0) != first
 
 
@@ -158,7 +158,7 @@ def test_a_flow_with_one_task_has_its_share_of_the_time() -> None:
     # It waits and idles in turn: neither its debt nor the rest of its quantum may be lost with its place.
     queue = SlowQueue[tuple[TaskPriority, str]](DEFICIT_ROUND_ROBIN)
     for priority in TaskPriority:
-        queue.enqueue((priority, "one"), priority=priority, group="one", now_ns=0)
+        queue.enqueue((priority, "one"), priority=priority, group="one", urgent=False, now_ns=0)
     costs = {CRITICAL: 900, HIGH: 25_000, NORMAL: 3_000, LOW: 70_000}
     _, used = drive(queue, 10_000, lambda flow: costs[flow[0]])
     assert {flow[0]: share for flow, share in shares(used).items()} == pytest.approx(SHARES, rel=0.05)
@@ -177,7 +177,7 @@ def test_who_joins_late_has_saved_nothing() -> None:
     queue = filled(DEFICIT_ROUND_ROBIN, 1_000)
     queue.process_batch(2_000, now_ns=0)
     for _ in range(100):
-        queue.enqueue(CRITICAL, priority=CRITICAL, group="late", now_ns=0)
+        queue.enqueue(CRITICAL, priority=CRITICAL, group="late", urgent=False, now_ns=0)
     before = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
     queue.process_batch(140, now_ns=0)
     after = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
@@ -223,7 +223,7 @@ def test_a_change_of_discipline_keeps_everything_in_order(algorithm: SchedulingA
     queue = SlowQueue[tuple[str, int]](LOTTERY, seed=6)
     for number in range(100):
         for group in "abc":
-            queue.enqueue((group, number), group=group, priority=number % 2, now_ns=0)
+            queue.enqueue((group, number), group=group, priority=number % 2, urgent=False, now_ns=0)
     released = queue.process_batch(50, now_ns=0)
     queue.algorithm = algorithm
     assert queue.algorithm == algorithm

@@ -102,6 +102,9 @@ typedef struct pulse_governor {
 
 extern PyType_Spec pulse_governor_spec;
 
+// Have the watchdog look at polls that last longer than this.
+void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
+
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
 
