@@ -55,8 +55,8 @@ def configs(draw: st.DrawFn) -> TierConfig:
         promotion_share=draw(st.sampled_from([0.0, 0.1, 1.0])),
         promotion_hysteresis_ms=draw(st.integers(0, 1000)),
         demotion_hysteresis_ms=draw(st.integers(0, 5000)),
-        violation_rate_threshold=draw(st.integers(1, 20)),
-        cooldown_duration_ms=draw(st.integers(0, 5000)),
+        violation_rate_threshold=draw(st.sampled_from([1, 5, 20])),
+        cooldown_duration_ms=draw(st.sampled_from([0, 1000, 20_000])),
         idle_decay_ms=draw(st.integers(1000, 20_000)),
         tier_policies=draw(tier_policies(window_ms)),
     )
