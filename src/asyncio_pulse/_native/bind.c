@@ -2,7 +2,7 @@
 //
 // At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
 // it inherits; and creation stays cheap.
-#include "governed.h"
+#include "tiers.h"
 
 enum { MOST_WRAPPERS = 4 };
 
@@ -117,18 +117,16 @@ publish_group(pulse_governed *governed, PyObject *name)
 }
 
 // A new explicit group is shown to the decisions, which may know its name.
-static int
+static void
 introduce(pulse_governor *governor, pulse_group *group)
 {
     if (group->introduced || governor->decisions == NULL || !group->is_explicit) {
-        return 0;
+        return;
     }
     group->introduced = true;
     PyObject *decisions = Py_NewRef(governor->decisions);
-    PyObject *result = PyObject_CallMethod(decisions, "on_new_group", "O", group);
+    pulse_tiers_settle(governor, PyObject_CallMethod(decisions, "on_new_group", "O", group));
     Py_DECREF(decisions);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
 }
 
 static int
@@ -145,10 +143,10 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
     }
     pulse_group *group = name == NULL ? NULL : pulse_groups_find(&governor->groups, governor->state, name, is_explicit);
     Py_XDECREF(name);
-    if (group == NULL || introduce(governor, group) < 0) {
-        Py_XDECREF(group);
+    if (group == NULL) {
         return -1;
     }
+    introduce(governor, group);
     if (group->priority != PULSE_UNSET) {
         governed->priority = (uint8_t)group->priority;
     }

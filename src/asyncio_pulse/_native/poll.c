@@ -87,20 +87,22 @@ void
 pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result, bool bare_yield)
 {
     uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
+    uint64_t alarm = budget < slow ? budget : slow;
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
-    uint64_t own = pulse_poll_end(poll, governed, budget < slow ? budget : slow, is_step, bare_yield);
+    uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, bare_yield);
     // "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_governed_finish(governed);
     }
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        governed->governor->busy_until = poll->begun + own;
+        // Not from its begin and its own time: it may have nested others.
+        governed->governor->busy_until = pulse_clock_ticks();
     }
     if (governed->parking != NULL) {
         pulse_park_poll_ended(governed, own);
     }
     if (is_tiered(governed)) {
-        pulse_tiers_after_poll(governed, own);
+        pulse_tiers_after_poll(governed, own, alarm);
     }
     if (poll->hooked && governed->governor->hooks != NULL) {
         pulse_hooks_after_poll(governed, result, own, bare_yield);
