@@ -31,7 +31,7 @@ run_tests() {
         [ ! -d "tests/$suite" ] || suites+=("tests/$suite")
     done
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
+    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
     # This builds the core anew each time.
     "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'
     if [ "$suite_name" = asyncio ]; then

@@ -45,6 +45,27 @@ pulse_exception_put_back(pulse_exception taken)
 #endif
 }
 
+// If StopIteration is set, take it and its value, a new reference; else leave things as they are.
+static inline bool
+pulse_stop_iteration_take(PyObject **value)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    PyObject *stop = PyErr_GetRaisedException();
+#else
+    PyObject *type, *stop, *traceback;
+    PyErr_Fetch(&type, &stop, &traceback);
+    PyErr_NormalizeException(&type, &stop, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+#endif
+    *value = Py_NewRef(((PyStopIterationObject *)stop)->value);
+    Py_DECREF(stop);
+    return true;
+}
+
 // What pulse_current_task needs: new reference.
 static inline PyObject *
 pulse_current_task_lookup(void)

@@ -5,6 +5,9 @@
 
 #include "awaiter.h"
 #include "poll.h"
+#include "preemption.h"
+#include "segment.h"
+#include "thrown.h"
 #include "tiers.h"
 #include "watchdog.h"
 
@@ -158,12 +161,30 @@ governed_clear(PyObject *self)
     return 0;
 }
 
+// Dropped in the middle of its code: as one that is closed.
+static void
+governed_finalize(PyObject *self)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (governed->segment != NULL) {
+        pulse_exception raised = pulse_exception_take();
+        if (pulse_segment_unwind(governed) < 0) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        pulse_exception_put_back(raised);
+    }
+}
+
 static void
 governed_dealloc(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     PyTypeObject *type = Py_TYPE(self);
+    if (governed->segment != NULL && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(self);
+    pulse_segment_drop(governed);
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -226,17 +247,33 @@ thread_to_measure_in(pulse_governed *governed)
     return thread;
 }
 
+// One step. `poll` is NULL if it is not measured.
+static PySendResult
+step(pulse_governed *governed, pulse_poll *poll, PyObject *value, PyObject **result)
+{
+    if (governed->segment == NULL) {
+        return PyIter_Send(governed->coro, value, result);
+    }
+    bool preempted;
+    PySendResult outcome =
+        pulse_preemption_send(governed, poll == NULL ? NULL : poll->thread, value, NULL, result, &preempted);
+    if (poll != NULL) {
+        poll->preempted = preempted;
+    }
+    return outcome;
+}
+
 static PULSE_NOINLINE PySendResult
 send_special(pulse_governed *governed, PyObject *value, PyObject **result)
 {
     pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
-        return PyIter_Send(governed->coro, value, result);
+        return step(governed, NULL, value, result);
     }
     pulse_poll poll;
     pulse_poll_begin_special(&poll, thread, governed);
-    PySendResult outcome = PyIter_Send(governed->coro, value, result);
-    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
+    PySendResult outcome = step(governed, &poll, value, result);
+    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result) && !poll.preempted;
     pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
     pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
     return outcome;
@@ -303,8 +340,29 @@ governed_next(PyObject *self)
 }
 
 static PyObject *
-throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
+throw_into_segment(pulse_governed *governed, pulse_poll *poll, PyObject *const *args, Py_ssize_t count)
 {
+    PyObject *exception = pulse_thrown_exception(args, count), *result = NULL;
+    if (exception == NULL) {
+        return NULL;
+    }
+    bool preempted;
+    PySendResult outcome = pulse_preemption_send(governed, poll == NULL ? NULL : poll->thread, Py_None, exception,
+                                                 &result, &preempted);
+    Py_DECREF(exception);
+    if (poll != NULL) {
+        poll->preempted = preempted;
+    }
+    return outcome_to_object(outcome, result);
+}
+
+// One step that raises something. `poll` is NULL if it is not measured.
+static PyObject *
+throw_into(pulse_governed *governed, pulse_poll *poll, PyObject *const *args, Py_ssize_t count)
+{
+    if (governed->segment != NULL) {
+        return throw_into_segment(governed, poll, args, count);
+    }
     PyObject *stack[4] = {governed->coro};
     for (Py_ssize_t i = 0; i < count; i++) {
         stack[i + 1] = args[i];
@@ -323,14 +381,14 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
     }
     pulse_thread *thread = thread_to_measure_in(governed);
     if (thread == NULL) {
-        return throw_into(governed, args, count);
+        return throw_into(governed, NULL, args, count);
     }
     pulse_poll poll;
     pulse_poll_begin_special(&poll, thread, governed);
-    PyObject *result = throw_into(governed, args, count);
+    PyObject *result = throw_into(governed, &poll, args, count);
     pulse_poll_result ended = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration) ? PULSE_POLL_READY : PULSE_POLL_FAILED;
     pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
-                           result != NULL && Py_IsNone(result));
+                           result != NULL && Py_IsNone(result) && !poll.preempted);
     return result;
 }
 
@@ -339,7 +397,8 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);
-    PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
+    PyObject *result =
+        pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_governed_finish(governed);
     return result;
 }
@@ -402,6 +461,7 @@ static PyType_Slot governed_slots[] = {
     {Py_tp_doc, "A coroutine whose every poll is measured."},
     {Py_tp_new, governed_new},
     {Py_tp_dealloc, governed_dealloc},
+    {Py_tp_finalize, governed_finalize},
     {Py_tp_traverse, governed_traverse},
     {Py_tp_clear, governed_clear},
     {Py_tp_repr, governed_repr},

@@ -1,6 +1,7 @@
 #include "governor.h"
 
 #include "factory.h"
+#include "preemption.h"
 #include "tiers.h"
 
 // Have the watchdog look at polls that last longer than this.
@@ -72,6 +73,7 @@ governor_dealloc(PyObject *self)
     stop_watching(governor);
     Py_CLEAR(governor->hooks);
     pulse_tiers_forget(governor);
+    pulse_preemption_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -423,6 +425,9 @@ static PyMethodDef governor_methods[] = {
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
+    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_governor_configure_preemption,
+     METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},
+    {"preemption_record", pulse_governor_preemption_record, METH_NOARGS, "What came of preemption."},
     {NULL},
 };
 

@@ -21,6 +21,7 @@ typedef struct {
     PyTypeObject *cpu_timer_type;
     PyTypeObject *manual_task_type;
     PyTypeObject *awaiter_type;
+    PyTypeObject *segment_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -28,6 +29,7 @@ typedef struct {
     PyObject *current_task;
     PyObject *task_get_name;
     PyObject *loop_keyword;
+    PyObject *cancelled_error;
 
     // The explicit group that children inherit: its name, or unset.
     PyObject *group_variable;
@@ -48,6 +50,8 @@ typedef struct {
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     uint64_t watchdog_interval_us;
+    // Called once, by the first coroutine that is to be armed; or NULL.
+    PyObject *preemption_starter;
     uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;

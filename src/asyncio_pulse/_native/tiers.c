@@ -177,8 +177,8 @@ wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
     Py_DECREF(held);
 }
 
-static bool
-is_observed(const pulse_governed *governed)
+bool
+pulse_tiers_is_observed(const pulse_governed *governed)
 {
     PyObject *group = group_standing(governed);
     return governed->governor->observes || (governed->standing != NULL && standing_of(governed->standing)->observed) ||
@@ -197,7 +197,7 @@ pulse_tiers_before_poll(pulse_governed *governed)
         wake_idle(governor, group_standing(governed), now);
     }
     unsigned tier = pulse_tiers_effective(governed);
-    if (tier >= PULSE_TIER_YIELD && is_observed(governed)) {
+    if (tier >= PULSE_TIER_YIELD && pulse_tiers_is_observed(governed)) {
         pulse_counter_add(&governor->would_park, 1);
     }
 }

@@ -36,6 +36,9 @@ void pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks);
 // The tier in force for a coroutine: the higher of its own and its explicit group's, capped; 0..3.
 unsigned pulse_tiers_effective(const pulse_governed *governed);
 
+// Whether its tier is decided, but not acted upon.
+bool pulse_tiers_is_observed(const pulse_governed *governed);
+
 // `stand(standing)` of coroutines and groups: put a standing in force, or None for none.
 PyObject *pulse_governed_stand(PyObject *self, PyObject *standing);
 PyObject *pulse_group_stand(PyObject *self, PyObject *standing);
