@@ -150,6 +150,9 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
     if (group->priority != PULSE_UNSET) {
         governed->priority = (uint8_t)group->priority;
     }
+    if (group->preempt != PULSE_UNSET) {
+        governed->flags |= PULSE_GOVERNED_OPTED;
+    }
     return enter_group(governed, group);
 }
 
@@ -173,6 +176,9 @@ apply(pulse_governed *governed, pulse_options *options)
     }
     if (options->budget_us != PULSE_UNSET) {
         governed->flags |= PULSE_GOVERNED_BUDGET;
+    }
+    if (options->preemptible != PULSE_UNSET) {
+        governed->flags |= PULSE_GOVERNED_OPTED;
     }
     Py_XSETREF(governed->options, Py_NewRef((PyObject *)options));
     return 0;
@@ -213,6 +219,23 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     return result;
 }
 
+// A task whose options come from the function that it was made of is in its first poll already: too late for that poll to
+// run in a segment. The call still can.
+static int
+stand_in_for(pulse_governed *outer, pulse_governed *call)
+{
+    if (give_options_to(outer, call) < 0) {
+        return -1;
+    }
+    outer->flags |= PULSE_GOVERNED_DELEGATES;
+    call->governor = (pulse_governor *)Py_NewRef((PyObject *)outer->governor);
+    call->group = (pulse_group *)Py_NewRef((PyObject *)outer->group);
+    call->priority = outer->priority;
+    call->flags |= PULSE_GOVERNED_OPTED | (outer->flags & PULSE_GOVERNED_BUDGET);
+    Py_XSETREF(call->options, Py_XNewRef(outer->options));
+    return 0;
+}
+
 static int
 bind_call(pulse_governed *call)
 {
@@ -223,6 +246,9 @@ bind_call(pulse_governed *call)
         return 0;
     }
     if (is_decorator_of(outer, call)) {
+        if (((pulse_options *)call->options)->preemptible == 1) {
+            return stand_in_for(outer, call);
+        }
         call->flags |= PULSE_GOVERNED_TRANSPARENT;
         return give_options_to(outer, call);
     }

@@ -6,6 +6,9 @@
 #include "awaiter.h"
 #include "park.h"
 #include "poll.h"
+#include "preemption.h"
+#include "segment.h"
+#include "thrown.h"
 #include "tiers.h"
 #include "watchdog.h"
 
@@ -160,12 +163,30 @@ governed_clear(PyObject *self)
     return 0;
 }
 
+// Dropped in the middle of its code: as one that is closed.
+static void
+governed_finalize(PyObject *self)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (governed->segment != NULL) {
+        pulse_exception raised = pulse_exception_take();
+        if (pulse_segment_unwind(governed) < 0) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        pulse_exception_put_back(raised);
+    }
+}
+
 static void
 governed_dealloc(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     PyTypeObject *type = Py_TYPE(self);
+    if (governed->segment != NULL && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(self);
+    pulse_segment_drop(governed);
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -230,29 +251,50 @@ thread_to_measure_in(pulse_governed *governed)
 }
 
 static PyObject *
-throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
+throw_into(pulse_governed *governed, PyObject *exception)
 {
-    PyObject *stack[4] = {governed->coro};
-    for (Py_ssize_t i = 0; i < count; i++) {
-        stack[i + 1] = args[i];
-    }
-    pulse_state *state = pulse_state_of_module(governed->module);
-    return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
+    PyObject *stack[] = {governed->coro, exception};
+    return PyObject_VectorcallMethod(pulse_state_of_module(governed->module)->str_throw, stack, 2, NULL);
 }
 
-// Resume the coroutine itself.
+// Resume the coroutine itself. `poll` is NULL if it is not measured.
 static PySendResult
-deliver(pulse_governed *governed, const pulse_delivery *delivery, PyObject **result)
+deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delivery, PyObject **result)
 {
+    if (governed->segment != NULL) {
+        bool preempted;
+        PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
+        pulse_thread *thread = poll == NULL ? NULL : poll->thread;
+        PySendResult outcome =
+            pulse_preemption_send(governed, thread, value, delivery->exception, result, &preempted);
+        if (poll != NULL) {
+            poll->preempted = preempted;
+        }
+        return outcome;
+    }
     if (delivery->exception == NULL) {
         return PyIter_Send(governed->coro, delivery->value, result);
     }
-    *result = throw_into(governed, &delivery->exception, 1);
+    *result = throw_into(governed, delivery->exception);
     if (*result != NULL) {
         return PYGEN_NEXT;
     }
-    *result = pulse_exception_take_return_value();
-    return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+    return pulse_stop_iteration_take(result) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+static PySendResult
+deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_delivery *delivery, PyObject **result)
+{
+    pulse_poll poll;
+    pulse_poll_begin_special(&poll, thread, governed);
+    PySendResult outcome = deliver(governed, &poll, delivery, result);
+    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result) && !poll.preempted;
+    pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
+    if (poll.preempted) {
+        pulse_park_preempted(governed, result);
+    }
+    return outcome;
 }
 
 // A resumption that is not plain. Takes over what is delivered.
@@ -270,15 +312,10 @@ resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
     PySendResult outcome;
     if (thread == NULL) {
         pulse_park_unmeasured(governed);
-        outcome = deliver(governed, &delivery, result);
+        outcome = deliver(governed, NULL, &delivery, result);
     }
     else {
-        pulse_poll poll;
-        pulse_poll_begin_special(&poll, thread, governed);
-        outcome = deliver(governed, &delivery, result);
-        bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-        pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
-        pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
+        outcome = deliver_measured(governed, thread, &delivery, result);
     }
     pulse_exception raised = pulse_exception_take();
     Py_XDECREF(delivery.value);
@@ -361,25 +398,12 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
-    if (count == 1 && PyExceptionInstance_Check(args[0])) {
-        PyObject *result = NULL;
-        PySendResult outcome = resume(governed, (pulse_delivery){.exception = Py_NewRef(args[0])}, &result);
-        return outcome_to_object(outcome, result);
+    PyObject *exception = pulse_thrown_exception(args, count), *result = NULL;
+    if (exception == NULL) {
+        return NULL;
     }
-    // The form with a class and a traceback, which tasks do not use.
-    pulse_park_forget(governed);
-    pulse_thread *thread = thread_to_measure_in(governed);
-    if (thread == NULL) {
-        return throw_into(governed, args, count);
-    }
-    pulse_poll poll;
-    pulse_poll_begin_special(&poll, thread, governed);
-    PyObject *result = throw_into(governed, args, count);
-    bool returned = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration);
-    pulse_poll_result ended = returned ? PULSE_POLL_READY : PULSE_POLL_FAILED;
-    pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
-                           result != NULL && Py_IsNone(result));
-    return result;
+    PySendResult outcome = resume(governed, (pulse_delivery){.exception = exception}, &result);
+    return outcome_to_object(outcome, result);
 }
 
 static PyObject *
@@ -388,7 +412,8 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);
     pulse_park_forget(governed);
-    PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
+    PyObject *result =
+        pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_governed_finish(governed);
     return result;
 }
@@ -451,6 +476,7 @@ static PyType_Slot governed_slots[] = {
     {Py_tp_doc, "A coroutine whose every poll is measured."},
     {Py_tp_new, governed_new},
     {Py_tp_dealloc, governed_dealloc},
+    {Py_tp_finalize, governed_finalize},
     {Py_tp_traverse, governed_traverse},
     {Py_tp_clear, governed_clear},
     {Py_tp_repr, governed_repr},

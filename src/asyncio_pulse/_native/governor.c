@@ -3,6 +3,7 @@
 #include "configure.h"
 #include "factory.h"
 #include "pump.h"
+#include "preemption.h"
 #include "tiers.h"
 
 // Have the watchdog look at polls that last longer than this.
@@ -75,6 +76,7 @@ governor_dealloc(PyObject *self)
     Py_CLEAR(governor->hooks);
     pulse_tiers_forget(governor);
     pulse_pump_free(governor);
+    pulse_preemption_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -359,6 +361,9 @@ static PyMethodDef governor_methods[] = {
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
+    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_governor_configure_preemption,
+     METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},
+    {"preemption_record", pulse_governor_preemption_record, METH_NOARGS, "What came of preemption."},
     {NULL},
 };
 

@@ -243,15 +243,11 @@ pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future
     return *future != NULL;
 }
 
-void
-pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
+static void
+charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
     pulse_pump *pump = governed->governor->pump;
-    if (parking == NULL || parking->state != PULSE_IN_SLICE) {
-        return;
-    }
-    set_state(governed, PULSE_UNPARKED);
     charge(parking, own_ticks);
     if (parking->is_isolated) {
         pump->isolated_credit_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
@@ -265,6 +261,38 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
     // What the next slice of this group is expected to take.
     pulse_group *group = governed->group;
     group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
+}
+
+void
+pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        set_state(governed, PULSE_UNPARKED);
+        charge_slice(governed, own_ticks);
+    }
+    else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
+        // It was not in the queue before, but will be: the flow pays for this, too.
+        governed->parking->is_isolated = governed->parking->is_urgent = false;
+        join_flow(governed, governed->priority);
+        charge_slice(governed, own_ticks);
+    }
+}
+
+void
+pulse_park_preempted(pulse_governed *governed, PyObject **result)
+{
+    pulse_governor *governor = governed->governor;
+    if (governor->pump == NULL || governor->flags & PULSE_GOVERNOR_UNMEASURED || parking_of(governed) == NULL) {
+        return;
+    }
+    pulse_delivery nothing = {.value = Py_NewRef(Py_None)};
+    governed->parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    join_flow(governed, governed->priority);
+    PyObject *future = put_aside(governed, &nothing, governed->priority, false);
+    if (future != NULL) {
+        Py_SETREF(*result, future);
+    }
+    Py_XDECREF(nothing.value);
 }
 
 void

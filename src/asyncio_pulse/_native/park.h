@@ -49,8 +49,12 @@ typedef struct {
 // empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
 bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);
 
-// A poll ended that may have been a slice.
-void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks);
+// A poll ended that may have been a slice, or was left in the middle of its code.
+void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted);
+
+// After that: a preempted coroutine waits in the queue until it goes on. `*result` is what its task gets, None, and becomes
+// a future if it can be parked.
+void pulse_park_preempted(pulse_governed *governed, PyObject **result);
 
 // The same, of one that was released but is not measured any more.
 void pulse_park_unmeasured(pulse_governed *governed);

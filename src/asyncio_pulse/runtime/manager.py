@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.policy.group_policy import PREEMPT_MODES
 from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
@@ -30,6 +32,7 @@ from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.hooks import HookRegistry
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
+from asyncio_pulse.runtime.preemption import PURE_MODULES
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS
@@ -51,6 +54,12 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         cpu_sample_interval_us=config.cpu_sample_interval_us,
         max_groups=config.max_groups,
         stall_threshold_us=config.stall_threshold_ms * 1000,
+    )
+    everything = config.preemptible_modules == ("*",)
+    governor.configure_preemption(
+        mode=PREEMPT_MODES.index(config.preempt),
+        modules=None if everything else PURE_MODULES | frozenset(map(sys.intern, config.preemptible_modules)),
+        through_iteration=config.preempt_through_c == "iteration",
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import StackFrame, TierChange
-from asyncio_pulse.policy.group_policy import GroupPolicy
+from asyncio_pulse.policy.group_policy import PREEMPT_MODES, GroupPolicy
 from asyncio_pulse.policy.machine import MachineFault
 from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
@@ -139,7 +139,9 @@ class TierDecisions:
 
     def on_new_group(self, group: _core.Group) -> None:
         """An explicit group is used for the first time."""
-        group.set_priority(self._config.group_policy(group.name).priority)
+        policy = self._config.group_policy(group.name)
+        group.set_priority(policy.priority)
+        group.set_preempt(None if policy.preempt is None else PREEMPT_MODES.index(policy.preempt))
 
     def on_bad_poll(
         self,
