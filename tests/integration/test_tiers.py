@@ -179,9 +179,10 @@ def test_a_throttled_process_is_not_held_against_its_tasks(loop: str) -> None:
         assert done.returncode == 0, done.stderr
         seen = json.loads(done.stdout)
         assert seen["errors"] == 0
-        # It was throttled in the middle of polls, and that was seen.
+        # It was throttled in the middle of polls, and that was told apart from computing. (The watchdog stands still with
+        # the rest of the process, so that it seldom catches such a stall.)
         assert seen["slow_polls"] > 0
-        assert "processor" in seen["stalls"], seen
+        assert seen["cpu_ratio"] < 0.9
         assert seen["tier"] <= WARN
 
     with child_cgroup() as cgroup:

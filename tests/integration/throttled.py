@@ -35,7 +35,7 @@ async def main() -> dict[str, object]:
     return {
         "tier": highest_tier(manager),
         "slow_polls": manager.get_metrics().slow_polls,
-        "stalls": [stall.stall_class for stall in manager.stalls()],
+        "cpu_ratio": manager.get_derived_metrics().cpu_ratio,
         "errors": manager.get_metrics().internal_errors,
     }
 
