@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import pytest
@@ -53,22 +52,16 @@ def test_every_number_is_multiplied_by_the_priority(priority: TaskPriority, mult
     assert polls_until_warned(Clocked(config, priority), violation=False, slow=True) == 80 * multiplier
 
 
-@pytest.mark.parametrize("priority", TaskPriority)
-def test_no_number_is_multiplied_to_less_than_one(priority: TaskPriority) -> None:
-    config = TierConfig(
-        tier_policies=tuple(
-            dataclasses.replace(
-                tier, promotion_threshold=1, promotion_cpu_threshold_ms=1, promotion_slow_poll_threshold=1
-            )
-            for tier in BALANCED_TIERS
-        )
-    )
-    account = Clocked(config, priority)
-    account.bad(violation=False)
-    account.bad(over_ms=0.9, violation=False)
-    assert account.tier is MONITOR
-    least = 2 if priority is TaskPriority.LOW else 1
-    assert polls_until_warned(account, over_ms=0.1) == least
+def test_no_number_is_multiplied_to_less_than_one() -> None:
+    first = TierPolicyBuilder(MONITOR).promotion_violations(100).promotion_cpu_ms(1).promotion_slow_polls(100).build()
+    rest = [
+        TierPolicyBuilder(tier).promotion_cpu_ms(1).promotion_violations(1).promotion_slow_polls(1).build()
+        for tier in BALANCED_TIERS[1:3]
+    ]
+    config = TierConfig(tier_policies=(first, *rest, BALANCED_TIERS[3]))
+    # A quarter of a millisecond is not enough for what is critical, and a whole one is not for what is low.
+    assert polls_until_warned(Clocked(config, TaskPriority.CRITICAL), over_ms=0.375) == 3
+    assert polls_until_warned(Clocked(config, TaskPriority.LOW), over_ms=0.375) == 6
 
 
 # Up.
