@@ -92,7 +92,8 @@ class TierDecisions:
         self._machine = MachineFault()
         self._audit: deque[TierChange] = deque(maxlen=config.audit_size)
         self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
-        self._tiered_groups: dict[str, Account] = {}
+        # Weak, too: a group that is folded away takes its account with it.
+        self._tiered_groups: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
         self._logged_ns: dict[tuple[str, str, int], int] = {}
         self._to_tell: list[Callable[[], None]] = []
 
