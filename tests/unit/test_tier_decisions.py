@@ -8,7 +8,6 @@ import gc
 import itertools
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +44,13 @@ QUICK_DOWN = tuple(
 
 def quick(**settings: Any) -> TierConfig:
     return TierConfig(**QUICK | settings)
+
+
+@pytest.fixture(autouse=True)
+def no_manager_outlives_its_test() -> Iterator[None]:
+    """Collect what hooks that know their manager keep alive: its worker's number would stay taken."""
+    yield
+    gc.collect()
 
 
 class Driver:
@@ -106,17 +112,6 @@ class Driver:
         for _ in range(10):
             self.poll(0, group)
         return self.manager.get_metrics().would_park - before
-
-
-@contextlib.contextmanager
-def faults() -> Iterator[list[BaseException | None]]:
-    """Collect what the core contains and only tells to the interpreter's hook."""
-    seen: list[BaseException | None] = []
-    earlier, sys.unraisablehook = sys.unraisablehook, lambda fault: seen.append(fault.exc_value)
-    try:
-        yield seen
-    finally:
-        sys.unraisablehook = earlier
 
 
 # What is decided is in force.
@@ -349,8 +344,8 @@ def test_listeners_whose_loop_is_closed_or_who_are_gone_cost_nothing() -> None:
     events = asyncio.run(listen())
     driver.rise_to(YIELD)
     assert len(driver.manager._events._streams) == 0
-    assert driver.manager.get_metrics().internal_errors == Driver().manager.get_metrics().internal_errors
-    del events
+    assert driver.manager.get_metrics().internal_errors == 0
+    assert events.dropped == 0
 
 
 def test_events_need_a_running_loop() -> None:
@@ -387,12 +382,11 @@ def test_a_hook_that_raises_is_removed(caplog: pytest.LogCaptureFixture) -> None
     driver, listener = Driver(), Listener()
     driver.manager.hooks.register(Faulty())
     driver.manager.hooks.register(listener)
-    before = driver.manager.get_metrics().internal_errors
     driver.rise_to(YIELD)
     assert (Faulty.calls, len(driver.manager.hooks)) == (1, 1)
     assert [record for record in caplog.records if "on_tier_change of" in record.message]
     assert tuple(listener.changes) == driver.manager.audit()
-    assert driver.manager.get_metrics().internal_errors == before
+    assert driver.manager.get_metrics().internal_errors == 0
 
 
 def test_a_hook_may_reconfigure_while_another_thread_does() -> None:
@@ -563,6 +557,7 @@ def test_exempt_groups_are_measured_but_never_judged() -> None:
         driver.offend("jobs")
     groups = {group.name: group for group in driver.manager.groups()}
     assert (groups["health check"].tier, groups["health check"].violations) == (0, 20)
+    assert groups["health check"].tier_reason == ""
     assert {change.group for change in driver.manager.audit()} == {"jobs"}
 
 
@@ -716,36 +711,6 @@ def wait_until_idle(method: str) -> None:
     """Let accounts be idle, if that is what is to be told: afterwards no good poll would be."""
     if method == "on_idle":
         time.sleep(0.12)
-
-
-@pytest.mark.parametrize("method", ["on_bad_poll", "on_good_polls", "on_idle", "on_new_group"])
-def test_a_decision_that_fails_is_switched_off_and_the_program_goes_on(
-    method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver = Driver(quick(idle_decay_ms=100, tier_policies=QUICK_DOWN))
-    driver.rise_to(WARN)
-    before = driver.manager.get_metrics().internal_errors
-    calls = []
-
-    def fail(*arguments: object) -> None:
-        calls.append(arguments)
-        raise ZeroDivisionError("a fault of ours")
-
-    with faults():
-        monkeypatch.setattr(TierDecisions, method, fail)
-        wait_until_idle(method)
-        for number in range(10):
-            driver.poll(0.01)
-            driver.offend(f"new {number}")
-    metrics = driver.manager.get_metrics()
-    assert (len(calls), metrics.internal_errors - before) == (1, 1)
-    # Nothing is decided any more, everything is still measured.
-    audit = driver.manager.audit()
-    driver.offend("yet another")
-    assert driver.manager.audit() == audit
-    assert {group.name: group.violations for group in driver.manager.groups()}["yet another"] == 1
-    # The task in whose poll it happened is governed as before.
-    assert driver.manager.get_metrics().polls == metrics.polls + 2
 
 
 @pytest.mark.parametrize("method", ["on_bad_poll", "on_good_polls", "on_idle", "on_new_group"])
