@@ -503,8 +503,7 @@ def test_a_share_of_the_groups_is_the_same_in_every_process_and_grows() -> None:
     assert [len(share) / len(names) for share in shares] == pytest.approx([0, 0.1, 0.5, 1], abs=0.1)
     assert all(smaller <= larger for smaller, larger in itertools.pairwise(shares))
     # The checksum of a name is not salted, as its hash is.
-    assert _rolled_out("GET /a", 0.5) is True
-    assert _rolled_out("GET /", 0.5) is False
+    assert "".join(str(int(_rolled_out(f"GET /{letter}", 0.5))) for letter in "abcdefghijklmnop") == "1001100110011001"
 
 
 def test_interventions_act_on_a_share_of_the_groups() -> None:
@@ -622,6 +621,8 @@ def test_a_task_s_own_cap_holds_though_its_group_is_higher(loop_factory: LoopFac
             async for change in events:
                 if (change.account, change.after) == ("group", YIELD):
                     break
+        # The account of its own does not go further either.
+        assert sum(change.account == "task" and change.after > WARN for change in manager.audit()) <= 1
         infos = {info.name: info.tier for info in manager.tasks()}
         assert [infos[task.get_name()] for task in tasks] == [YIELD, WARN]
         over.set()
