@@ -93,7 +93,7 @@ class TierConfig:
         cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
             the error bound of a poll's CPU time.
         mode: "off"; "observe": decide, and count what would be done; "act": do it.
-        max_tier: The highest tier that an account may come to.
+        max_tier: The highest tier that an account may come to, unless its group or itself has another one.
         rollout_ratio: The share of the groups that interventions act on, 0..1.
         promotion_window_ms: The time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
         promotion_share: What an account's CPU time beyond its budgets must be of its worker's time in that window
@@ -108,7 +108,7 @@ class TierConfig:
         freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
             machine is at fault, and promotion freezes, 2..65,536.
         park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, the group is only observed from then on.
+            10..3,600,000, the group is only observed from then on. Not acted upon yet.
         tier_policies: The four tiers, in the order of their actions.
         groups: What holds for explicit groups, by pattern of their name; the first that matches holds.
         slow_queue: How offenders wait, and what they are given.
