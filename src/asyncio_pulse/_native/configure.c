@@ -88,13 +88,14 @@ pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share", NULL};
+    static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share",
+                            "breaker_ms", NULL};
     int algorithm;
     unsigned int max_size;
-    unsigned long long seed, starvation_ms, slice_us;
+    unsigned long long seed, starvation_ms, slice_us, breaker_ms;
     double share;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKd:configure_slow_queue", names, &algorithm, &max_size, &seed,
-                                     &starvation_ms, &slice_us, &share)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdK:configure_slow_queue", names, &algorithm, &max_size, &seed,
+                                     &starvation_ms, &slice_us, &share, &breaker_ms)) {
         return NULL;
     }
     if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {
@@ -108,6 +109,7 @@ pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kw
         .starvation_threshold_ns = starvation_ms * 1000000,
         .slice_ticks = from_us(slice_us),
         .isolated_share = share,
+        .breaker_ticks = from_us(breaker_ms * 1000),
     };
     if (pulse_pump_configure((pulse_governor *)self, &settings) < 0) {
         return NULL;

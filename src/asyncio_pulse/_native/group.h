@@ -24,6 +24,9 @@ typedef struct {
     pulse_counter alive;
     // What a slice of one of its tasks takes, on average; 0 before the first.
     uint64_t slice_ticks;
+    // Releases from the slow queue, and those that waited longer than the breaker allows.
+    uint64_t releases;
+    uint64_t late_releases;
     bool is_explicit;
     // The decisions were shown it.
     bool introduced;

@@ -152,6 +152,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     parking->exception = delivery->exception;
     *delivery = (pulse_delivery){0};
     Py_XSETREF(parking->future, Py_NewRef(future));
+    parking->parked_at = pulse_clock_ticks();
     set_state(governed, PULSE_PARKED);
     pulse_counter_add(&governor->pump->parked, 1);
     return future;

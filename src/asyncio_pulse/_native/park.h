@@ -33,6 +33,7 @@ typedef struct pulse_parking {
     pulse_group *group;
     // Already taken off the allowance when it was released.
     uint64_t expected_ticks;
+    uint64_t parked_at;
     PyObject *future;
     // What was delivered: one of the two.
     PyObject *value;

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "hooks.h"
+
 enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
     // that it wakes in the second.
@@ -107,8 +109,43 @@ pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settin
     }
     pump->slice_ticks = settings->slice_ticks;
     pump->isolated_share = settings->isolated_share;
+    pump->breaker_ticks = settings->breaker_ticks;
     pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
     return 0;
+}
+
+static void
+note_wait(pulse_pump *pump, const pulse_parking *parking)
+{
+    pulse_group *group = parking->group;
+    uint64_t waited = pulse_clock_ticks() - parking->parked_at;
+    group->releases++;
+    if (waited > pump->breaker_ticks) {
+        group->late_releases++;
+        if (group->late_releases * 100 > group->releases) {
+            Py_XSETREF(pump->overdue, (pulse_group *)Py_NewRef((PyObject *)group));
+            pump->overdue_ticks = waited;
+        }
+    }
+}
+
+// After a round of releases: Python code runs in here.
+static void
+tell_overdue(pulse_governor *governor)
+{
+    pulse_group *group = governor->pump->overdue;
+    if (group == NULL) {
+        return;
+    }
+    governor->pump->overdue = NULL;
+    group->releases = group->late_releases = 0;
+    if (governor->decisions != NULL) {
+        PyObject *decisions = Py_NewRef(governor->decisions);
+        unsigned long long waited_ms = pulse_clock_to_ns(governor->pump->overdue_ticks) / 1000000;
+        pulse_hooks_settle(governor, PyObject_CallMethod(decisions, "trip_breaker", "OK", group->name, waited_ms));
+        Py_DECREF(decisions);
+    }
+    Py_DECREF(group);
 }
 
 // Its future is done from now on, and the queue does not hold it any longer.
@@ -118,6 +155,7 @@ release(pulse_governor *governor, pulse_queue_node *node)
     pulse_parking *parking = (pulse_parking *)node;
     pulse_governed *governed = parking->governed;
     parking->state = PULSE_RELEASED;
+    note_wait(governor->pump, parking);
     PyObject *future = Py_NewRef(parking->future);
     PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
     if (result == NULL) {
@@ -204,6 +242,7 @@ run_pump(pulse_governor *governor)
     pump->turns++;
     if (pump->turns >= MOST_TURNS_BETWEEN_GRANTS || (pump->turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
         grant(governor, is_quiet);
+        tell_overdue(governor);
     }
 }
 
@@ -335,6 +374,7 @@ pulse_pump_free(pulse_governor *governor)
     pulse_pump *pump = governor->pump;
     if (pump != NULL) {
         drop_all(pump);
+        Py_CLEAR(pump->overdue);
         governor->pump = NULL;
         pulse_runqueue_free(pump->queue);
         pulse_runqueue_free(pump->isolated);

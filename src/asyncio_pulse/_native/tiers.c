@@ -104,7 +104,7 @@ ns(uint64_t ticks)
 void
 pulse_tiers_settle(pulse_governor *governor, PyObject *result)
 {
-    if (result == NULL && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         pulse_hooks_settle(governor, NULL);
         Py_CLEAR(governor->decisions);
         return;
