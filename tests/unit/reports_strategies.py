@@ -10,6 +10,8 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -51,6 +53,9 @@ stalls = numbers_of(
     culprit=names,
     stack=st.lists(frames, max_size=5).map(tuple),
 )
+by_priority = st.tuples(*[numbers] * 4)
+queues = numbers_of(QueueMetrics, queued=by_priority, served=by_priority, waits=histograms)
+slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )
@@ -67,4 +72,5 @@ process_reports = st.builds(
     worst_polls=st.lists(worst_polls, max_size=4).map(tuple),
     loop_metrics=st.lists(loops, max_size=3).map(tuple),
     stalls=st.lists(stalls, max_size=4).map(tuple),
+    slow_queue=slow_queues,
 )

@@ -54,7 +54,12 @@ def test_the_defaults_are_those_of_the_specification() -> None:
 
 
 def test_every_field_but_the_tables_is_a_setting() -> None:
-    assert {field.name for field in dataclasses.fields(TierConfig)} == {*SETTINGS, "tier_policies", "groups", "slow_queue"}
+    assert {field.name for field in dataclasses.fields(TierConfig)} == {
+        *SETTINGS,
+        "tier_policies",
+        "groups",
+        "slow_queue",
+    }
 
 
 @pytest.mark.parametrize("name", RANGES)

@@ -20,6 +20,8 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -42,6 +44,15 @@ FULL_REPORT = ProcessReport(
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
     loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
     stalls=(Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),),
+    slow_queue=SlowQueueMetrics(
+        5,
+        4,
+        3,
+        2,
+        1,
+        QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
+        QueueMetrics(waits=Histogram(((1999, 1),))),
+    ),
 )
 
 

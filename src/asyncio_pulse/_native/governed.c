@@ -278,6 +278,9 @@ resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
         bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
         pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
         pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
+        if (outcome == PYGEN_NEXT && governed->governor->flags & PULSE_GOVERNOR_PARKS) {
+            pulse_park_suspended(governed, *result);
+        }
     }
     pulse_exception raised = pulse_exception_take();
     Py_XDECREF(delivery.value);

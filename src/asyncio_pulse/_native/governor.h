@@ -22,6 +22,8 @@ enum {
     PULSE_GOVERNOR_DUE = 1u << 3,
     // Switched off: no poll is measured until it is switched on again.
     PULSE_GOVERNOR_OFF = 1u << 4,
+    // Something is parked: who begins to await it lifts that.
+    PULSE_GOVERNOR_PARKS = 1u << 5,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 

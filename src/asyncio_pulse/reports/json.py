@@ -15,6 +15,8 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -105,6 +107,7 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
         "stalls": [_placed_to_dict(stall) for stall in report.stalls],
+        "slow_queue": _slow_queue_to_dict(report.slow_queue),
     }
 
 
@@ -121,6 +124,16 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
         "p99_lag_ns": loop.p99_lag_ns,
     }
     return {**dataclasses.asdict(loop), **derived, "lag": _buckets(loop.lag)}
+
+
+def _slow_queue_to_dict(metrics: SlowQueueMetrics) -> dict[str, Any]:
+    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in ("queue", "isolated")}
+    return {**dataclasses.asdict(metrics), **queues}
+
+
+def _queue_to_dict(queue: QueueMetrics) -> dict[str, Any]:
+    fields = dataclasses.asdict(queue)
+    return {**fields, "queued": list(queue.queued), "served": list(queue.served), "waits": _buckets(queue.waits)}
 
 
 def _buckets(histogram: Histogram) -> list[dict[str, int]]:
@@ -145,6 +158,7 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
+        slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
     )
 
 
@@ -154,6 +168,16 @@ def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
 
 def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
     return _known(LoopMetrics, {**fields, "lag": _histogram(fields["lag"])})
+
+
+def _slow_queue_from_dict(fields: Mapping[str, Any]) -> SlowQueueMetrics:
+    queues = {name: _queue_from_dict(fields[name]) for name in ("queue", "isolated") if name in fields}
+    return _known(SlowQueueMetrics, {**fields, **queues})
+
+
+def _queue_from_dict(fields: Mapping[str, Any]) -> QueueMetrics:
+    counts = {name: tuple(fields[name]) for name in ("queued", "served")}
+    return _known(QueueMetrics, {**fields, **counts, "waits": _histogram(fields["waits"])})
 
 
 def _histogram(buckets: Sequence[Mapping[str, int]]) -> Histogram:

@@ -20,6 +20,7 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     Metrics,
     ProcessReport,
+    SlowQueueMetrics,
     Stall,
     WorkerMetrics,
     WorstPoll,
@@ -108,6 +109,7 @@ def _report_of(manager: TierManager) -> ProcessReport:
         worst_polls=manager.worst_polls(),
         loop_metrics=[manager.get_loop_metrics()],
         stalls=manager.stalls(),
+        slow_queue=manager.slow_queue(),
     )
 
 
@@ -119,6 +121,7 @@ def _report(
     worst_polls: Iterable[WorstPoll],
     loop_metrics: Iterable[LoopMetrics],
     stalls: Iterable[Stall],
+    slow_queue: SlowQueueMetrics,
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -132,6 +135,7 @@ def _report(
         worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
         loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
+        slow_queue=slow_queue,
     )
 
 
@@ -215,4 +219,5 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         worst_polls=_by_place(poll for report in reports for poll in report.worst_polls),
         loop_metrics=_sum_loops(loop for report in reports for loop in report.loop_metrics),
         stalls=_by_place(stall for report in reports for stall in report.stalls),
+        slow_queue=SlowQueueMetrics.merge(report.slow_queue for report in reports),
     )

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import secrets
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncio_pulse import _core
@@ -16,6 +16,8 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopMetrics,
     Metrics,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -51,6 +53,17 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         cpu_sample_interval_us=config.cpu_sample_interval_us,
         max_groups=config.max_groups,
         stall_threshold_us=config.stall_threshold_ms * 1000,
+    )
+
+
+def _queue_metrics(raw: Mapping[str, Any]) -> QueueMetrics:
+    return QueueMetrics(
+        queued=raw["queued_by_priority"],
+        served=raw["served_by_priority"],
+        rescues=raw["rescues"],
+        overflows=raw["overflows"],
+        high_water_mark=raw["high_water_mark"],
+        waits=Histogram(tuple(raw["wait_histogram"])),
     )
 
 
@@ -264,6 +277,12 @@ class TierManager:
         turns = self.governor.turns()
         lag = Histogram(tuple(turns.pop("lag", ())))
         return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
+
+    def slow_queue(self) -> SlowQueueMetrics:
+        """What waited, what was served, and for how long it had waited, since the loop was governed."""
+        raw = self.governor.slow_queue()
+        queue, isolated = _queue_metrics(raw.pop("queue")), _queue_metrics(raw.pop("isolated"))
+        return SlowQueueMetrics(queue=queue, isolated=isolated, **raw)
 
     def stalls(self) -> tuple[Stall, ...]:
         """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""

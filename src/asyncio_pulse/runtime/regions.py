@@ -1,7 +1,8 @@
 """Where in a code object the bodies of its `async with` statements are: who is suspended there may hold something.
 
 CPython compiles such a body as a region of the exception table whose handler calls `__aexit__`: it begins with
-PUSH_EXC_INFO, WITH_EXCEPT_START, and then awaits. Format of the table: Objects/exception_handling_notes.txt of CPython, 3.11 and later.
+PUSH_EXC_INFO, WITH_EXCEPT_START, and then awaits. Format of the table: Objects/exception_handling_notes.txt of CPython,
+3.11 and later.
 """
 
 from __future__ import annotations
