@@ -11,6 +11,8 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -82,6 +84,9 @@ tasks = numbers_of(
     tier=tiers,
     tier_reason=names,
 )
+by_priority = st.tuples(*[numbers] * 4)
+queues = numbers_of(QueueMetrics, queued=by_priority, served=by_priority, waits=histograms)
+slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )
@@ -101,4 +106,5 @@ process_reports = st.builds(
     loop_tiers=st.lists(loop_tiers, max_size=3).map(tuple),
     tier_changes=st.lists(tier_changes, max_size=4).map(tuple),
     tasks=st.lists(tasks, max_size=4).map(tuple),
+    slow_queue=slow_queues,
 )

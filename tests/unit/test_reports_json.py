@@ -21,6 +21,8 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -50,6 +52,15 @@ FULL_REPORT = ProcessReport(
         TierChange(5, 0, "task", "f", "main", 0, 1, "so", "act", True, stack=(StackFrame("f", "app.py", 3),), count=2),
     ),
     tasks=(TaskInfo(1, "Task-1", "f", "main", False, 2, 1, "so", 3, 1, 1, 80, 90),),
+    slow_queue=SlowQueueMetrics(
+        5,
+        4,
+        3,
+        2,
+        1,
+        QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
+        QueueMetrics(waits=Histogram(((1999, 1),))),
+    ),
 )
 
 

@@ -294,6 +294,9 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
     if (poll.preempted) {
         pulse_park_preempted(governed, result);
     }
+    else if (outcome == PYGEN_NEXT && governed->governor->flags & PULSE_GOVERNOR_PARKS) {
+        pulse_park_suspended(governed, *result);
+    }
     return outcome;
 }
 

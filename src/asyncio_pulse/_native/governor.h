@@ -26,6 +26,8 @@ enum {
     PULSE_GOVERNOR_OFF = 1u << 4,
     // `chaos` is set.
     PULSE_GOVERNOR_CHAOS = 1u << 5,
+    // Something is parked: who begins to await it lifts that.
+    PULSE_GOVERNOR_PARKS = 1u << 6,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 

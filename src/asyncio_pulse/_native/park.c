@@ -96,10 +96,10 @@ charge(pulse_parking *parking, uint64_t used_ticks)
 }
 
 static PyObject *
-new_future(PyObject *loop)
+new_future(const pulse_state *state, PyObject *loop)
 {
-    PyObject *future = PyObject_CallMethod(loop, "create_future", NULL);
-    if (future != NULL && PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
+    PyObject *future = PyObject_CallMethodNoArgs(loop, state->str_create_future);
+    if (future != NULL && PyObject_SetAttr(future, state->str_future_blocking, Py_True) < 0) {
         Py_CLEAR(future);
     }
     return future;
@@ -133,7 +133,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 {
     pulse_governor *governor = governed->governor;
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
-    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, loop);
     bool queued = future != NULL && enqueue(governed, priority, is_urgent);
     if (queued && pulse_pump_arm(governor, loop) < 0) {
         leave_queue(governed);
@@ -154,6 +154,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     Py_XSETREF(parking->future, Py_NewRef(future));
     parking->parked_at = pulse_clock_ticks();
     set_state(governed, PULSE_PARKED);
+    governor->flags |= PULSE_GOVERNOR_PARKS;
     pulse_counter_add(&governor->pump->parked, 1);
     return future;
 }
@@ -244,6 +245,28 @@ pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future
     return *future != NULL;
 }
 
+void
+pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_state *state = governor->state;
+    if (!PyObject_TypeCheck(awaited, (PyTypeObject *)state->task_type) ||
+        pulse_tiers_effective(governed) >= PULSE_TIER_YIELD) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *coro = PyObject_CallMethodNoArgs(awaited, state->str_get_coro);
+    if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
+        pulse_governed *other = (pulse_governed *)coro;
+        if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued) {
+            pulse_pump_lift(governor, other->parking);
+        }
+    }
+    Py_XDECREF(coro);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+}
+
 static void
 charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
@@ -326,6 +349,20 @@ pulse_park_forget(pulse_governed *governed)
     Py_XDECREF(future);
     Py_XDECREF(value);
     Py_XDECREF(exception);
+}
+
+void
+pulse_park_abandon(pulse_governed *governed)
+{
+    if (pulse_counter_read(&governed->polls) == 0) {
+        // Without us it would have begun: nobody is to hear that it was never awaited.
+        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        Py_XDECREF(closed);
+    }
+    pulse_park_forget(governed);
 }
 
 int

@@ -50,6 +50,10 @@ typedef struct {
 // empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
 bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);
 
+// A coroutine has just suspended with what it waits for. If that is a task which is parked, and this is no offender, the task
+// need not wait any longer. Never fails.
+void pulse_park_suspended(pulse_governed *governed, PyObject *awaited);
+
 // A poll ended that may have been a slice, or was left in the middle of its code.
 void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted);
 
@@ -62,6 +66,9 @@ void pulse_park_unmeasured(pulse_governed *governed);
 
 // The coroutine ends or is dropped.
 void pulse_park_forget(pulse_governed *governed);
+
+// It is out of the queue, and nobody will ever resume it. Python code may run; nothing is raised.
+void pulse_park_abandon(pulse_governed *governed);
 
 int pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg);
 

@@ -43,10 +43,10 @@ release_group(void *Py_UNUSED(context), uintptr_t key)
     Py_DECREF((PyObject *)key);
 }
 
-static pulse_runqueue *
-new_queue(const pulse_pump_settings *settings, uint64_t slice_ticks)
+static pulse_queue_settings
+queue_settings(const pulse_pump_settings *settings)
 {
-    uint64_t quantum_us = pulse_clock_to_ns(slice_ticks) / 1000;
+    uint64_t quantum_us = pulse_clock_to_ns(settings->slice_ticks) / 1000;
     pulse_queue_settings own = {
         .algorithm = settings->algorithm,
         .max_size = settings->max_size,
@@ -58,9 +58,16 @@ new_queue(const pulse_pump_settings *settings, uint64_t slice_ticks)
     for (unsigned i = 0; i < PULSE_QUEUE_PRIORITIES; i++) {
         // 4, 3, 2, 1 halves of a slice, so that a NORMAL flow gets one slice a round.
         uint64_t quantum = quantum_us * (PULSE_QUEUE_PRIORITIES - i) / 2;
-        own.quantum_us[i] = (uint32_t)(quantum < 1 ? 1 : quantum);
+        quantum = quantum < 1 ? 1 : quantum;
+        own.quantum_us[i] = (uint32_t)(quantum < PULSE_QUEUE_LARGEST_QUANTUM_US ? quantum : PULSE_QUEUE_LARGEST_QUANTUM_US);
     }
-    pulse_runqueue *queue = pulse_runqueue_new(&own);
+    return own;
+}
+
+static pulse_runqueue *
+new_queue(const pulse_queue_settings *settings)
+{
+    pulse_runqueue *queue = pulse_runqueue_new(settings);
     if (queue == NULL) {
         PyErr_NoMemory();
     }
@@ -75,8 +82,9 @@ new_pump(const pulse_pump_settings *settings)
         PyErr_NoMemory();
         return NULL;
     }
-    pump->queue = new_queue(settings, settings->slice_ticks);
-    pump->isolated = pump->queue == NULL ? NULL : new_queue(settings, settings->slice_ticks);
+    pulse_queue_settings own = queue_settings(settings);
+    pump->queue = new_queue(&own);
+    pump->isolated = pump->queue == NULL ? NULL : new_queue(&own);
     pump->context = pump->isolated == NULL ? NULL : PyContext_New();
     if (pump->context == NULL) {
         if (pump->isolated != NULL) {
@@ -102,12 +110,15 @@ pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settin
         }
     }
     pulse_pump *pump = governor->pump;
-    if (!pulse_runqueue_set_algorithm(pump->queue, settings->algorithm) ||
-        !pulse_runqueue_set_algorithm(pump->isolated, settings->algorithm)) {
+    pulse_queue_settings own = queue_settings(settings);
+    if (!pulse_runqueue_configure(pump->queue, &own) || !pulse_runqueue_configure(pump->isolated, &own)) {
         PyErr_NoMemory();
         return -1;
     }
     pump->slice_ticks = settings->slice_ticks;
+    if (pump->allowance_ticks > (int64_t)pump->slice_ticks) {
+        pump->allowance_ticks = (int64_t)pump->slice_ticks;
+    }
     pump->isolated_share = settings->isolated_share;
     pump->breaker_ticks = settings->breaker_ticks;
     pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
@@ -165,6 +176,14 @@ release(pulse_governor *governor, pulse_queue_node *node)
     Py_XDECREF(result);
     Py_DECREF(future);
     Py_DECREF((PyObject *)governed);
+}
+
+void
+pulse_pump_lift(pulse_governor *governor, pulse_parking *parking)
+{
+    pulse_runqueue_remove(pulse_pump_queue(governor->pump, parking), &parking->node);
+    pulse_counter_add(&governor->pump->lifted, 1);
+    release(governor, &parking->node);
 }
 
 static uint64_t
@@ -263,6 +282,9 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         Py_RETURN_NONE;
     }
     run_pump(governor);
+    if (is_empty(pump)) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
+    }
     // Also with nothing queued, until the allowance is whole again.
     if (!is_empty(pump) || pump->turns != 0) {
         PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
@@ -327,7 +349,9 @@ drop_all(pulse_pump *pump)
     pulse_queue_node *node;
     while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
            (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
-        Py_DECREF((PyObject *)((pulse_parking *)node)->governed);
+        pulse_governed *governed = ((pulse_parking *)node)->governed;
+        pulse_park_abandon(governed);
+        Py_DECREF((PyObject *)governed);
     }
 }
 
@@ -340,6 +364,7 @@ release_all_here(pulse_governor *governor)
            (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
         release(governor, node);
     }
+    governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     pump->turns = 0;
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
 }

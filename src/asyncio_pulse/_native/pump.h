@@ -61,6 +61,9 @@ pulse_runqueue *pulse_pump_queue(const pulse_pump *pump, const pulse_parking *pa
 // Have the loop call the pump in its next turn. -1 with an exception if it cannot.
 int pulse_pump_arm(pulse_governor *governor, PyObject *loop);
 
+// Release one that is queued, out of its turn.
+void pulse_pump_lift(pulse_governor *governor, pulse_parking *parking);
+
 // Release everything that is parked, in the loop's thread; from any thread.
 void pulse_pump_release_all(pulse_governor *governor);
 

@@ -58,6 +58,9 @@ typedef struct {
     PyObject *str_is_running;
     PyObject *str_get_coro;
     PyObject *str_set_result;
+    PyObject *str_create_future;
+    PyObject *str_future_blocking;
+    PyObject *str_callbacks;
     PyObject *str_call_soon;
     PyObject *str_call_soon_threadsafe;
     PyObject *str_source_traceback;

@@ -16,6 +16,8 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -111,6 +113,7 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "loop_tiers": [dataclasses.asdict(loop) for loop in report.loop_tiers],
         "tier_changes": [_placed_to_dict(change) for change in report.tier_changes],
         "tasks": [dataclasses.asdict(task) for task in report.tasks],
+        "slow_queue": _slow_queue_to_dict(report.slow_queue),
     }
 
 
@@ -127,6 +130,16 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
         "p99_lag_ns": loop.p99_lag_ns,
     }
     return {**dataclasses.asdict(loop), **derived, "lag": _buckets(loop.lag)}
+
+
+def _slow_queue_to_dict(metrics: SlowQueueMetrics) -> dict[str, Any]:
+    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in ("queue", "isolated")}
+    return {**dataclasses.asdict(metrics), **queues}
+
+
+def _queue_to_dict(queue: QueueMetrics) -> dict[str, Any]:
+    fields = dataclasses.asdict(queue)
+    return {**fields, "queued": list(queue.queued), "served": list(queue.served), "waits": _buckets(queue.waits)}
 
 
 def _buckets(histogram: Histogram) -> list[dict[str, int]]:
@@ -155,6 +168,7 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         loop_tiers=tuple(_known(LoopTiers, each) for each in fields.get("loop_tiers", ())),
         tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
         tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
+        slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
     )
 
 
@@ -164,6 +178,16 @@ def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
 
 def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
     return _known(LoopMetrics, {**fields, "lag": _histogram(fields["lag"])})
+
+
+def _slow_queue_from_dict(fields: Mapping[str, Any]) -> SlowQueueMetrics:
+    queues = {name: _queue_from_dict(fields[name]) for name in ("queue", "isolated") if name in fields}
+    return _known(SlowQueueMetrics, {**fields, **queues})
+
+
+def _queue_from_dict(fields: Mapping[str, Any]) -> QueueMetrics:
+    counts = {name: tuple(fields[name]) for name in ("queued", "served")}
+    return _known(QueueMetrics, {**fields, **counts, "waits": _histogram(fields["waits"])})
 
 
 def _histogram(buckets: Sequence[Mapping[str, int]]) -> Histogram:

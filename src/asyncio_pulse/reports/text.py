@@ -5,7 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, Stall, WorstPoll
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    ProcessReport,
+    SlowQueueMetrics,
+    StackFrame,
+    Stall,
+    WorstPoll,
+)
 
 from . import tier_lines, wording
 from .wording import INDENT, WIDTH
@@ -99,9 +107,21 @@ def process_lines(report: ProcessReport) -> list[str]:
             f"max {wording.duration(loop.max_lag_ns)}"
         )
     lines += tier_lines.mode_lines(report)
+    if report.slow_queue.parked:
+        lines.append(_slow_queue_line(report.slow_queue))
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
+
+
+def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
+    waits = Histogram.merge((metrics.queue.waits, metrics.isolated.waits))
+    overflows = metrics.queue.overflows + metrics.isolated.overflows
+    full = f", full {wording.count(overflows)} times" if overflows else ""
+    return (
+        f"slow queue: {wording.count(metrics.parked)} parked, waited p50 {wording.duration(waits.percentile(50))}, "
+        f"p99 {wording.duration(waits.percentile(99))}{full}"
+    )
 
 
 def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     ProcessReport,
+    SlowQueueMetrics,
     Stall,
     TaskInfo,
     TierChange,
@@ -122,6 +123,7 @@ def _report_of(manager: TierManager) -> ProcessReport:
         loop_tiers=[manager.tiers()],
         tier_changes=_by_name(manager.audit()),
         tasks=manager.offenders(),
+        slow_queue=manager.slow_queue(),
     )
 
 
@@ -136,6 +138,7 @@ def _report(
     loop_tiers: Iterable[LoopTiers],
     tier_changes: Iterable[TierChange],
     tasks: Iterable[TaskInfo],
+    slow_queue: SlowQueueMetrics,
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -152,6 +155,7 @@ def _report(
         loop_tiers=tuple(sorted(loop_tiers, key=lambda loop: loop.worker_id)),
         tier_changes=tuple(sorted(tier_changes, key=lambda change: -change.at_ns)[:MOST_CHANGES]),
         tasks=tuple(sorted(tasks, key=lambda task: (-task.tier, -task.cpu_time_ns))[:MOST_TASKS]),
+        slow_queue=slow_queue,
     )
 
 
@@ -266,4 +270,5 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         loop_tiers=_sum_tiers(loop for report in reports for loop in report.loop_tiers),
         tier_changes=_by_name(change for report in reports for change in report.tier_changes),
         tasks=[task for report in reports for task in report.tasks],
+        slow_queue=SlowQueueMetrics.merge(report.slow_queue for report in reports),
     )

@@ -7,7 +7,7 @@ import dataclasses
 import secrets
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncio_pulse import _core
@@ -18,6 +18,8 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    QueueMetrics,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -61,6 +63,17 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         mode=PREEMPT_MODES.index(config.preempt),
         modules=None if everything else PURE_MODULES | frozenset(map(sys.intern, config.preemptible_modules)),
         through_iteration=config.preempt_through_c == "iteration",
+    )
+
+
+def _queue_metrics(raw: Mapping[str, Any]) -> QueueMetrics:
+    return QueueMetrics(
+        queued=raw["queued_by_priority"],
+        served=raw["served_by_priority"],
+        rescues=raw["rescues"],
+        overflows=raw["overflows"],
+        high_water_mark=raw["high_water_mark"],
+        waits=Histogram(tuple(raw["wait_histogram"])),
     )
 
 
@@ -293,6 +306,12 @@ class TierManager:
         turns = self.governor.turns()
         lag = Histogram(tuple(turns.pop("lag", ())))
         return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
+
+    def slow_queue(self) -> SlowQueueMetrics:
+        """What waited, what was served, and for how long it had waited, since the loop was governed."""
+        raw = self.governor.slow_queue()
+        queue, isolated = _queue_metrics(raw.pop("queue")), _queue_metrics(raw.pop("isolated"))
+        return SlowQueueMetrics(queue=queue, isolated=isolated, **raw)
 
     def stalls(self) -> tuple[Stall, ...]:
         """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
