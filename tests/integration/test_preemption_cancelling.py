@@ -272,10 +272,12 @@ def test_a_group_of_tasks_cancels_one_that_never_awaits(loop_factory: LoopFactor
             await asyncio.sleep(0.01)
             raise LookupError
 
-        with pytest.raises(ExceptionGroup):
+        async def both() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(failing())
-                pulse_task = pulse.governed(preemptible=True)(spin)
-                group.create_task(pulse_task())
+                group.create_task(pulse.governed(preemptible=True)(spin)())
+
+        with pytest.raises(ExceptionGroup):
+            await both()
 
     run_preempting(main(), loop_factory)
