@@ -186,11 +186,13 @@ class Slots:
 
     async def __aenter__(self) -> None:
         self.held += 1
+        for _ in range(2_000):
+            pass
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for _ in range(20):
+        for _ in range(2_000):
             pass
         self.held -= 1
 

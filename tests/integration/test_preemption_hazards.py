@@ -8,16 +8,14 @@ import gc
 import io
 import logging
 import os
-import signal
 import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-import greenlet
 import pytest
 
 import asyncio_pulse as pulse
@@ -25,7 +23,6 @@ from tests.conftest import LoopFactory
 from tests.integration.preempting import (
     compute_until,
     preemptions,
-    put_at_yield,
     refused,
     run_preempting,
     until_preempted,
@@ -353,199 +350,6 @@ def test_no_preempt_holds_across_awaits_and_nests(loop_factory: LoopFactory) -> 
     run_preempting(main(), loop_factory)
 
 
-class Spawned(greenlet.greenlet):
-    """As database libraries do it: synchronous code in a greenlet, whose awaits are done by the task around it."""
-
-    def __init__(self, function: Callable[..., Any], driver: greenlet.greenlet) -> None:
-        super().__init__(function, driver)
-        self.gr_context = driver.gr_context
-
-
-def await_only(awaitable: Any) -> Any:
-    return greenlet.getcurrent().parent.switch(awaitable)
-
-
-async def greenlet_spawn(function: Callable[[], Any]) -> Any:
-    context = Spawned(function, greenlet.getcurrent())
-    result = context.switch()
-    while not context.dead:
-        try:
-            value = await result
-        except BaseException:
-            result = context.throw(*sys.exc_info())
-        else:
-            result = context.switch(value)
-    return result
-
-
-def synchronous() -> list[int]:
-    results = []
-    for number in range(5):
-        results.append(await_only(asyncio.sleep(0.005, number)))
-        for _ in range(50_000):
-            pass
-    return results
-
-
-async def failing() -> None:
-    await asyncio.sleep(0.005)
-    raise KeyError("inside")
-
-
-def synchronous_failure() -> list[str]:
-    caught = []
-    for _ in range(3):
-        try:
-            await_only(failing())
-        except KeyError as error:
-            caught.append(str(error))
-    return caught
-
-
-@pytest.mark.parametrize("armed", ["from the start", "in mid-life"])
-def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, armed: str) -> None:
-    async def main() -> None:
-        async def request() -> tuple[list[int], list[str]]:
-            views.append(pulse.current())
-            return await greenlet_spawn(synchronous), await greenlet_spawn(synchronous_failure)
-
-        views: list[pulse.TaskView] = []
-        task = pulse.spawn(request(), preemptible=None if armed == "in mid-life" else True)
-        await asyncio.sleep(0.007)
-        views[0].update(preemptible=True)
-        assert await asyncio.wait_for(task, 20) == ([0, 1, 2, 3, 4], ["'inside'"] * 3)
-
-    run_preempting(main(), loop_factory)
-
-
-def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory) -> None:
-    wrong = 0
-
-    @pulse.governed(preemptible=True)
-    async def inner() -> int:
-        total = 0
-        for _ in range(60):
-            for _ in range(3_000):
-                total += asyncio.current_task() is not running[-1]
-            await asyncio.sleep(0)
-        return total
-
-    running: list[Any] = []
-
-    async def outer() -> None:
-        nonlocal wrong
-        for _ in range(3):
-            for _ in range(20_000):
-                pass
-            await asyncio.sleep(0)
-            me = asyncio.current_task()
-            running.append(me)
-            wrong += await inner()
-            wrong += asyncio.current_task() is not me
-
-    async def main() -> None:
-        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
-        assert preemptions() > 20
-
-    run_preempting(main(), loop_factory)
-    assert wrong == 0
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFactory) -> None:
-    wrong = 0
-
-    async def inner() -> None:
-        nonlocal wrong
-        me = asyncio.current_task()
-        for _ in range(60):
-            for _ in range(3_000):
-                wrong += asyncio.current_task() is not me
-            await asyncio.sleep(0)
-
-    async def outer() -> None:
-        nonlocal wrong
-        me = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        decorated = pulse.governed(preemptible=True)(inner)
-        tasks = [asyncio.Task(decorated(), loop=loop, eager_start=True) for _ in range(3)]
-        for _ in range(200_000):
-            wrong += asyncio.current_task() is not me
-        await asyncio.gather(*tasks)
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_task_factory(loop.get_task_factory())
-        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
-        assert preemptions() > 5
-
-    run_preempting(main(), loop_factory)
-    assert wrong == 0
-
-
-def test_signals_of_the_program_do_not_wait_for_who_was_left(loop_factory: LoopFactory) -> None:
-    own = signal.SIGRTMIN + 7
-    handled: list[int] = []
-
-    async def main() -> None:
-        done = asyncio.Event()
-
-        async def computing() -> None:
-            mine = {signal.SIGURG, own}
-            for _ in range(30):
-                signal.pthread_sigmask(signal.SIG_BLOCK, mine)
-                end = time.perf_counter() + 0.002
-                while time.perf_counter() < end:
-                    pass
-                signal.pthread_kill(threading.main_thread().ident or 0, own)
-                count = len(handled)
-                # Both come at once now; ours has the lower number, and leaves.
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, mine)
-                for _ in range(2_000):
-                    pass
-                late.append(len(handled) == count)
-            done.set()
-
-        late: list[bool] = []
-        await pulse.spawn(computing(), preemptible=True)
-        # What others see while the hog waits for its next turn.
-        assert len(handled) == 30
-        assert not any(late)
-
-    earlier = signal.signal(own, lambda number, frame: handled.append(number))
-    try:
-        run_preempting(main(), loop_factory)
-    finally:
-        signal.signal(own, earlier)
-
-
-def test_signals_of_the_loop_are_not_lost_in_bursts(loop_factory: LoopFactory) -> None:
-    async def main() -> None:
-        handled = 0
-
-        def handle() -> None:
-            nonlocal handled
-            handled += 1
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, handle)
-
-        async def refused_often() -> None:
-            for _ in range(5):
-                max(range(500), key=lambda number: sum([number for _ in range(100)]))
-
-        for _ in range(20):
-            task = pulse.spawn(refused_often(), preemptible=True)
-            await asyncio.sleep(0)
-            os.kill(os.getpid(), signal.SIGUSR1)
-            await task
-            await asyncio.sleep(0.001)
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
-        assert refused("c_code") > 100
-        assert handled == 20
-
-    run_preempting(main(), loop_factory)
-
-
 def test_a_trace_function_stops_it() -> None:
     async def main() -> int:
         async def computing() -> None:
@@ -562,59 +366,3 @@ def test_a_trace_function_stops_it() -> None:
         return preemptions()
 
     assert run_preempting(main()) == 0
-
-
-async def never_empty_queue(done: asyncio.Event) -> None:
-    queue: asyncio.Queue[int] = asyncio.Queue()
-    while not done.is_set():
-        await queue.put(1)
-        await queue.get()
-
-
-async def uncontended_lock(done: asyncio.Event) -> None:
-    lock = asyncio.Lock()
-    while not done.is_set():
-        async with lock:
-            pass
-
-
-async def ready_items(done: asyncio.Event) -> None:
-    async def items() -> AsyncIterator[int]:
-        while not done.is_set():
-            yield 1
-
-    async for _ in items():
-        pass
-
-
-async def full_buffer(done: asyncio.Event) -> None:
-    reader = asyncio.StreamReader(limit=1 << 20)
-    while not done.is_set():
-        reader.feed_data(b"line\n" * 100)
-        for _ in range(100):
-            await reader.readline()
-
-
-async def computing_between(done: asyncio.Event) -> None:
-    queue: asyncio.Queue[int] = asyncio.Queue()
-    while not done.is_set():
-        for _ in range(5_000):
-            pass
-        await queue.put(1)
-        await queue.get()
-
-
-@pytest.mark.parametrize("looping", [never_empty_queue, uncontended_lock, ready_items, full_buffer, computing_between])
-def test_loops_over_ready_awaits_are_left_at_await_points(
-    loop_factory: LoopFactory, looping: Callable[[asyncio.Event], Any]
-) -> None:
-    async def main() -> None:
-        done = asyncio.Event()
-        # Nothing opted in.
-        task = asyncio.create_task(looping(done))
-        put_at_yield(task)
-        await until_preempted(20)
-        done.set()
-        await task
-
-    run_preempting(main(), loop_factory, preemptible_modules=())

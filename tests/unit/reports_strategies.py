@@ -9,7 +9,9 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopMetrics,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -54,6 +56,15 @@ stalls = numbers_of(
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )
+refused_places = numbers_of(
+    RefusedPlace, rule=st.sampled_from(["c_code", "module"]) | names, function=names, filename=names
+)
+preemption = numbers_of(
+    PreemptionMetrics,
+    refused=st.dictionaries(names, numbers, max_size=3),
+    places=st.lists(refused_places, max_size=3).map(tuple),
+    delay=histograms,
+)
 process_reports = st.builds(
     ProcessReport,
     pid=numbers,
@@ -67,4 +78,5 @@ process_reports = st.builds(
     worst_polls=st.lists(worst_polls, max_size=4).map(tuple),
     loop_metrics=st.lists(loops, max_size=3).map(tuple),
     stalls=st.lists(stalls, max_size=4).map(tuple),
+    preemption=preemption,
 )

@@ -19,7 +19,9 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopMetrics,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -42,6 +44,12 @@ FULL_REPORT = ProcessReport(
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
     loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
     stalls=(Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),),
+    preemption=PreemptionMetrics(
+        preemptions=3,
+        refused=dict.fromkeys(("instruction", "c_code", "critical", "module", "guarded", "traced", "greenlet"), 1),
+        places=(RefusedPlace("c_code", "f", "app.py", 3, 1),),
+        delay=Histogram(((10, 3),)),
+    ),
 )
 
 

@@ -14,7 +14,9 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopMetrics,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
     StackFrame,
     Stall,
     WorkerMetrics,
@@ -105,7 +107,13 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
         "stalls": [_placed_to_dict(stall) for stall in report.stalls],
+        "preemption": _preemption_to_dict(report.preemption),
     }
+
+
+def _preemption_to_dict(preemption: PreemptionMetrics) -> dict[str, Any]:
+    places = [dataclasses.asdict(place) for place in preemption.places]
+    return {**dataclasses.asdict(preemption), "places": places, "delay": _buckets(preemption.delay)}
 
 
 def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
@@ -145,7 +153,13 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
+        preemption=_preemption_from_dict(fields.get("preemption", {})),
     )
+
+
+def _preemption_from_dict(fields: Mapping[str, Any]) -> PreemptionMetrics:
+    places = tuple(_known(RefusedPlace, each) for each in fields.get("places", ()))
+    return _known(PreemptionMetrics, {**fields, "places": places, "delay": _histogram(fields.get("delay", ()))})
 
 
 def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, Stall, WorstPoll
+from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, RefusedPlace, StackFrame, Stall, WorstPoll
 
 from . import wording
 
@@ -71,6 +71,9 @@ def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, lis
         yield "stalls: the loop did not come back to its selector", stalls
     if polls:
         yield "worst polls", polls
+    places = report.preemption.places[:worst_count]
+    if places:
+        yield "not preempted", [_refused_lines(rank, place) for rank, place in enumerate(places, 1)]
 
 
 def title(reports: Sequence[ProcessReport]) -> str:
@@ -99,6 +102,10 @@ def process_lines(report: ProcessReport) -> list[str]:
             f"worker {loop.worker_id}: utilisation {wording.share(loop.busy_ns, loop.watched_ns)}, lag p50 {lag}, "
             f"max {wording.duration(loop.max_lag_ns)}"
         )
+    if metrics.preemptions:
+        delay = report.preemption.delay
+        times = f"{wording.duration(delay.percentile(50))}, p99 {wording.duration(delay.percentile(99))}"
+        lines.append(f"{wording.plural(metrics.preemptions, 'preemption')}, after the budget's end p50 {times}")
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
@@ -174,6 +181,18 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
     task = f", task {wording.plain(stall.task)}" if stall.task else ""
     lines.append(wording.shorten(f"{INDENT}{group}{task}", WIDTH))
     return lines + _stack_lines(stall, where)
+
+
+def _refused_lines(rank: int, place: RefusedPlace) -> list[str]:
+    """Describe where tasks were not preempted: how often, why, and what to do."""
+    where = StackFrame(place.function, place.filename, place.line)
+    why, advice = wording.REFUSALS.get(place.rule, (wording.plain(place.rule), ""))
+    lines = [
+        _line(f"{rank:2}. {wording.plural(place.count, 'time')} in ", where, ""),
+        f"{INDENT}{why}",
+        INDENT + advice,
+    ]
+    return [wording.shorten(line, WIDTH) for line in lines if line.strip()]
 
 
 def _line(start: str, frame: StackFrame, ending: str) -> str:

@@ -8,7 +8,32 @@ from collections.abc import Sequence
 
 from asyncio_pulse.metrics.model import StackFrame, Stall, WorstPoll
 
-__all__ = ["collapse_recursion", "count", "duration", "headline", "place", "plain", "plural", "share", "shorten"]
+__all__ = [
+    "REFUSALS",
+    "collapse_recursion",
+    "count",
+    "duration",
+    "headline",
+    "place",
+    "plain",
+    "plural",
+    "share",
+    "shorten",
+]
+
+REFUSALS = {
+    "instruction": ("inside one long instruction, such as a call of C code", "use smaller calls, or isolate() it"),
+    "c_code": (
+        "C code called what ran, such as sort(key=...) or sum(...)",
+        'write a loop; for generators set preempt_through_c = "iteration"',
+    ),
+    "critical": ("inside `with`, or code that acquires a lock", "compute outside of it"),
+    "module": ("its module did not opt in", "add its package to preemptible_modules"),
+    "guarded": ("inside no_preempt()", "guard less of it"),
+    "traced": ("a trace function is active", "nothing is preempted under a debugger"),
+    "greenlet": ("a greenlet of another library ran", "compute outside of it"),
+}
+"""Why a task was not preempted, by rule, and what to do."""
 
 STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")

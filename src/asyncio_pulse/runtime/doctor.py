@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 from asyncio_pulse import _core
+from asyncio_pulse.runtime.preemption import refusals
 
 __all__ = ["Ability", "Fact", "Facts", "collect_facts"]
 
@@ -21,7 +22,6 @@ MEASURED_READINGS = 2000  # under a millisecond
 LATER_FEATURES = (
     "tiers (Monitor, Warn, Yield, Isolate)",
     "slow queue",
-    "preemption",
     "isolation in confined processes",
 )
 
@@ -124,5 +124,7 @@ def _abilities() -> Iterator[Ability]:
     yield Ability("colour in the terminal", rich is not None, "" if rich else "pip install 'asyncio-pulse[rich]'")
     has_clock = _core.clock_info()["uses_tsc"]
     yield Ability("the fastest clock", has_clock, "" if has_clock else _core.clock_info()["reason"])
+    reasons = refusals()
+    yield Ability("preempt computing tasks", not reasons, "; ".join(reasons))
     has_signal = hasattr(signal, "SIGUSR2")
     yield Ability("report on SIGUSR2", has_signal, "" if has_signal else "this platform has no such signal")

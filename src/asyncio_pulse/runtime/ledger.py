@@ -19,7 +19,9 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopMetrics,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
     Stall,
     WorkerMetrics,
     WorstPoll,
@@ -108,6 +110,7 @@ def _report_of(manager: TierManager) -> ProcessReport:
         worst_polls=manager.worst_polls(),
         loop_metrics=[manager.get_loop_metrics()],
         stalls=manager.stalls(),
+        preemption=manager.get_preemption_metrics(),
     )
 
 
@@ -119,6 +122,7 @@ def _report(
     worst_polls: Iterable[WorstPoll],
     loop_metrics: Iterable[LoopMetrics],
     stalls: Iterable[Stall],
+    preemption: PreemptionMetrics,
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -132,6 +136,7 @@ def _report(
         worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
         loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
+        preemption=preemption,
     )
 
 
@@ -201,6 +206,25 @@ def _sum_loops(loops: Iterable[LoopMetrics]) -> list[LoopMetrics]:
     ]
 
 
+def _sum_preemption(parts: list[PreemptionMetrics]) -> PreemptionMetrics:
+    refused: dict[str, int] = {}
+    places: dict[tuple[str, str, str, int], int] = {}
+    for part in parts:
+        for rule, count in part.refused.items():
+            refused[rule] = refused.get(rule, 0) + count
+        for place in part.places:
+            key = (place.rule, place.function, place.filename, place.line)
+            places[key] = places.get(key, 0) + place.count
+    summed = (RefusedPlace(*key, count) for key, count in places.items())
+    return PreemptionMetrics(
+        preemptions=sum(part.preemptions for part in parts),
+        put_off=sum(part.put_off for part in parts),
+        refused=refused,
+        places=tuple(sorted(summed, key=lambda place: -place.count)[:MOST_PLACES]),
+        delay=Histogram.merge(part.delay for part in parts),
+    )
+
+
 def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
     reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
@@ -215,4 +239,5 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         worst_polls=_by_place(poll for report in reports for poll in report.worst_polls),
         loop_metrics=_sum_loops(loop for report in reports for loop in report.loop_metrics),
         stalls=_by_place(stall for report in reports for stall in report.stalls),
+        preemption=_sum_preemption([report.preemption for report in reports]),
     )
