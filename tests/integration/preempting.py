@@ -9,6 +9,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import asyncio_pulse as pulse
+from asyncio_pulse import _core
+from asyncio_pulse.config import InterventionAction
+from asyncio_pulse.runtime.tiers import Account
 
 T = TypeVar("T")
 
@@ -47,6 +50,15 @@ async def until_preempted(times: int, *, within_s: float = 30.0) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"{preemptions()} preemptions of {times} in {within_s} s")
         await asyncio.sleep(0.001)
+
+
+def put_at_yield(task: asyncio.Task[Any]) -> None:
+    """Put a task at the tier Yield, as if it had offended."""
+    coro = task.get_coro()
+    assert isinstance(coro, _core.GovernedCoroutine)
+    account = Account(coro, coro.__qualname__, "", _core.monotonic_ns())
+    account.standing.tier = account.tier = InterventionAction.YIELD
+    coro.stand(account)
 
 
 async def compute_until(done: asyncio.Event) -> int:

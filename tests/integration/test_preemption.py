@@ -150,6 +150,39 @@ def test_the_running_task_is_known(loop_factory: LoopFactory) -> None:
     run_preempting(main(), loop_factory)
 
 
+def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        @pulse.governed(priority=pulse.TaskPriority.HIGH)
+        async def inner(done: asyncio.Event) -> int:
+            view, wrong = pulse.current(), 0
+            while not done.is_set():
+                wrong += pulse.current()._governed is not view._governed
+            views.append(view)
+            return wrong
+
+        async def outer(done: asyncio.Event) -> int:
+            view = pulse.current()
+            await asyncio.sleep(0)
+            wrong = await inner(done)
+            views.append(view)
+            return wrong + (pulse.current()._governed is not view._governed)
+
+        views: list[pulse.TaskView] = []
+        done = asyncio.Event()
+        task = pulse.spawn(outer(done), preemptible=True)
+        await until_preempted(20)
+        done.set()
+        assert await task == 0
+        call, view = (each.account for each in views)
+        assert view.polls >= 20
+        assert view.forced_yields > 0
+        # Of its one poll only what came after the last time that it was left; the rest is the task's.
+        assert call.polls == 1
+        assert call.wall_time_ns < view.wall_time_ns
+
+    run_preempting(main(), loop_factory)
+
+
 def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         async def compute(number: int) -> None:
@@ -157,9 +190,11 @@ def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) ->
                 try:
                     raise KeyError(number)
                 except KeyError as error:
+                    handled = {sys.exc_info()[1] for _ in range(10)}
                     for _ in range(2000):
-                        assert sys.exc_info()[1] is error
-                    assert error.args == (number,)
+                        handled.add(sys.exc_info()[1])
+                    wrong = handled - {error}
+                assert not wrong
             assert sys.exc_info()[1] is None
             raise LookupError(number)
 
@@ -176,7 +211,7 @@ def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) ->
 
 def test_generators_of_both_kinds_are_preempted_inside(loop_factory: LoopFactory) -> None:
     def numbers(count: int) -> Iterator[int]:
-        for number in range(count):
+        for number in range(count):  # noqa: UP028 - each must come to this frame
             yield number
 
     async def later(count: int) -> AsyncIterator[int]:

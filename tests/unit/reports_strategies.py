@@ -10,8 +10,10 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
     QueueMetrics,
+    RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -90,6 +92,15 @@ slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )
+refused_places = numbers_of(
+    RefusedPlace, rule=st.sampled_from(["c_code", "module"]) | names, function=names, filename=names
+)
+preemption = numbers_of(
+    PreemptionMetrics,
+    refused=st.dictionaries(names, numbers, max_size=3),
+    places=st.lists(refused_places, max_size=3).map(tuple),
+    delay=histograms,
+)
 process_reports = st.builds(
     ProcessReport,
     pid=numbers,
@@ -107,4 +118,5 @@ process_reports = st.builds(
     tier_changes=st.lists(tier_changes, max_size=4).map(tuple),
     tasks=st.lists(tasks, max_size=4).map(tuple),
     slow_queue=slow_queues,
+    preemption=preemption,
 )

@@ -20,8 +20,10 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
     QueueMetrics,
+    RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -60,6 +62,12 @@ FULL_REPORT = ProcessReport(
         1,
         QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
         QueueMetrics(waits=Histogram(((1999, 1),))),
+    ),
+    preemption=PreemptionMetrics(
+        preemptions=3,
+        refused=dict.fromkeys(("instruction", "c_code", "critical", "module", "guarded", "traced", "greenlet"), 1),
+        places=(RefusedPlace("c_code", "f", "app.py", 3, 1),),
+        delay=Histogram(((10, 3),)),
     ),
 )
 

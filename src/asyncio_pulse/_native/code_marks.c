@@ -184,7 +184,18 @@ is_handlers_end(const examination *seen, int target)
            opcode_at(seen, next_instruction(seen, after)) == RERAISE;
 }
 
-// Ranges tell only the innermost handler; the ones around it are those of its own first instruction.
+// The handler round the statement that `target` is a handler of. Its own first instruction is covered by its own end.
+static int
+outer_handler(const examination *seen, int target)
+{
+    int outer = pulse_exception_table_find(&seen->table, target);
+    if (opcode_at(seen, target) == PUSH_EXC_INFO && outer >= 0 && is_handlers_end(seen, outer)) {
+        outer = pulse_exception_table_find(&seen->table, outer);
+    }
+    return outer;
+}
+
+// Ranges tell only the innermost handler.
 static void
 mark_handlers(examination *seen, int position)
 {
@@ -197,7 +208,7 @@ mark_handlers(examination *seen, int position)
         if (is_handlers_end(seen, target)) {
             seen->marks[position] |= PULSE_MARK_HANDLES;
         }
-        target = pulse_exception_table_find(&seen->table, target);
+        target = outer_handler(seen, target);
     }
     if (opcode_at(seen, position) == PUSH_EXC_INFO) {
         seen->marks[position] |= PULSE_MARK_HANDLES;

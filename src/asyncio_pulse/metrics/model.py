@@ -390,8 +390,40 @@ class Metrics:
     """Wall time since the loop was governed."""
     would_park: int = 0
     """Polls at Yield or above that were let run, because tiers are only observed."""
+    preemptions: int = 0
+    """How often a task was suspended without its doing."""
+    would_preempt: int = 0
+    """Polls beyond their budget that might have been cut short, but tiers are only observed."""
     internal_errors: int = 0
     """Faults inside asyncio-pulse that were contained; anything but 0 is a bug worth reporting."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RefusedPlace:
+    """Where a task was not suspended although its budget was used up, time and again."""
+
+    rule: str
+    """Why: `instruction`, `c_code`, `critical`, `module`, `guarded`, `traced` or `greenlet`; see the guide."""
+    function: str
+    filename: str
+    line: int
+    count: int
+    """How many requests were put off there, >= 1."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreemptionMetrics:
+    """What came of preemption on one loop."""
+
+    preemptions: int = 0
+    put_off: int = 0
+    """Requests for which no safe place was found in a while; they are repeated."""
+    refused: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Attempts refused, by rule; most are followed by one that succeeds within microseconds."""
+    places: tuple[RefusedPlace, ...] = ()
+    """Where requests were put off, most often first."""
+    delay: Histogram = Histogram()
+    """From the end of the budget to the suspension."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -461,3 +493,4 @@ class ProcessReport:
     """Live tasks above Monitor, highest tier first."""
     slow_queue: SlowQueueMetrics = SlowQueueMetrics()
     """Of all loops together."""
+    preemption: PreemptionMetrics = PreemptionMetrics()

@@ -15,8 +15,10 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
     QueueMetrics,
+    RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -114,7 +116,13 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "tier_changes": [_placed_to_dict(change) for change in report.tier_changes],
         "tasks": [dataclasses.asdict(task) for task in report.tasks],
         "slow_queue": _slow_queue_to_dict(report.slow_queue),
+        "preemption": _preemption_to_dict(report.preemption),
     }
+
+
+def _preemption_to_dict(preemption: PreemptionMetrics) -> dict[str, Any]:
+    places = [dataclasses.asdict(place) for place in preemption.places]
+    return {**dataclasses.asdict(preemption), "places": places, "delay": _buckets(preemption.delay)}
 
 
 def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
@@ -169,7 +177,13 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
         tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
         slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
+        preemption=_preemption_from_dict(fields.get("preemption", {})),
     )
+
+
+def _preemption_from_dict(fields: Mapping[str, Any]) -> PreemptionMetrics:
+    places = tuple(_known(RefusedPlace, each) for each in fields.get("places", ()))
+    return _known(PreemptionMetrics, {**fields, "places": places, "delay": _histogram(fields.get("delay", ()))})
 
 
 def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:

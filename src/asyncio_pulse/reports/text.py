@@ -9,6 +9,7 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     ProcessReport,
+    RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -78,6 +79,9 @@ def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, lis
         yield "stalls: the loop did not come back to its selector", stalls
     if polls:
         yield "worst polls", polls
+    places = report.preemption.places[:worst_count]
+    if places:
+        yield "not preempted", [_refused_lines(rank, place) for rank, place in enumerate(places, 1)]
 
 
 def title(reports: Sequence[ProcessReport]) -> str:
@@ -109,6 +113,10 @@ def process_lines(report: ProcessReport) -> list[str]:
     lines += tier_lines.mode_lines(report)
     if report.slow_queue.parked:
         lines.append(_slow_queue_line(report.slow_queue))
+    if metrics.preemptions:
+        delay = report.preemption.delay
+        times = f"{wording.duration(delay.percentile(50))}, p99 {wording.duration(delay.percentile(99))}"
+        lines.append(f"{wording.plural(metrics.preemptions, 'preemption')}, after the budget's end p50 {times}")
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
@@ -194,3 +202,21 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
     task = f", task {wording.plain(stall.task)}" if stall.task else ""
     lines.append(wording.shorten(f"{INDENT}{group}{task}", WIDTH))
     return lines + _stack_lines(stall, where)
+
+
+def _refused_lines(rank: int, place: RefusedPlace) -> list[str]:
+    """Describe where tasks were not preempted: how often, why, and what to do."""
+    where = StackFrame(place.function, place.filename, place.line)
+    why, advice = wording.REFUSALS.get(place.rule, (wording.plain(place.rule), ""))
+    lines = [
+        _line(f"{rank:2}. {wording.plural(place.count, 'time')} in ", where, ""),
+        f"{INDENT}{why}",
+        INDENT + advice,
+    ]
+    return [wording.shorten(line, WIDTH) for line in lines if line.strip()]
+
+
+def _line(start: str, frame: StackFrame, ending: str) -> str:
+    room = WIDTH - len(start + ending)
+    function = wording.shorten(wording.plain(frame.function), room // 2)
+    return f"{start}{function}, {wording.place(frame.filename, frame.line, room - len(function) - 2)}{ending}"

@@ -11,6 +11,7 @@ from asyncio_pulse.metrics.model import StackFrame, Stall, WorstPoll
 
 __all__ = [
     "INDENT",
+    "REFUSALS",
     "WIDTH",
     "collapse_recursion",
     "count",
@@ -24,6 +25,20 @@ __all__ = [
     "shorten",
     "wrapped",
 ]
+
+REFUSALS = {
+    "instruction": ("inside one long instruction, such as a call of C code", "use smaller calls, or isolate() it"),
+    "c_code": (
+        "C code called what ran, such as sort(key=...) or sum(...)",
+        'write a loop; for generators set preempt_through_c = "iteration"',
+    ),
+    "critical": ("inside `with`, or code that acquires a lock", "compute outside of it"),
+    "module": ("its module did not opt in", "add its package to preemptible_modules"),
+    "guarded": ("inside no_preempt()", "guard less of it"),
+    "traced": ("a trace function is active", "nothing is preempted under a debugger"),
+    "greenlet": ("a greenlet of another library ran", "compute outside of it"),
+}
+"""Why a task was not preempted, by rule, and what to do."""
 
 WIDTH = 79  # a terminal of 80 columns may break a line of 80
 INDENT = " " * 4

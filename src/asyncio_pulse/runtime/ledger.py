@@ -20,7 +20,9 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
     SlowQueueMetrics,
     Stall,
     TaskInfo,
@@ -124,6 +126,7 @@ def _report_of(manager: TierManager) -> ProcessReport:
         tier_changes=_by_name(manager.audit()),
         tasks=manager.offenders(),
         slow_queue=manager.slow_queue(),
+        preemption=manager.get_preemption_metrics(),
     )
 
 
@@ -139,6 +142,7 @@ def _report(
     tier_changes: Iterable[TierChange],
     tasks: Iterable[TaskInfo],
     slow_queue: SlowQueueMetrics,
+    preemption: PreemptionMetrics,
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -156,6 +160,7 @@ def _report(
         tier_changes=tuple(sorted(tier_changes, key=lambda change: -change.at_ns)[:MOST_CHANGES]),
         tasks=tuple(sorted(tasks, key=lambda task: (-task.tier, -task.cpu_time_ns))[:MOST_TASKS]),
         slow_queue=slow_queue,
+        preemption=preemption,
     )
 
 
@@ -253,6 +258,25 @@ def _by_name(changes: Iterable[TierChange]) -> list[TierChange]:
     ]
 
 
+def _sum_preemption(parts: list[PreemptionMetrics]) -> PreemptionMetrics:
+    refused: dict[str, int] = {}
+    places: dict[tuple[str, str, str, int], int] = {}
+    for part in parts:
+        for rule, count in part.refused.items():
+            refused[rule] = refused.get(rule, 0) + count
+        for place in part.places:
+            key = (place.rule, place.function, place.filename, place.line)
+            places[key] = places.get(key, 0) + place.count
+    summed = (RefusedPlace(*key, count) for key, count in places.items())
+    return PreemptionMetrics(
+        preemptions=sum(part.preemptions for part in parts),
+        put_off=sum(part.put_off for part in parts),
+        refused=refused,
+        places=tuple(sorted(summed, key=lambda place: -place.count)[:MOST_PLACES]),
+        delay=Histogram.merge(part.delay for part in parts),
+    )
+
+
 def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
     reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
@@ -271,4 +295,5 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         tier_changes=_by_name(change for report in reports for change in report.tier_changes),
         tasks=[task for report in reports for task in report.tasks],
         slow_queue=SlowQueueMetrics.merge(report.slow_queue for report in reports),
+        preemption=_sum_preemption([report.preemption for report in reports]),
     )

@@ -18,7 +18,9 @@ from asyncio_pulse.metrics.model import (
     LoopMetrics,
     LoopTiers,
     Metrics,
+    PreemptionMetrics,
     QueueMetrics,
+    RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -320,6 +322,21 @@ class TierManager:
             for raw in self.governor.stalls()
         ]
         return tuple(sorted(stalls, key=lambda stall: -stall.wall_ns))
+
+    def get_preemption_metrics(self) -> PreemptionMetrics:
+        """How often tasks were suspended without their doing, how soon, and where that was refused."""
+        record = self.governor.preemption_record()
+        places = (
+            RefusedPlace(rule, function, filename, line, count)
+            for (rule, function, filename, line), count in record["places"].items()
+        )
+        return PreemptionMetrics(
+            preemptions=record["preemptions"],
+            put_off=record["gave_up"],
+            refused=record["refused"],
+            places=tuple(sorted(places, key=lambda place: -place.count)),
+            delay=Histogram(tuple(record["delay"])),
+        )
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
         """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""
