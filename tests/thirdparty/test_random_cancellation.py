@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import os
 import random
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
@@ -66,24 +65,26 @@ async def query(pool: Pool, number: int) -> bool:
         return await connection.read(key) == value_of(key)
 
 
-async def cancel_at_random(task: asyncio.Task[bool], chance: random.Random) -> None:
-    """Give it some turns of the loop, or some time; half of them as long as they want."""
+async def cancel_at_random(task: asyncio.Task[bool], chance: random.Random) -> bool:
+    """Give it some turns of the loop, or some time; half of them as long as they want. Tell whether it was cancelled."""
+    was_cancelled = False
     if chance.random() < 0.5:
         for _ in range(chance.randrange(20)):
             await asyncio.sleep(0)
         if chance.random() < 0.5:
             await asyncio.sleep(chance.random() * 0.005)
-        task.cancel()
+        was_cancelled = task.cancel()
     await asyncio.wait([task])
+    return was_cancelled
 
 
 async def client(pool: Pool, numbers: range, endings: collections.Counter[str]) -> None:
     chance = random.Random(numbers.start)
     for number in numbers:
         task = asyncio.create_task(query(pool, number))
-        await cancel_at_random(task, chance)
-        if task.cancelled():
-            endings["cancelled"] += 1
+        was_cancelled = await cancel_at_random(task, chance)
+        if was_cancelled:
+            endings["cancelled" if task.cancelled() else "not heeded"] += 1
         else:
             endings["right" if task.result() else "wrong"] += 1
 
@@ -105,16 +106,15 @@ POOLS = {"asyncpg": asyncpg_pool, "sqlalchemy": sqlalchemy_pool, "redis": redis_
 
 
 @pytest.fixture(scope="session", params=POOLS)
-def opened(request: pytest.FixtureRequest) -> Callable[[], AbstractAsyncContextManager[Pool]]:
+def opened(request: pytest.FixtureRequest) -> functools.partial[AbstractAsyncContextManager[Pool]]:
     """Open the pool of each library."""
     address = request.getfixturevalue("redis_url" if request.param == "redis" else "postgres")
-    open_pool: Any = POOLS[request.param]
-    return lambda: open_pool(address)
+    return functools.partial(POOLS[request.param], address)
 
 
 @pytest.mark.parametrize("way", WAYS[:4], ids=str)
 def test_pools_survive_random_cancellation(
-    way: Way, loop_factory: LoopFactory, opened: Callable[[], AbstractAsyncContextManager[Pool]]
+    way: Way, loop_factory: LoopFactory, opened: functools.partial[AbstractAsyncContextManager[Pool]]
 ) -> None:
     async def scenario() -> tuple[collections.Counter[str], int]:
         endings: collections.Counter[str] = collections.Counter()
@@ -127,7 +127,9 @@ def test_pools_survive_random_cancellation(
     (endings, usable), manager = way.run(loop_factory, scenario, RESTLESS, timeout_s=60 + OPERATIONS * 0.05)
     assert usable == SIZE
     assert endings["wrong"] == 0
-    assert min(endings["right"], endings["cancelled"]) > OPERATIONS / 10
+    # redis-py 8.1 swallows a cancellation that meets a pipeline which gives its connection back, governed or not.
+    assert endings["not heeded"] == 0 or opened.func is redis_pool
+    assert min(endings["right"], endings["cancelled"]) > OPERATIONS / 20
     if manager is not None:
         steps = [change.after - change.before for change in manager.audit() if change.group == "queries"]
         assert {1, -1} <= set(steps), "nobody was promoted and demoted"
