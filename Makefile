@@ -6,6 +6,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+SEEDS ?= 100
+OPERATIONS ?= 10000
 BIN := $(VENV)/bin
 NATIVE := $(wildcard src/asyncio_pulse/_native/*.[ch])
 TESTS := $(wildcard $(addprefix tests/,unit property integration isolated thirdparty native architecture typing))
@@ -14,7 +16,7 @@ CORE := $(VENV)/.core-$(VARIANT)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio test-anyio
+.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio test-anyio test-thirdparty test-peers
 .PHONY: venv build lint types layers coverage-python coverage-native clean
 
 demo: $(VENV)/.extra-demo $(CORE)
@@ -35,6 +37,12 @@ stress: $(VENV)/.extra-test $(CORE)
 	@if ls tests/stress/test_*.py >/dev/null 2>&1; \
 	then $(BIN)/python -m pytest tests/stress; \
 	else echo "stress: tests/stress has no tests yet"; fi
+
+# Each scenario with a hundred seeds of chaos, ten thousand operations over each pool. Redis and PostgreSQL: as root they
+# are installed if they are missing, otherwise what needs them is skipped.
+test-thirdparty: $(VENV)/.extra-thirdparty $(CORE)
+	tools/services.sh
+	ASYNCIO_PULSE_TEST_SEEDS=$(SEEDS) ASYNCIO_PULSE_TEST_OPERATIONS=$(OPERATIONS) $(BIN)/python -m pytest tests/thirdparty
 
 test-all:
 	tools/core_tests.sh 3.11 3.12 3.13 3.14

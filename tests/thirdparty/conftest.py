@@ -1,0 +1,69 @@
+"""Scenarios with other people's libraries: every way to run them, and the services that they need."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import LoopFactory
+from tests.thirdparty.services import postgres_server, redis_server
+from tests.thirdparty.ways import WAYS, Scenario, Way
+
+Run = Callable[[Scenario[Any]], Any]
+
+
+def _missing() -> list[str]:
+    """Name the packages of the extra `thirdparty` that are not installed."""
+    requirements = importlib.metadata.requires("asyncio-pulse") or []
+    names = [
+        re.split(r"[^\w.-]", text)[0] for text in requirements if "extra == 'thirdparty'" in text.replace('"', "'")
+    ]
+    installed = {re.sub(r"[-_.]+", "-", each.name).lower() for each in importlib.metadata.distributions()}
+    return [name for name in names if name.lower() not in installed]
+
+
+MISSING = _missing()
+
+
+class _Skipped(pytest.Module):
+    """A module whose packages are not there: it cannot even be imported."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(f"needs {', '.join(MISSING)}: make test-thirdparty", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Skip what cannot be imported, with the reason."""
+    return _Skipped.from_parent(parent, path=module_path) if MISSING else None
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Run the test in each way."""
+    way: Way = request.param
+    return way
+
+
+@pytest.fixture
+def run(way: Way, loop_factory: LoopFactory) -> Run:
+    """Run a scenario in each way and on each kind of loop: what it returns must not depend on that."""
+    return lambda scenario: way.run(loop_factory, scenario)[0]
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Run a Redis; its URL."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL; user@host:port/database."""
+    with postgres_server() as address:
+        yield address

@@ -1,0 +1,85 @@
+"""The ways that a scenario runs: plain, governed, and governed under chaos; and the proof that it was in danger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import asyncio_pulse as pulse
+from asyncio_pulse.lowlevel import chaos
+
+T = TypeVar("T")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+Scenario = Callable[[], Coroutine[Any, Any, T]]
+
+PARK = 0.5
+"""Higher than the default: a scenario has few resumptions, and some of them must be struck with any seed."""
+
+PREEMPT = 0.0
+
+SEEDS = int(os.environ.get("ASYNCIO_PULSE_TEST_SEEDS", "2"))
+"""How many seeds of chaos each scenario meets; `make test-thirdparty` asks for a hundred."""
+
+TIMEOUT_S = 60.0
+"""For one scenario, which takes well under a second: a wake-up was lost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way to run a scenario.
+
+    Attributes:
+        governed: Whether the loop is.
+        seed: That of the chaos; None without.
+    """
+
+    governed: bool
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        if self.seed is not None:
+            return f"chaos{self.seed}"
+        return "governed" if self.governed else "plain"
+
+    def run(
+        self,
+        loop_factory: LoopFactory,
+        scenario: Scenario[T],
+        config: pulse.TierConfig | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[T, pulse.TierManager | None]:
+        """Run a scenario to its end on a loop of its own.
+
+        Raises:
+            TimeoutError: It has not ended after so many seconds.
+
+        Returns:
+            What the scenario returned, and the manager of the loop, if it was governed.
+        """
+        with self._chaos(), asyncio.Runner(loop_factory=loop_factory) as runner:
+            loop = runner.get_loop()
+            manager = pulse.install(config, loop=loop) if self.governed else None
+            result = runner.run(asyncio.wait_for(scenario(), timeout_s))
+            self._check_danger(manager)
+        # A library may keep the closed loop, and with it the watchdog.
+        pulse.uninstall(loop=loop)
+        return result, manager
+
+    def environment(self) -> dict[str, str]:
+        """Variables for a process that is to run in this way, if it is governed."""
+        return {} if self.seed is None else {"ASYNCIO_PULSE_CHAOS": f"{self.seed},{PARK},{PREEMPT}"}
+
+    def _chaos(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.seed is None else chaos(self.seed, park=PARK, preempt=PREEMPT)
+
+    def _check_danger(self, manager: pulse.TierManager | None) -> None:
+        if manager is not None:
+            assert manager.get_metrics().polls > 0, "nothing was governed"
+            assert self.seed is None or manager.governor.slow_queue()["parked"] > 0, "chaos did not strike"
+
+
+WAYS = [Way(governed=False), Way(governed=True), *(Way(governed=True, seed=seed) for seed in range(SEEDS))]
