@@ -23,6 +23,12 @@ pulse_hooks_settle(pulse_governor *governor, PyObject *result)
         pulse_state_contain_error(governor->state);
         return;
     }
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        // By the signal, which the loop may handle in its own way.
+        PyErr_Clear();
+        PyErr_SetInterrupt();
+        return;
+    }
     PyObject *exception = pulse_exception_take_object();
     if (Py_AddPendingCall(raise_there, exception) < 0) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);

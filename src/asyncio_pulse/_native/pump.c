@@ -281,6 +281,10 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         pulse_pump_release_all(governor);
         Py_RETURN_NONE;
     }
+    if (governor->turns != NULL) {
+        // It is the pump that keeps the loop from waiting.
+        atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
+    }
     run_pump(governor);
     if (is_empty(pump)) {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;

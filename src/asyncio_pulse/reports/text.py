@@ -209,14 +209,8 @@ def _refused_lines(rank: int, place: RefusedPlace) -> list[str]:
     where = StackFrame(place.function, place.filename, place.line)
     why, advice = wording.REFUSALS.get(place.rule, (wording.plain(place.rule), ""))
     lines = [
-        _line(f"{rank:2}. {wording.plural(place.count, 'time')} in ", where, ""),
+        wording.located(f"{rank:2}. {wording.plural(place.count, 'time')} in ", where),
         f"{INDENT}{why}",
         INDENT + advice,
     ]
     return [wording.shorten(line, WIDTH) for line in lines if line.strip()]
-
-
-def _line(start: str, frame: StackFrame, ending: str) -> str:
-    room = WIDTH - len(start + ending)
-    function = wording.shorten(wording.plain(frame.function), room // 2)
-    return f"{start}{function}, {wording.place(frame.filename, frame.line, room - len(function) - 2)}{ending}"
