@@ -14,6 +14,7 @@ __all__ = [
     "GroupMetrics",
     "Histogram",
     "LoopMetrics",
+    "LoopTiers",
     "Metrics",
     "ProcessReport",
     "StackFrame",
@@ -193,6 +194,19 @@ TIER_NAMES = ("Monitor", "Warn", "Yield", "Isolate")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LoopTiers:
+    """What the tiers of one loop may do."""
+
+    worker_id: int
+    mode: str = "act"
+    """`off`, `observe` or `act`."""
+    promotion_frozen: bool = False
+    """Whether nobody is promoted at the moment, because the machine must be at fault."""
+    freezes: int = 0
+    """How often promotion froze since the loop was governed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TierChange:
     """An account, of a task or of an explicit group, came to another tier."""
 
@@ -223,6 +237,9 @@ class TierChange:
     stack: tuple[StackFrame, ...] = ()
     """Innermost frame first, captured during that poll; empty if it was not caught running, and then `function`,
     `filename`, `line` say where the coroutine is defined."""
+    count: int = 1
+    """How many changes this one stands for: in a report the newest of those between the same tiers stands for all of
+    the same name; elsewhere each stands for itself."""
 
     def __str__(self) -> str:
         """Say it in a sentence."""
@@ -372,3 +389,9 @@ class ProcessReport:
     """Lag and utilisation, by worker."""
     stalls: tuple[Stall, ...] = ()
     """Longest first."""
+    loop_tiers: tuple[LoopTiers, ...] = ()
+    """Mode and freezes, by worker."""
+    tier_changes: tuple[TierChange, ...] = ()
+    """Newest first."""
+    tasks: tuple[TaskInfo, ...] = ()
+    """Live tasks above Monitor, highest tier first."""

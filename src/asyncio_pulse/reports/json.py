@@ -13,10 +13,13 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
     ProcessReport,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
@@ -105,6 +108,9 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
         "stalls": [_placed_to_dict(stall) for stall in report.stalls],
+        "loop_tiers": [dataclasses.asdict(loop) for loop in report.loop_tiers],
+        "tier_changes": [_placed_to_dict(change) for change in report.tier_changes],
+        "tasks": [dataclasses.asdict(task) for task in report.tasks],
     }
 
 
@@ -127,7 +133,7 @@ def _buckets(histogram: Histogram) -> list[dict[str, int]]:
     return [{"upper_ns": upper, "count": count} for upper, count in histogram.buckets]
 
 
-def _placed_to_dict(record: WorstPoll | Stall) -> dict[str, Any]:
+def _placed_to_dict(record: WorstPoll | Stall | TierChange) -> dict[str, Any]:
     return {**dataclasses.asdict(record), "stack": [dataclasses.asdict(frame) for frame in record.stack]}
 
 
@@ -145,6 +151,10 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
+        # Not in files of before there were tiers.
+        loop_tiers=tuple(_known(LoopTiers, each) for each in fields.get("loop_tiers", ())),
+        tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
+        tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
     )
 
 

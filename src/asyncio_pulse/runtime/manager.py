@@ -16,6 +16,7 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
     StackFrame,
     Stall,
@@ -232,9 +233,22 @@ class TierManager:
         infos = (self._task_info(task) for task in asyncio.all_tasks(loop))
         return tuple(sorted((info for info in infos if info is not None), key=lambda info: info.task_id))
 
-    def _task_info(self, task: asyncio.Task[Any]) -> TaskInfo | None:
+    def offenders(self) -> tuple[TaskInfo, ...]:
+        """Those of `tasks()` that are above Monitor, highest tier first, then most CPU time."""
+        self._decisions.settle_idle()
+        loop = self._loop()
+        # Not even listed as long as nobody offends: there may be a million.
+        if loop is None or not self._decisions.anyone_above_monitor:
+            return ()
+        infos = (self._task_info(task, lowest_tier=1) for task in asyncio.all_tasks(loop))
+        found = (info for info in infos if info is not None)
+        return tuple(sorted(found, key=lambda info: (-info.tier, -info.cpu_time_ns, info.task_id)))
+
+    def _task_info(self, task: asyncio.Task[Any], lowest_tier: int = 0) -> TaskInfo | None:
         coro = task.get_coro()
         if not isinstance(coro, _core.GovernedCoroutine) or coro.governor is not self.governor:
+            return None
+        if coro.tier < lowest_tier:
             return None
         group, account = coro.group, coro.standing
         snapshot = coro.account_snapshot()
@@ -267,6 +281,11 @@ class TierManager:
     def promotion_frozen(self) -> bool:
         """Whether nobody is promoted now, because so many groups offended at once that the machine must be at fault."""
         return self._decisions.is_frozen
+
+    def tiers(self) -> LoopTiers:
+        """Mode of the loop, and whether and how often promotion froze."""
+        decisions = self._decisions
+        return LoopTiers(self.worker_id, self._config.mode, decisions.is_frozen, decisions.freezes)
 
     def get_loop_metrics(self) -> LoopMetrics:
         """Lag and utilisation of the loop; zeros if its turns cannot be watched."""

@@ -135,6 +135,16 @@ class TierDecisions:
         """Whether promotion is frozen because the machine is at fault."""
         return self._machine.is_frozen(_core.monotonic_ns())
 
+    @property
+    def freezes(self) -> int:
+        """How often promotion froze."""
+        return self._machine.freezes
+
+    @property
+    def anyone_above_monitor(self) -> bool:
+        """Whether any account, of a task or of an explicit group, is above Monitor."""
+        return bool(self._tiered_groups) or len(self._tiered_tasks) > 0
+
     # What the core calls.
 
     def on_new_group(self, group: _core.Group) -> None:
