@@ -196,7 +196,8 @@ def _describe(culprit: Culprit | None) -> str:
         f"The culprit is number {culprit.rank} of the worst polls: {culprit.place.function}() at\n"
         f"  {where}, in tasks of group {culprit.group}.\n"
         f"  {culprit.count} polls there held the event loop for {culprit.total_ms / 1e3:.1f} s in all, up to\n"
-        f"  {culprit.wall_ms:.0f} ms at a time, and while one of them runs every other request waits."
+        f"  {culprit.wall_ms:.0f} ms at a time, and while one of them runs every other request waits.\n"
+        "  No tier cuts a poll short: split it with checkpoint(), or move it to a thread."
     )
 
 

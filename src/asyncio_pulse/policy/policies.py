@@ -100,7 +100,7 @@ class TierConfig:
         cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
             the error bound of a poll's CPU time.
         mode: "off"; "observe": decide, and count what would be done; "act": do it.
-        max_tier: The highest tier that an account may come to.
+        max_tier: The highest tier that an account may come to, unless its group or itself has another one.
         rollout_ratio: The share of the groups that interventions act on, 0..1.
         promotion_window_ms: The time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
         promotion_share: What an account's CPU time beyond its budgets must be of its worker's time in that window
@@ -115,7 +115,7 @@ class TierConfig:
         freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
             machine is at fault, and promotion freezes, 2..65,536.
         park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, the group is only observed from then on.
+            10..3,600,000, the group is only observed from then on. Not acted upon yet.
         preempt: Where tasks at Yield and above are suspended without their doing, unless they or their group say
             otherwise: "off", "await" or "anywhere". With "off" nobody is, whatever they or their group say.
         preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
