@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from asyncio_pulse import _core
 from asyncio_pulse.errors import ConfigError
+from asyncio_pulse.runtime.preemption import refusals
 from asyncio_pulse.runtime.settings import ConfigSource, trace_config
 from asyncio_pulse.runtime.tier_facts import Ability, Fact, configuration_facts, tier_abilities
 
@@ -22,7 +23,6 @@ __all__ = ["Facts", "collect_facts"]
 LIBRARIES = ("greenlet", "uvloop", "rich")
 MEASURED_READINGS = 2000  # under a millisecond
 LATER_FEATURES = (
-    "preemption: preempt and preemptible are accepted, and do nothing",
     "the circuit breaker: park_breaker_ms is accepted, and does nothing",
     "isolation in confined processes",
 )
@@ -116,4 +116,6 @@ def _abilities() -> Iterator[Ability]:
     has_clock = _core.clock_info()["uses_tsc"]
     yield Ability("the fastest clock", has_clock, "" if has_clock else _core.clock_info()["reason"])
     has_signal = hasattr(signal, "SIGUSR2")
+    reasons = refusals()
+    yield Ability("suspend tasks in their Python code", not reasons, "; ".join(reasons))
     yield Ability("report on SIGUSR2", has_signal, "" if has_signal else "this platform has no such signal")
