@@ -8,6 +8,7 @@ import pytest
 
 from asyncio_pulse import TierConfig
 from asyncio_pulse.config import InterventionAction
+from asyncio_pulse.runtime import doctor
 from asyncio_pulse.runtime.doctor import collect_facts
 from asyncio_pulse.runtime.settings import MODE_VARIABLE, PROFILE_VARIABLE, ConfigSource, trace_config
 from asyncio_pulse.runtime.tier_facts import configuration_facts, tier_abilities
@@ -82,3 +83,10 @@ def test_a_configuration_at_fault_is_a_finding_and_not_the_end(tmp_path: Path) -
     assert "\n" not in ability.reason
     assert not [ability for ability in facts.abilities if ability.name.startswith("tier ")]
     assert [fact for fact in facts.facts if fact.topic == "core"]
+
+
+def test_what_keeps_tasks_from_being_suspended_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reasons in ((), ("the JIT compiler is enabled", "greenlet is not installed")):
+        monkeypatch.setattr(doctor, "refusals", lambda reasons=reasons: reasons)
+        [ability] = [each for each in collect_facts(None).abilities if each.name.startswith("suspend ")]
+        assert (ability.available, ability.reason) == (not reasons, "; ".join(reasons))

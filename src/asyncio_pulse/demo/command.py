@@ -197,7 +197,7 @@ def _describe(culprit: Culprit | None) -> str:
         f"  {where}, in tasks of group {culprit.group}.\n"
         f"  {culprit.count} polls there held the event loop for {culprit.total_ms / 1e3:.1f} s in all, up to\n"
         f"  {culprit.wall_ms:.0f} ms at a time, and while one of them runs every other request waits.\n"
-        "  No tier cuts a poll short: split it with checkpoint(), or move it to a thread."
+        "  Such a poll is cut short only where it opted in: @governed(preemptible=True)."
     )
 
 

@@ -58,7 +58,7 @@ class GroupPolicy:
     Args:
         max_tier: The highest tier that they may come to, in place of the configuration's, also where that is lower: the
             nearest wins. A task's own `max_tier` goes before it.
-        preempt: Where their tasks may be suspended without their doing: "off", "await" or "anywhere". Not acted upon yet.
+        preempt: Where their tasks may be suspended without their doing: "off", "await" or "anywhere".
         priority: The priority of their tasks.
         exempt: They are measured but never judged: they stay at Monitor.
 

@@ -115,7 +115,7 @@ class TierConfig:
         freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
             machine is at fault, and promotion freezes, 2..65,536.
         park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, the group is only observed from then on.
+            10..3,600,000, the group is only observed from then on. Not acted upon yet.
         preempt: Where tasks at Yield and above are suspended without their doing, unless they or their group say
             otherwise: "off", "await" or "anywhere". With "off" nobody is, whatever they or their group say.
         preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
