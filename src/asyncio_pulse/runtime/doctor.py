@@ -113,6 +113,6 @@ def _abilities() -> Iterator[Ability]:
     has_clock = _core.clock_info()["uses_tsc"]
     yield Ability("the fastest clock", has_clock, "" if has_clock else _core.clock_info()["reason"])
     reasons = refusals()
-    yield Ability("preempt computing tasks", not reasons, "; ".join(reasons))
+    yield Ability("suspend tasks in their Python code", not reasons, "; ".join(reasons))
     has_signal = hasattr(signal, "SIGUSR2")
     yield Ability("report on SIGUSR2", has_signal, "" if has_signal else "this platform has no such signal")
