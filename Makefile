@@ -55,6 +55,10 @@ test-asyncio:
 test-anyio:
 	tools/core_tests.sh --anyio 3.11 3.12 3.13 3.14
 
+# The own tests of aiohttp and Starlette, governed and under chaos. The source distribution of websockets has no tests.
+test-peers:
+	tools/peer_tests.sh $(PYTHON) 1 aiohttp starlette
+
 docs: $(VENV)/.extra-docs $(CORE)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "docs: build/docs/index.html"

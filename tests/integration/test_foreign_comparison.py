@@ -12,7 +12,7 @@ FOREIGN_TESTS = Path(__file__).parents[2] / "tools" / "foreign_tests"
 
 # How a suite runs one module: the outcomes are those of the test, the second time round those of a calm machine.
 SCRIPT = """
-import json, pathlib, sys
+import json, os, pathlib, sys
 module, output, *govern = sys.argv[1:]
 runs = pathlib.Path(__file__).with_name("runs")
 runs.write_text(runs.read_text() + "." if runs.exists() else ".")
@@ -25,7 +25,9 @@ elif module == "vanishing" and not govern:
 if module == "skipped":
     outcomes = {"m.Class.test_elsewhere": "skipped: for another platform"}
 polls = 7 if govern and module not in ("idle", "skipped") else 0
-pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, "polls": polls}))
+parked = 3 if os.environ.get("ASYNCIO_PULSE_CHAOS") == "1,0.5,0.0" and module != "calm" else 0
+assert govern or not parked
+pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, "polls": polls, "parked": parked}))
 """
 
 COMPARE = """
@@ -33,7 +35,8 @@ import pathlib, sys
 from comparing import Kept, Suite, compare
 kept = [Kept("test_chang*", "^tex.$", "a good reason")] if "kept" in sys.argv else []
 without_tasks = {"idle"} if "without_tasks" in sys.argv else set()
-compare(Suite("others", pathlib.Path(sys.argv[1]), [sys.argv[2]], kept, without_tasks))
+chaos = "1,0.5,0.0" if "chaos" in sys.argv else ""
+compare(Suite("others", pathlib.Path(sys.argv[1]), [sys.argv[2]], kept, without_tasks, chaos=chaos))
 """
 
 
@@ -93,6 +96,18 @@ def test_a_module_that_was_skipped_need_not_be_governed(tmp_path: Path) -> None:
 def test_a_module_without_tasks_need_not_be_governed(tmp_path: Path) -> None:
     status, _ = compare(tmp_path, "idle", "without_tasks")
     assert status == 0
+
+
+def test_chaos_meets_the_governed_run_alone(tmp_path: Path) -> None:
+    status, text = compare(tmp_path, "same", "chaos")
+    assert status == 0
+    assert "3 parked" in text
+
+
+def test_chaos_that_does_not_strike_is_a_failure(tmp_path: Path) -> None:
+    status, text = compare(tmp_path, "calm", "chaos")
+    assert status == 1
+    assert "chaos did not strike" in text
 
 
 def test_a_test_that_fails_either_way_is_told(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from comparing import Kept, Suite, compare
 KEPT: list[Kept] = []
 """Tests that see the difference that governing is. None is about cancellation, order or exceptions."""
 
+ARGUMENTS = ["-m", "not network", "-k", "not trio"]
+"""Without the tests that need the Internet, and those on the loop of another library."""
+
 WITHOUT_TASKS = {"tests/test_all_attributes.py", "tests/test_lazyimport.py", "tests/test_typedattr.py"}
 """Modules that run no task."""
 
@@ -36,5 +39,6 @@ if __name__ == "__main__":
         kept=KEPT,
         without_tasks=WITHOUT_TASKS,
         directory=arguments.source,
+        arguments=ARGUMENTS,
     )
     compare(suite, arguments.modules)

@@ -1,4 +1,4 @@
-"""Run the modules of somebody else's test suite plain and with every loop governed, and tell the differences.
+"""Run the modules of somebody else's test suite plain and governed, or governed under chaos; tell what differs.
 
 Each module runs in a process of its own, once each way. A test whose outcome differs is a failure, unless the suite's
 kept list explains just that outcome: then the reason is printed. A module that runs tasks must have been governed: its
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import signal
 import subprocess
@@ -63,6 +64,8 @@ class Suite:
             exceptions.
         without_tasks: Modules that run no task here.
         directory: Where the modules run; here if None.
+        arguments: More for the script, after its own.
+        chaos: What `ASYNCIO_PULSE_CHAOS` is to be in the governed runs, such as `1,0.2,0.0`; no chaos if empty.
     """
 
     name: str
@@ -71,14 +74,17 @@ class Suite:
     kept: list[Kept]
     without_tasks: set[str] = field(default_factory=set)
     directory: Path | None = None
+    arguments: list[str] = field(default_factory=list)
+    chaos: str = ""
 
 
 @dataclass
 class Run:
-    """What became of the tests of one module: outcomes by test, such as `failed: the traceback`, and governed polls."""
+    """What became of a module's tests: outcomes by test, such as `failed: the traceback`; polls governed, and parked."""
 
     outcomes: dict[str, str]
     polls: int = 0
+    parked: int = 0
 
     def count(self, kind: str) -> int:
         """Count the tests with an outcome of this kind."""
@@ -99,17 +105,20 @@ def bare_name(test: str) -> str:
     return re.split(r"::|\.", test.partition("[")[0])[-1]
 
 
-def run(suite: Suite, module: str, *arguments: str) -> Run:
+def run(suite: Suite, module: str, *, governed: bool) -> Run:
     """Run one module; a module that cannot be run on this platform has no outcomes."""
+    way = ["govern"] if governed else []
+    chaos = {"ASYNCIO_PULSE_CHAOS": suite.chaos} if governed else {}
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory, "outcomes.json")
         done = subprocess.run(
-            [sys.executable, str(suite.script), module, str(output), *arguments],
+            [sys.executable, str(suite.script), module, str(output), *way, *suite.arguments],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_SECONDS,
             check=False,
             cwd=suite.directory,
+            env={**os.environ, **chaos},
             preexec_fn=_heed_signals,
         )
         if output.exists():
@@ -117,7 +126,7 @@ def run(suite: Suite, module: str, *arguments: str) -> Run:
         # unittest.SkipTest at import: the module is for another platform.
         if "SkipTest" in done.stderr:
             return Run({})
-        sys.exit(f"{module} {' '.join(arguments)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+        sys.exit(f"{module} {' '.join(way)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _heed_signals() -> None:
@@ -142,7 +151,7 @@ def reason_for(suite: Suite, difference: Difference) -> str | None:
 
 def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
     """Run a module both ways and tell the differences; the governed run, and how many were unexpected."""
-    plain, governed = run(suite, module), run(suite, module, "govern")
+    plain, governed = run(suite, module, governed=False), run(suite, module, governed=True)
     found = differences(plain, governed)
     failures = []
     for difference in found:
@@ -153,7 +162,8 @@ def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
             print(f"  {difference[0]}: {kind_of(difference[1])} -> {reason}")
     if failures:
         # A test that depends on time may fail under load, either way: it is different only if it is so twice.
-        again = {test for test, _, _ in differences(run(suite, module), run(suite, module, "govern"))}
+        once_more = run(suite, module, governed=False), run(suite, module, governed=True)
+        again = {test for test, _, _ in differences(*once_more)}
         failures = [difference for difference in failures if difference[0] in again]
     for test, before, after in failures:
         print(f"  {test}: {before} -> {after}")
@@ -176,11 +186,16 @@ def compare(suite: Suite, modules: list[str] | None = None) -> None:
         print(f"{module:32} {describe(governed)}, {count} unexpected", flush=True)
         total.outcomes.update(governed.outcomes)
         total.polls += governed.polls
+        total.parked += governed.parked
         total_unexpected += count
+    if suite.chaos and total.parked == 0:
+        print("chaos did not strike")
+        total_unexpected += 1
     print(f"{suite.name}: {describe(total)}, {total_unexpected} unexpected")
     sys.exit(1 if total_unexpected else 0)
 
 
 def describe(governed: Run) -> str:
     """Tell how much a governed run was worth."""
-    return f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped, {governed.polls:7} governed polls"
+    polls = f"{governed.polls:7} governed polls" + (f", {governed.parked:6} parked" if governed.parked else "")
+    return f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped, {polls}"

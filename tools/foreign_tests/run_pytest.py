@@ -1,8 +1,9 @@
-"""Run one test module of anyio with pytest on asyncio and uvloop, and write the outcome of each test as JSON.
+"""Run one test module of another library with pytest, and write the outcome of each test as JSON.
 
-    python run_pytest.py MODULE OUTPUT [govern]
+    python run_pytest.py MODULE OUTPUT [govern] [ARGUMENT ...]
 
-With `govern` every loop is governed from its birth; the output then tells how many polls were. Everything else is the same.
+Arguments are pytest's. With `govern` every loop is governed from its birth; the output then tells how many polls were.
+Everything else is the same.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from typing import Any
 import pytest
 import uvloop
 from governing import Polls, govern_every_loop
-
-ARGUMENTS = ["-q", "-p", "no:cacheprovider", "-m", "not network", "-k", "not trio"]
-"""Without the tests that need the Internet, and those on the loop of another library."""
 
 
 class Outcomes:
@@ -41,17 +39,19 @@ class Outcomes:
 
 
 def main() -> None:
-    module, output = sys.argv[1:3]
-    polls = Polls() if "govern" in sys.argv[3:] else None
+    module, output, *arguments = sys.argv[1:]
+    polls = Polls() if arguments[:1] == ["govern"] else None
     if polls is not None:
         govern_every_loop(polls, uvloop.Loop)
-    # anyio's configuration names the plugins that it wants.
+    # A suite's configuration or its arguments name the plugins that it wants.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     outcomes = Outcomes()
-    status = pytest.main([*ARGUMENTS, module], plugins=[outcomes])
+    status = pytest.main(["-q", "-p", "no:cacheprovider", *arguments[polls is not None :], module], plugins=[outcomes])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         sys.exit(f"pytest ended with {status!r}")
-    answer: dict[str, Any] = {"outcomes": outcomes.by_test, "polls": polls.total() if polls is not None else 0}
+    answer: dict[str, Any] = {"outcomes": outcomes.by_test}
+    if polls is not None:
+        answer |= {"polls": polls.total(), "parked": polls.parked()}
     with open(output, "w") as file:
         json.dump(answer, file)
 

@@ -1,0 +1,67 @@
+"""Compare another library's own tests plain and governed, or under chaos.
+
+    python peer_suite.py NAME SOURCE [--chaos SEED] [--modules NAME ...]
+    python peer_suite.py NAME --requirements
+
+SOURCE is an unpacked source distribution of the version that is installed. The second form tells what its tests need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib.metadata
+import sys
+from pathlib import Path
+
+from comparing import Suite, compare
+from peers import PEERS, Peer
+
+PARK = 0.5
+"""Higher than the default: each test has a loop of its own, with few resumptions."""
+
+PREEMPT = 0.0
+
+
+def matches(module: str, patterns: list[str]) -> bool:
+    """Tell whether a module is meant by one of some patterns."""
+    return any(fnmatch.fnmatch(module, pattern) for pattern in patterns)
+
+
+def modules(peer: Peer, source: Path) -> list[str]:
+    """Name the test modules that are run, relative to the source."""
+    found = sorted(str(path.relative_to(source)) for path in source.glob("tests/**/test_*.py"))
+    return [module for module in found if not matches(module, peer.skipped)]
+
+
+def suite_of(name: str, source: Path, seed: int | None) -> Suite:
+    """Describe a library's suite."""
+    peer = PEERS[name]
+    names = modules(peer, source)
+    way = "governed" if seed is None else f"under chaos {seed}"
+    return Suite(
+        name=f"{name} {importlib.metadata.version(name)} on CPython {sys.version.split()[0]}, {way}",
+        script=Path(__file__).with_name("run_pytest.py"),
+        modules=names,
+        kept=peer.kept if seed is None else [*peer.kept, *peer.kept_under_chaos],
+        without_tasks={module for module in names if matches(module, peer.without_tasks)},
+        directory=source,
+        arguments=peer.arguments,
+        chaos="" if seed is None else f"{seed},{PARK},{PREEMPT}",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=PEERS, metavar="NAME")
+    parser.add_argument("source", type=Path, nargs="?", metavar="SOURCE")
+    parser.add_argument("--requirements", action="store_true")
+    parser.add_argument("--chaos", type=int, metavar="SEED")
+    parser.add_argument("--modules", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    if arguments.requirements:
+        print(*PEERS[arguments.name].requirements, sep="\n")
+    elif arguments.source is None:
+        parser.error("SOURCE is missing")
+    else:
+        compare(suite_of(arguments.name, arguments.source.resolve(), arguments.chaos), arguments.modules)
