@@ -16,7 +16,7 @@ from typing import Any
 from .facts import collect_facts
 from .method import Figure
 
-NAMES = ("poll_overhead", "task_creation", "native_operations", "live_tasks", "peers", "web_service")
+NAMES = ("poll_overhead", "task_creation", "native_operations", "live_tasks", "peers", "preemption", "web_service")
 RESULTS = Path(__file__).parent / "results"
 
 
