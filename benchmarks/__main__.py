@@ -25,6 +25,7 @@ NAMES = (
     "peers",
     "web_service",
     "slow_queue",
+    "preemption",
 )
 RESULTS = Path(__file__).parent / "results"
 
