@@ -37,6 +37,7 @@ class Standing:
 
     tier: int
     observed: bool
+    quiet_until_ns: int
     @property
     def last_poll_ns(self) -> int: ...
 

@@ -11,6 +11,7 @@ import warnings
 import offending
 
 import asyncio_pulse as pulse
+from asyncio_pulse.config import InterventionAction
 
 CROWD = 200
 kept: list[object] = []
@@ -30,11 +31,16 @@ async def park() -> list[asyncio.Task[int]]:
     return tasks
 
 
+async def look_on() -> list[asyncio.Task[int]]:
+    # What looks on is never parked itself.
+    return await pulse.spawn(park(), max_tier=InterventionAction.WARN)
+
+
 def fork_while_parked() -> None:
     """A loop that is not running at the fork goes on in the child, and so do its parked tasks."""
     loop = asyncio.new_event_loop()
     pulse.install(offending.CONFIG, loop=loop)
-    tasks = loop.run_until_complete(park())
+    tasks = loop.run_until_complete(look_on())
     child = os.fork()
     results = loop.run_until_complete(asyncio.gather(*tasks))
     if child == 0:
@@ -51,7 +57,7 @@ def leave_parked() -> None:
         loop = factory()
         loop.set_exception_handler(lambda loop, context: None)
         pulse.install(offending.CONFIG, loop=loop)
-        kept.append(loop.run_until_complete(park()))
+        kept.append(loop.run_until_complete(look_on()))
         kept.append(loop)
 
 

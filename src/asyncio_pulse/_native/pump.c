@@ -9,6 +9,8 @@ enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
     // that it wakes in the second.
     TURNS_BETWEEN_GRANTS = 3,
+    // On asyncio one sees in the second whether anything was collected that is still to run.
+    TURNS_BETWEEN_GRANTS_IDLE = 2,
     // As long as others have work in every turn they go first, but not for ever.
     MOST_TURNS_BETWEEN_GRANTS = 4,
 };
@@ -250,6 +252,29 @@ is_empty(const pulse_pump *pump)
     return size_of(pump->queue) == 0 && size_of(pump->isolated) == 0;
 }
 
+// Whether the loop, one of asyncio's, has nothing to run but us.
+static bool
+is_alone(const pulse_governor *governor)
+{
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyObject *ready = loop == NULL ? NULL : PyObject_GetAttr(loop, governor->state->str_ready);
+    Py_ssize_t count = ready == NULL ? -1 : PyObject_Size(ready);
+    Py_XDECREF(ready);
+    Py_XDECREF(loop);
+    PyErr_Clear();
+    return count == 0;
+}
+
+static bool
+is_time_to_grant(const pulse_governor *governor, bool is_quiet)
+{
+    unsigned turns = governor->pump->turns;
+    if (turns >= MOST_TURNS_BETWEEN_GRANTS || (turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
+        return true;
+    }
+    return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && is_alone(governor);
+}
+
 static void
 run_pump(pulse_governor *governor)
 {
@@ -259,7 +284,7 @@ run_pump(pulse_governor *governor)
     pump->polls_seen = polls;
     pump->cancel_allowance_ticks = (int64_t)pump->slice_ticks;
     pump->turns++;
-    if (pump->turns >= MOST_TURNS_BETWEEN_GRANTS || (pump->turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
+    if (is_time_to_grant(governor, is_quiet)) {
         grant(governor, is_quiet);
         tell_overdue(governor);
     }

@@ -225,7 +225,8 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
         return;
     }
     known->good_run++;
-    if (++known->untold < governor->evaluation_interval[tier] || governor->decisions == NULL) {
+    if (++known->untold < governor->evaluation_interval[tier] || known->last_poll < known->quiet_until ||
+        governor->decisions == NULL) {
         return;
     }
     known->untold = 0;
@@ -301,7 +302,25 @@ standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
     }
     standing->tier = (uint8_t)tier;
     standing->good_run = standing->untold = 0;
+    standing->quiet_until = 0;
     return 0;
+}
+
+static int
+standing_set_quiet_until(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    unsigned long long until_ns = value == NULL ? 0 : PyLong_AsUnsignedLongLong(value);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    standing_of(self)->quiet_until = pulse_clock_from_ns(until_ns);
+    return 0;
+}
+
+static PyObject *
+standing_get_quiet_until(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(ns(standing_of(self)->quiet_until));
 }
 
 static PyObject *
@@ -331,6 +350,8 @@ static PyMemberDef standing_members[] = {
 
 static PyGetSetDef standing_getset[] = {
     {"tier", standing_get_tier, standing_set_tier, "The tier in force once it is made to stand; 0..3.", NULL},
+    {"quiet_until_ns", standing_get_quiet_until, standing_set_quiet_until,
+     "Until then good polls are not told; ns of monotonic_ns, 0 for always.", NULL},
     {"last_poll_ns", standing_get_last_poll, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.", NULL},
     {NULL},
 };

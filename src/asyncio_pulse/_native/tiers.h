@@ -18,6 +18,8 @@ typedef struct {
     uint32_t untold;
     // Ticks; only kept up above Monitor.
     uint64_t last_poll;
+    // Until then good polls can change nothing, and are not told.
+    uint64_t quiet_until;
 } pulse_standing;
 
 extern PyType_Spec pulse_standing_spec;

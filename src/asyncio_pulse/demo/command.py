@@ -184,8 +184,8 @@ def _check_beside_crowd(mode: str, options: argparse.Namespace) -> dict[str, flo
 
 def _crowd_table(crowd: dict[str, dict[str, float]]) -> str:
     lines = [
-        f"A health check every 10 ms beside {CROWD_TASKS} tasks that compute for 10 ms and yield, late by ms:",
-        f"{'':10} {'checks':>7} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}  steps parked",
+        f"A health check every 10 ms beside {CROWD_TASKS} tasks that compute 10 ms and yield:",
+        f"{'late by ms':10} {'checks':>7} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}  steps parked",
     ]
     for mode, figures in crowd.items():
         numbers = " ".join(f"{figures[name]:8.1f}" for name in ("p50", "p90", "p99", "max"))

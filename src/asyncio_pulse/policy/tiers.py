@@ -15,7 +15,17 @@ import dataclasses
 from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
 
-__all__ = ["BadPoll", "Rules", "Standing", "TierStep", "decay", "enforce_cap", "on_bad_poll", "on_good_polls"]
+__all__ = [
+    "BadPoll",
+    "Rules",
+    "Standing",
+    "TierStep",
+    "decay",
+    "earliest_demotion",
+    "enforce_cap",
+    "on_bad_poll",
+    "on_good_polls",
+]
 
 SLOTS = 64
 """Into so many equal parts a promotion window is divided; bad polls of one part are counted together, and are forgotten
@@ -170,7 +180,7 @@ def on_good_polls(standing: Standing, in_a_row: int, rules: Rules, now_ns: int) 
     if (
         standing.tier is InterventionAction.MONITOR
         or standing.good_polls < policy.demotion_good_polls
-        or now_ns < _earliest_demotion(standing, rules)
+        or now_ns < earliest_demotion(standing, rules)
     ):
         return None
     reason = f"{standing.good_polls} good polls in a row"
@@ -183,7 +193,7 @@ def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
     idle_ns = rules.config.idle_decay_ms * NS_PER_MS
     due_ns = standing.last_poll_ns + idle_ns
     while standing.tier > InterventionAction.MONITOR:
-        due_ns = max(due_ns, _earliest_demotion(standing, rules))
+        due_ns = max(due_ns, earliest_demotion(standing, rules))
         if due_ns > now_ns:
             break
         seconds = (due_ns - standing.last_poll_ns) / NS_PER_S
@@ -268,7 +278,8 @@ def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
     return None
 
 
-def _earliest_demotion(standing: Standing, rules: Rules) -> int:
+def earliest_demotion(standing: Standing, rules: Rules) -> int:
+    """When an account may step down at the earliest, as far as is known now."""
     config = rules.config
     least_ms = max(config.tier_policies[standing.tier].demotion_min_duration_ms, config.demotion_hysteresis_ms)
     return max(standing.entered_ns + least_ms * NS_PER_MS, standing.cooldown_until_ns)

@@ -29,6 +29,7 @@ from asyncio_pulse.policy.tiers import (
     Standing,
     TierStep,
     decay,
+    earliest_demotion,
     enforce_cap,
     on_bad_poll,
     on_good_polls,
@@ -179,14 +180,18 @@ class TierDecisions:
             for holder in (coro, group) if group.explicit else (coro,):
                 account = self._account_of(holder, group, ended_ns)
                 account.priority = TaskPriority(coro.priority)
+                account.quiet_until_ns = 0
                 step = on_bad_poll(account.standing, poll, self._rules(account, ended_ns), ended_ns)
                 self._apply(account, step, ended_ns, facts)
 
     def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
         """So many polls of an account above Monitor were good, up to now."""
         with self._deciding():
-            step = on_good_polls(account.standing, in_a_row, self._rules(account, now_ns), now_ns)
+            rules = self._rules(account, now_ns)
+            step = on_good_polls(account.standing, in_a_row, rules, now_ns)
             self._apply(account, step, now_ns)
+            if step is None and not account.standing.pending:
+                account.quiet_until_ns = earliest_demotion(account.standing, rules)
 
     def on_idle(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
         """An account above Monitor is polled again after a long time."""
@@ -354,6 +359,7 @@ class TierDecisions:
             if group is not None:
                 self.on_new_group(group)
         for account in self._accounts():
+            account.quiet_until_ns = 0
             self._observe(account)
             self._apply(account, enforce_cap(account.standing, self._rules(account, now_ns), now_ns), now_ns)
 
