@@ -8,6 +8,7 @@ import os
 import sys
 from glob import glob
 
+import greenlet
 from setuptools import Extension, setup
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -40,6 +41,8 @@ setup(
         Extension(
             "asyncio_pulse._core",
             sources=sorted(glob("src/asyncio_pulse/_native/*.c")),
+            # greenlet installs its header beside its modules; it is included as <greenlet/greenlet.h>.
+            include_dirs=[os.path.join(os.path.dirname(greenlet.__file__), os.pardir)],
             depends=sorted(glob("src/asyncio_pulse/_native/*.h")),
             # -std=c11 hides what POSIX and glibc add; Python.h shows it again, but not every file includes that.
             define_macros=[("_GNU_SOURCE", "1")],

@@ -16,7 +16,17 @@ from typing import Any
 from .facts import collect_facts
 from .method import Figure
 
-NAMES = ("poll_overhead", "task_creation", "native_operations", "run_queue", "live_tasks", "peers", "web_service")
+NAMES = (
+    "poll_overhead",
+    "task_creation",
+    "native_operations",
+    "run_queue",
+    "live_tasks",
+    "peers",
+    "web_service",
+    "slow_queue",
+    "preemption",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -75,7 +75,7 @@ test_anyio() {
 run_tests() {
     local python=$1 version=$2 venv=build/venv-$2
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
+    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
     # This builds the core anew each time.
     "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'
     "test_$suite_name" "$venv" "$version"

@@ -37,6 +37,8 @@ share_network_settings() {
             install -D -m 644 "$(realpath "$file")" "$system$file"
         fi
     done
+    # Tests expect both addresses of localhost.
+    grep -q '^::1.*localhost' "$system/etc/hosts" || echo '::1 localhost' >>"$system/etc/hosts"
 }
 
 # debootstrap does not mind an index that is past its date, as those of frozen mirrors are; apt need not, its signature holds.

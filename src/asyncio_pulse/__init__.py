@@ -23,6 +23,7 @@ from asyncio_pulse.runtime.install import (
     uninstall,
 )
 from asyncio_pulse.runtime.manager import TierManager
+from asyncio_pulse.runtime.preemption import no_preempt
 
 __all__ = [
     "ConfigError",
@@ -44,6 +45,7 @@ __all__ = [
     "install",
     "new_event_loop",
     "new_uvloop_event_loop",
+    "no_preempt",
     "run",
     "spawn",
     "uninstall",

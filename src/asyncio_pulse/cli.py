@@ -90,8 +90,11 @@ def _doctor(arguments: Sequence[str]) -> int:
     from .runtime.doctor import collect_facts
 
     parser = _Parser(prog="asyncio-pulse doctor", description="Show what works here, what does not, and why.")
-    parser.parse_args(arguments)
-    print(format_facts(collect_facts()))
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="TOML file with the settings; default: what run would use here"
+    )
+    options = parser.parse_args(arguments)
+    print(format_facts(collect_facts(options.config or _default_config_file())))
     return 0
 
 

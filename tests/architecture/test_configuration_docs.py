@@ -12,10 +12,13 @@ import pytest
 from asyncio_pulse import TierConfig
 from asyncio_pulse.policy.group_policy import GROUP_SETTINGS
 from asyncio_pulse.policy.policies import SETTINGS
+from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
 from asyncio_pulse.policy.tables import config_from_table, config_to_table
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, TIER_SETTINGS, InterventionAction
 
-TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "configuration.md").read_text()
+TUNING = (DOCS / "tuning.md").read_text()
 DEFAULTS = config_to_table(TierConfig())
 
 
@@ -35,6 +38,19 @@ def test_every_setting_is_there_and_no_other() -> None:
     assert list(table_of("Settings")) == list(SETTINGS)
     assert list(table_of("Tiers")) == list(TIER_SETTINGS[InterventionAction.MONITOR])
     assert list(table_of("Groups")) == list(GROUP_SETTINGS)
+    assert list(table_of("Slow queue")) == list(SLOW_QUEUE_SETTINGS)
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, *TIER_SETTINGS[InterventionAction.MONITOR], *SLOW_QUEUE_SETTINGS])
+def test_tuning_says_how_to_choose_it(name: str) -> None:
+    assert re.search(rf"^\| .*`{name}`.* \| .{{20,}} \|$", TUNING, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SLOW_QUEUE_SETTINGS)
+def test_a_setting_of_the_slow_queue_has_its_default_and_its_range(name: str) -> None:
+    default, allowed, meaning = table_of("Slow queue")[name]
+    assert (default, allowed) == (str(DEFAULTS["slow_queue"].get(name, "none")), SLOW_QUEUE_SETTINGS[name].allowed)
+    assert meaning
 
 
 @pytest.mark.parametrize("name", SETTINGS)

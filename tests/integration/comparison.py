@@ -1,4 +1,4 @@
-"""Runs one scenario on a plain and on a governed loop, and compares everything that can be observed."""
+"""Runs one scenario plain, governed and with every task parked, and compares everything that can be observed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 import asyncio_pulse as pulse
+from tests.integration.offenders import offend, parking_config
 
 Loop = asyncio.AbstractEventLoop
 LoopFactory = Callable[[], Loop]
 Scenario = Callable[[], Coroutine[Any, Any, object]]
 Preparation = Callable[[Loop], object]
+Way = Literal["plain", "governed", "parked"]
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+|(?<=\bid=)\d+|(?<=cancel scope )[0-9a-f]+")
 DURATION = re.compile(r"\b\d+\.\d+ seconds|(?<=when=)\d+\.\d+")
-# Cython knows the source of a frame only from its second error on.
-CYTHON_SOURCE = re.compile(r'(File "[^"]*\.pyx", .*\n)(?:(?![ |]*File )[ |]*    .*\n)*')
+# Cython knows the source of a frame only from its second error on; and its line tells how many arguments a callback has.
+CYTHON_SOURCE = re.compile(r'(File "[^"]*\.pyx", )line \d+(.*\n)(?:(?![ |]*File )[ |]*    .*\n)*')
 TASK_NUMBER = re.compile(r"\bTask-(\d+)")
 
 
@@ -71,7 +73,7 @@ def _normalise(value: Any, task_numbers: Sequence[int]) -> Any:
     A factory is not told the name of a task by Python before 3.13.3, nor by uvloop, so a named task uses up a number.
     """
     if isinstance(value, str):
-        text = CYTHON_SOURCE.sub(r"\1", DURATION.sub("N", ADDRESS.sub("0x", value)))
+        text = CYTHON_SOURCE.sub(r"\1line N\2", DURATION.sub("N", ADDRESS.sub("0x", value)))
         return TASK_NUMBER.sub(lambda match: f"Task+{task_numbers.index(int(match[1]))}", text)
     if isinstance(value, list | tuple | set):
         return type(value)(_normalise(item, task_numbers) for item in value)
@@ -143,38 +145,44 @@ def _end_of(step: Callable[[], object]) -> object:
 
 
 def _run_to_the_end(
-    make_loop: LoopFactory, scenario: Scenario, governed: bool, debug: bool | None, prepare: Preparation
+    make_loop: LoopFactory, scenario: Scenario, way: Way, debug: bool | None, prepare: Preparation
 ) -> tuple[object, object, pulse.TierManager | None]:
     runner = asyncio.Runner(loop_factory=make_loop, debug=debug)
-    prepare(runner.get_loop())
-    manager = pulse.install(loop=runner.get_loop()) if governed else None
-    return _end_of(lambda: runner.run(scenario())), _end_of(runner.close), manager
+    loop, manager, context = runner.get_loop(), None, None
+    prepare(loop)
+    if way == "governed":
+        manager = pulse.install(loop=loop)
+    elif way == "parked":
+        manager = pulse.install(parking_config(), loop=loop)
+        context = loop.run_until_complete(offend())
+    return _end_of(lambda: runner.run(scenario(), context=context)), _end_of(runner.close), manager
 
 
 def observe(
     make_loop: LoopFactory,
     scenario: Scenario,
     *,
-    governed: bool,
+    way: Way,
     debug: bool | None = None,
     prepare: Preparation = lambda loop: None,
 ) -> Observation:
     """Run a scenario to its end on a new loop."""
     with _listening() as complaints, _collecting_only_when_told():
-        *ends, manager = _run_to_the_end(make_loop, scenario, governed, debug, prepare)
+        *ends, manager = _run_to_the_end(make_loop, scenario, way, debug, prepare)
     if manager is not None:
         metrics = manager.get_metrics()
         assert metrics.tasks >= 1, "the scenario was not governed"
         assert metrics.polls >= 1, "the scenario was not measured"
         assert metrics.tasks_alive == 0, "a task that is gone is counted as alive"
         assert metrics.internal_errors == 0
+        assert way != "parked" or manager.slow_queue().parked >= 1, "nothing was parked"
     seen = (*ends, tuple(complaints))
     return Observation(*_normalise(seen, sorted(_task_numbers(seen))))
 
 
-def _difference(plain: Observation, governed: Observation) -> str:
-    sides = [pprint.pformat(dataclasses.asdict(side), width=120).splitlines() for side in (plain, governed)]
-    return "\n".join(difflib.unified_diff(*sides, "plain", "governed", lineterm=""))
+def _difference(plain: Observation, other: Observation, way: Way) -> str:
+    sides = [pprint.pformat(dataclasses.asdict(side), width=120).splitlines() for side in (plain, other)]
+    return "\n".join(difflib.unified_diff(*sides, "plain", way, lineterm=""))
 
 
 def compare(
@@ -183,14 +191,23 @@ def compare(
     *,
     debug: bool | None = None,
     prepare: Preparation = lambda loop: None,
+    parked: bool = True,
 ) -> Observation:
-    """Assert that a governed run cannot be told from a plain one, and return what was observed."""
+    """Assert that no run can be told from a plain one, and return what was observed.
+
+    Args:
+        make_loop: Makes a plain loop.
+        scenario: What to run.
+        debug: Whether asyncio's debug mode is on.
+        prepare: Called with the loop first.
+        parked: Whether to run it parked too: not if what it shows depends on how many turns a task waits.
+    """
+    ways: tuple[Way, ...] = ("plain", "governed", "parked") if parked else ("plain", "governed")
     # From one line, because it is on every stack.
-    plain, governed = (
-        observe(make_loop, scenario, governed=governed, debug=debug, prepare=prepare) for governed in (False, True)
-    )
-    if governed != plain:
-        pytest.fail("governed and plain differ:\n" + _difference(plain, governed), pytrace=False)
+    plain, *others = (observe(make_loop, scenario, way=way, debug=debug, prepare=prepare) for way in ways)
+    for way, other in zip(ways[1:], others, strict=True):
+        if other != plain:
+            pytest.fail(f"{way} and plain differ:\n" + _difference(plain, other, way), pytrace=False)
     return plain
 
 

@@ -305,9 +305,9 @@ def test_a_middleware_inside_another(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"max_groups": 0}, "max_groups must be from 1 to 100000, got 0"),
+        ({"max_groups": 0}, "max_groups must be a whole number from 1 to 100000, got 0"),
         ({"max_groups": "many"}, "max_groups must be a whole number"),
-        ({"priority": {"GET /": 4}}, "priority must be from 0 to 3, got 4"),
+        ({"priority": {"GET /": 4}}, "priority must be a whole number from 0 to 3, got 4"),
         ({"priority": {"GET /": "HIGH"}}, "priority must be a whole number"),
     ],
 )

@@ -118,6 +118,22 @@ def test_doctor_knows_this_installation() -> None:
         assert words in ending.stdout
 
 
+def test_doctor_knows_the_configuration_that_a_program_here_would_have(tmp_path: Path) -> None:
+    path = tmp_path / "pulse.toml"
+    path.write_text('profile = "permissive"\n')
+    for arguments in ([], ["--config", path]):
+        variables = environment(ASYNCIO_PULSE_MODE="observe")
+        ending = run([*PULSE, "doctor", *arguments], env=variables, cwd=PROGRAMS if arguments else tmp_path)
+        assert "  profile         permissive\n" in ending.stdout
+        assert "  mode            observe (environment ASYNCIO_PULSE_MODE)\n" in ending.stdout
+        unavailable = ending.stdout.partition("not available here\n")[2].partition("\n\n")[0]
+        assert "  tier Yield: mode observe" in unavailable
+    path.write_text("max_groups = 0\n")
+    ending = run([*PULSE, "doctor", "--config", path])
+    assert ending.code == 0
+    assert f"  the configuration: {path}: " in ending.stdout
+
+
 def test_doctor_says_why_not(tmp_path: Path) -> None:
     variables = environment(ASYNCIO_PULSE_CLOCK="monotonic")
     ending = run([*PULSE, "doctor"], env=variables)
@@ -169,6 +185,20 @@ def test_the_report_names_the_function_and_the_line_that_held_the_loop(tmp_path:
     assert groups["heavy"]["slow_polls"] == 1
     assert groups["heavy"]["max_ns"] == worst["wall_ns"]
     assert max(map(len, ending.report.splitlines())) < 80
+
+
+def test_the_report_names_who_came_above_monitor_and_why(tmp_path: Path) -> None:
+    ending = run_governed(tmp_path, "burns.py", env=environment(ASYNCIO_PULSE_MODE="observe"))
+    assert ending.document is not None
+    process = ending.document["processes"][0]
+    assert [loop["mode"] for loop in process["loop_tiers"]] == ["observe"]
+    [change] = process["tier_changes"]
+    assert (change["account"], change["name"], change["before"], change["after"]) == ("task", "heavy", 0, 1)
+    assert change["cpu_ns"] == process["worst_polls"][0]["cpu_ns"]
+    _, _, changes = ending.report.partition("\nchanges of tier, newest first\n")
+    assert " task heavy: Monitor to Warn (only observed)\n" in changes
+    assert " ms of CPU beyond the budget within 1000 ms (limit 50)\n" in changes
+    assert "\nmode observe\n" in ending.report
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:

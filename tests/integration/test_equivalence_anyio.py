@@ -64,7 +64,7 @@ def test_task_group_with_errors(loop_factory: LoopFactory) -> None:
 
         return await ending(group())
 
-    assert "ValueError: one" in str(compare(loop_factory, scenario).outcome)
+    assert "ValueError: one" in str(compare(loop_factory, scenario, parked=False).outcome)
 
 
 def test_start(loop_factory: LoopFactory) -> None:
@@ -173,7 +173,7 @@ def test_tasks_count_in_the_group_of_their_function(loop_factory: LoopFactory) -
             group.cancel_scope.cancel()
         return {group.name: group.tasks for group in pulse.get_manager().groups()}
 
-    groups = observe(loop_factory, scenario, governed=True).outcome
+    groups = observe(loop_factory, scenario, way="governed").outcome
     assert isinstance(groups, dict)
     assert groups.get("work") == 3
     assert groups.get("serve") == 1

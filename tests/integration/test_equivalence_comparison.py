@@ -21,7 +21,7 @@ def test_the_comparison_sees_a_difference(loop_factory: LoopFactory) -> None:
 
     with pytest.raises(pytest.fail.Exception):
         compare(loop_factory, scenario)
-    assert observe(loop_factory, scenario, governed=True).outcome == GovernedCoroutine.__name__
+    assert observe(loop_factory, scenario, way="governed").outcome == GovernedCoroutine.__name__
 
 
 def test_the_comparison_sees_a_complaint(loop_factory: LoopFactory) -> None:
@@ -37,5 +37,5 @@ def test_a_known_difference_is_the_type_of_the_coroutine(loop_factory: LoopFacto
     async def scenario() -> bool:
         return inspect.iscoroutine(asyncio.current_task().get_coro())  # type: ignore[union-attr]
 
-    assert observe(loop_factory, scenario, governed=False).outcome is True
-    assert observe(loop_factory, scenario, governed=True).outcome is False
+    assert observe(loop_factory, scenario, way="plain").outcome is True
+    assert observe(loop_factory, scenario, way="governed").outcome is False

@@ -78,7 +78,7 @@ def test_an_empty_context(loop_factory: LoopFactory) -> None:
         context = Context()
         return [await asyncio.create_task(look(), context=context), names(context), await asyncio.create_task(look())]
 
-    outcome = compare(loop_factory, scenario).outcome
+    outcome = compare(loop_factory, scenario, parked=False).outcome
     assert isinstance(outcome, list)
     assert outcome[0] == []
     assert "variable=main's" in outcome[2]

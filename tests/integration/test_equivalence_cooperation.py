@@ -48,7 +48,7 @@ def test_task_group_with_errors(loop_factory: LoopFactory) -> None:
 
         return [await ending(group()), *map(repr, tasks), asyncio.current_task().cancelling()]  # type: ignore[union-attr]
 
-    outcome = compare(loop_factory, scenario).outcome
+    outcome = compare(loop_factory, scenario, parked=False).outcome
     assert "(2 sub-exceptions)" in str(outcome)
 
 
@@ -285,4 +285,4 @@ def test_callbacks_and_tasks_take_turns(loop_factory: LoopFactory) -> None:
         await asyncio.to_thread(order.append, "thread")
         return order
 
-    compare(loop_factory, scenario)
+    compare(loop_factory, scenario, parked=False)

@@ -111,7 +111,7 @@ def test_a_pending_task_is_dropped(loop_factory: LoopFactory, debug: bool) -> No
     found = complaints(compare(loop_factory, scenario, debug=debug))
     assert "Task was destroyed but it is pending!" in found
     assert ("Object created at" in found) is debug
-    assert seen == ["finally"] * 2
+    assert seen == ["finally"] * 3
 
 
 @with_and_without_debug

@@ -182,7 +182,7 @@ def test_polls_of_eager_tasks_are_counted(loop_with_eager_tasks: LoopFactory) ->
         groups = pulse.get_manager().groups()
         return {group.name: group.polls for group in groups if group.name in ("at_once", "later")}
 
-    observation = observe(loop_with_eager_tasks, scenario, governed=True, prepare=start_eagerly)
+    observation = observe(loop_with_eager_tasks, scenario, way="governed", prepare=start_eagerly)
     assert observation.outcome == {"at_once": 1, "later": 2}
 
 

@@ -159,7 +159,7 @@ def test_spawn_refuses_in_the_words_of_asyncio(loop_factory: LoopFactory, make: 
             errors.append(str(refused.value))
         return errors
 
-    outcome = observe(loop_factory, scenario, governed=True).outcome
+    outcome = observe(loop_factory, scenario, way="governed").outcome
     assert isinstance(outcome, list)
     assert outcome[0] == outcome[1]
     assert outcome[0].startswith("a coroutine was expected, got ")
@@ -174,7 +174,8 @@ def test_coroutines_of_other_makes_run(loop_factory: LoopFactory, make: Callable
         task = asyncio.create_task(make(), name="made")
         before = repr(task)
         await suspend()
-        during = repr(task)
+        # One that is parked says what it waits for, as any task does.
+        during = repr(task).partition(" wait_for=")[0].rstrip(">")
         return [await task, repr(task), before, during]
 
     compare(loop_factory, scenario)

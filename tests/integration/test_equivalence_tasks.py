@@ -62,7 +62,7 @@ def test_reprs_in_every_state(loop_factory: LoopFactory) -> None:
         await asyncio.wait([waiting])
         return reprs + [repr(task) for task in tasks]
 
-    outcome = compare(loop_factory, scenario).outcome
+    outcome = compare(loop_factory, scenario, parked=False).outcome
     assert isinstance(outcome, list)
     assert "coro=<outer() running at" in outcome[5]
     assert "a name of its own" in outcome[1]
@@ -182,7 +182,7 @@ def test_stacks(loop_factory: LoopFactory) -> None:
         await settle(waiting, failing, ended)
         return [*looks, look(waiting), look(failing), look(failing, limit=1), look(ended)]
 
-    outcome = compare(loop_factory, scenario).outcome
+    outcome = compare(loop_factory, scenario, parked=False).outcome
     assert isinstance(outcome, list)
     assert "Traceback for <Task finished" in outcome[-3][1]
 
@@ -305,4 +305,4 @@ def test_the_loop_itself_is_collected(loop_factory: LoopFactory) -> None:
         await suspend()
 
     compare(loop_factory, scenario)
-    assert [loop() for loop in loops] == [None, None]
+    assert [loop() for loop in loops] == [None] * 3

@@ -183,4 +183,4 @@ def test_tasks_made_past_the_factory_are_not_governed(loop_factory: LoopFactory)
         await task
         return [type(task.get_coro()).__name__, pulse.get_manager().get_metrics().tasks]
 
-    assert observe(loop_factory, scenario, governed=True).outcome == ["coroutine", 1]
+    assert observe(loop_factory, scenario, way="governed").outcome == ["coroutine", 1]

@@ -83,7 +83,7 @@ def configurations(draw: st.DrawFn) -> TierConfig:
 
 
 def traced(config: TierConfig, origin: str = "code") -> TracedConfig:
-    return TracedConfig(config, {path: origin for path, _ in flatten(config_to_table(config))})
+    return TracedConfig(config, "custom", {path: origin for path, _ in flatten(config_to_table(config))})
 
 
 @given(configurations(), texts)

@@ -200,11 +200,11 @@ def test_no_flow_waits_longer_than_its_bound(
     flows = sorted(waiting)
     order.shuffle(flows)  # type: ignore[attr-defined]
     for flow in flows * 2:
-        queue.enqueue(flow, priority=flow[0], group=flow[1], now_ns=0)
+        queue.enqueue(flow, priority=flow[0], group=flow[1], urgent=False, now_ns=0)
     # Ten slices give every priority, or every flow, at least one.
     last, bound = dict.fromkeys(flows, 0), 10 * len(flows)
     for number in range(10 * bound):
         (flow,) = queue.process_batch(1, now_ns=0)
         last[flow] = number
         assert number - min(last.values()) <= bound
-        queue.enqueue(flow, priority=flow[0], group=flow[1], now_ns=0)
+        queue.enqueue(flow, priority=flow[0], group=flow[1], urgent=False, now_ns=0)

@@ -8,10 +8,17 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    QueueMetrics,
+    RefusedPlace,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
@@ -19,6 +26,7 @@ from asyncio_pulse.metrics.model import (
 # Names come from users: any text, control characters and lone surrogates of undecodable file names included.
 names = st.text(st.characters(exclude_categories=()), max_size=120)
 numbers = st.integers(0, 10**14)  # in ns: a day
+tiers = st.integers(0, 3)
 frames = st.builds(StackFrame, names, names, numbers)
 histograms = st.dictionaries(st.integers(1, 10**14), st.integers(1, 10**12), max_size=6).map(
     lambda buckets: Histogram(tuple(sorted(buckets.items())))
@@ -31,7 +39,9 @@ def numbers_of(kind: type, **others: st.SearchStrategy) -> st.SearchStrategy:
     return st.builds(kind, **counters, **others)
 
 
-groups = numbers_of(GroupMetrics, name=names, explicit=st.booleans(), histogram=histograms)
+groups = numbers_of(
+    GroupMetrics, name=names, explicit=st.booleans(), histogram=histograms, tier=tiers, tier_reason=names
+)
 worst_polls = numbers_of(
     WorstPoll,
     group=names,
@@ -51,8 +61,45 @@ stalls = numbers_of(
     culprit=names,
     stack=st.lists(frames, max_size=5).map(tuple),
 )
+loop_tiers = numbers_of(LoopTiers, mode=st.sampled_from(["off", "observe", "act"]), promotion_frozen=st.booleans())
+tier_changes = numbers_of(
+    TierChange,
+    account=st.sampled_from(["task", "group"]),
+    name=names,
+    group=names,
+    before=tiers,
+    after=tiers,
+    reason=names,
+    mode=st.sampled_from(["observe", "act"]),
+    acted=st.booleans(),
+    function=names,
+    filename=names,
+    stack=st.lists(frames, max_size=2).map(tuple),
+)
+tasks = numbers_of(
+    TaskInfo,
+    name=names,
+    coroutine=names,
+    group=names,
+    explicit_group=st.booleans(),
+    priority=tiers,
+    tier=tiers,
+    tier_reason=names,
+)
+by_priority = st.tuples(*[numbers] * 4)
+queues = numbers_of(QueueMetrics, queued=by_priority, served=by_priority, waits=histograms)
+slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
+)
+refused_places = numbers_of(
+    RefusedPlace, rule=st.sampled_from(["c_code", "module"]) | names, function=names, filename=names
+)
+preemption = numbers_of(
+    PreemptionMetrics,
+    refused=st.dictionaries(names, numbers, max_size=3),
+    places=st.lists(refused_places, max_size=3).map(tuple),
+    delay=histograms,
 )
 process_reports = st.builds(
     ProcessReport,
@@ -67,4 +114,9 @@ process_reports = st.builds(
     worst_polls=st.lists(worst_polls, max_size=4).map(tuple),
     loop_metrics=st.lists(loops, max_size=3).map(tuple),
     stalls=st.lists(stalls, max_size=4).map(tuple),
+    loop_tiers=st.lists(loop_tiers, max_size=3).map(tuple),
+    tier_changes=st.lists(tier_changes, max_size=4).map(tuple),
+    tasks=st.lists(tasks, max_size=4).map(tuple),
+    slow_queue=slow_queues,
+    preemption=preemption,
 )

@@ -42,6 +42,9 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "warn_interval_ms": 1000,
         "freeze_min_groups": 4,
         "park_breaker_ms": 5000,
+        "preempt": "await",
+        "preemptible_modules": (),
+        "preempt_through_c": "off",
     }
     assert TierConfig().tier_policies == BALANCED_TIERS
     assert TierConfig().groups == {}

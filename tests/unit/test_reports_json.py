@@ -18,10 +18,17 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    QueueMetrics,
+    RefusedPlace,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
@@ -42,6 +49,26 @@ FULL_REPORT = ProcessReport(
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
     loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
     stalls=(Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),),
+    loop_tiers=(LoopTiers(0, "observe", freezes=1),),
+    tier_changes=(
+        TierChange(5, 0, "task", "f", "main", 0, 1, "so", "act", True, stack=(StackFrame("f", "app.py", 3),), count=2),
+    ),
+    tasks=(TaskInfo(1, "Task-1", "f", "main", False, 2, 1, "so", 3, 1, 1, 80, 90),),
+    slow_queue=SlowQueueMetrics(
+        5,
+        4,
+        3,
+        2,
+        1,
+        QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
+        QueueMetrics(waits=Histogram(((1999, 1),))),
+    ),
+    preemption=PreemptionMetrics(
+        preemptions=3,
+        refused=dict.fromkeys(("instruction", "c_code", "critical", "module", "guarded", "traced", "greenlet"), 1),
+        places=(RefusedPlace("c_code", "f", "app.py", 3, 1),),
+        delay=Histogram(((10, 3),)),
+    ),
 )
 
 
@@ -84,6 +111,15 @@ def test_a_field_of_a_later_version_of_the_writer_is_ignored() -> None:
     document["new"] = 1
     document["processes"][0]["groups"][0]["new"] = 1
     assert from_dict(document) == [FULL_REPORT]
+
+
+def test_a_report_of_before_there_were_tiers_can_be_read() -> None:
+    document = to_dict([FULL_REPORT])
+    for name in ("loop_tiers", "tier_changes", "tasks"):
+        del document["processes"][0][name]
+    [report] = from_dict(document)
+    assert (report.loop_tiers, report.tier_changes, report.tasks) == ((), (), ())
+    assert report.stalls == FULL_REPORT.stalls
 
 
 @pytest.mark.parametrize(

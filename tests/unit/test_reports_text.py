@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncio_pulse.metrics.model import GroupMetrics, Histogram, Metrics, ProcessReport, StackFrame, WorstPoll
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    Metrics,
+    ProcessReport,
+    QueueMetrics,
+    SlowQueueMetrics,
+    StackFrame,
+    WorstPoll,
+)
 from asyncio_pulse.reports import wording
 from asyncio_pulse.reports.text import format_reports
 from tests.unit.reports_strategies import names, process_reports
@@ -216,3 +225,12 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
 def test_rich_is_not_imported_for_plain_text() -> None:
     code = "import sys, asyncio_pulse.reports.delivery; print('rich' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_the_slow_queue_has_a_line_if_anything_was_parked() -> None:
+    waits = Histogram(((999, 50), (1_999_999, 50)))
+    for parked, line in ((0, ""), (100, "\nslow queue: 100 parked, waited p50 999 ns, p99 2.0 ms, full 3 times\n")):
+        queue = SlowQueueMetrics(parked=parked, queue=QueueMetrics(waits=waits, overflows=3))
+        report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+        assert ("slow queue" in format_reports([report], 10)) is bool(parked)
+        assert line in format_reports([report], 10)

@@ -29,7 +29,7 @@ def filled(algorithm: SchedulingAlgorithm, items: int, **settings: Any) -> SlowQ
     queue: SlowQueue[TaskPriority] = SlowQueue(algorithm, max_size=100_000, seed=1, **settings)
     for _ in range(items):
         for priority in TaskPriority:
-            assert queue.enqueue(priority, priority=priority, now_ns=0)
+            assert queue.enqueue(priority, priority=priority, urgent=False, now_ns=0)
     return queue
 
 
@@ -46,7 +46,7 @@ def drive(queue: SlowQueue[Any], slices: int, cost_us: Callable[[Any], int]) -> 
         queue.charge(flow, cost)
         got[flow] += 1
         used[flow] += cost
-        assert queue.enqueue(flow, priority=flow[0], group=flow[1], now_ns=0)
+        assert queue.enqueue(flow, priority=flow[0], group=flow[1], urgent=False, now_ns=0)
     return got, used
 
 
@@ -54,15 +54,7 @@ def shares(counted: Counter[Any]) -> dict[Any, float]:
     return {key: count / counted.total() for key, count in counted.items()}
 
 
-def hundred_each() -> SlowQueue[str]:
-    return SlowQueue[str](quantum_us=(100, 100, 100, 100))
-
-
-def deficits(queue: SlowQueue[Any]) -> dict[str, int]:
-    return {flow.group: flow.deficit_us for flow in queue.flows(now_ns=0)}
-
-
-# The specification's six checks.
+# The specification's six checks; that of deficit tracking is in test_deficits.py.
 
 
 def test_the_lottery_is_proportional() -> None:
@@ -73,9 +65,9 @@ def test_the_lottery_is_proportional() -> None:
 def test_in_the_lottery_what_is_critical_and_urgent_comes_first() -> None:
     queue = filled(LOTTERY, 100)
     for number in range(3):
-        queue.enqueue(f"urgent {number}", priority=CRITICAL, urgent=True, now_ns=0)  # type: ignore[arg-type]
+        queue.enqueue(f"urgent {number}", priority=CRITICAL, now_ns=0)  # type: ignore[arg-type]
     assert queue.process_batch(3, now_ns=0) == ["urgent 0", "urgent 1", "urgent 2"]
-    # At Yield or above nothing is urgent: four slices of ten.
+    # At Yield or above nothing is urgent, not even what is critical: four slices of ten.
     assert set(queue.process_batch(40, now_ns=0)) == set(TaskPriority)
 
 
@@ -84,34 +76,11 @@ def test_deficit_round_robin_is_proportional() -> None:
     assert shares(got) == pytest.approx(SHARES, rel=0.001)
 
 
-def test_deficits_are_tracked() -> None:
-    queue = SlowQueue[str](quantum_us=(400, 300, 200, 100))
-    for item in ("a1", "a2"):
-        queue.enqueue(item, group="a", now_ns=0)
-    for item in ("b1", "b2"):
-        queue.enqueue(item, group="b", now_ns=0)
-
-    # It pays 100 in advance, and the rest when the slice is charged: it owes.
-    assert queue.process_batch(1, now_ns=0) == ["a1"]
-    assert deficits(queue) == {"a": 100, "b": 0}
-    queue.charge((NORMAL, "a"), 550)
-    assert deficits(queue) == {"a": -350, "b": 0}
-    assert queue.process_batch(1, now_ns=0) == ["b1"]
-    queue.charge((NORMAL, "b"), 10)
-    assert deficits(queue) == {"a": -350, "b": 190}
-    # Its turn goes on while its deficit is positive, and the next round comes when that of all is used.
-    assert queue.process_batch(1, now_ns=0) == ["b2"]
-    queue.charge((NORMAL, "b"), 200)
-    queue.enqueue("b3", group="b", now_ns=0)
-    assert queue.process_batch(1, now_ns=0) == ["b3"]
-    assert deficits(queue) == {"a": -150, "b": 90}
-
-
 def test_rounds_go_from_flow_to_flow() -> None:
     queue = SlowQueue[str](quantum_us=(400, 300, 200, 100))
     for number in range(8):
         for priority, group in ((CRITICAL, "a"), (HIGH, "b"), (NORMAL, "c"), (LOW, "d"), (LOW, "e")):
-            queue.enqueue(f"{group}{number}", priority=priority, group=group, now_ns=0)
+            queue.enqueue(f"{group}{number}", priority=priority, group=group, urgent=False, now_ns=0)
     first = queue.process_batch(11, now_ns=0)
     assert first == ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "c0", "c1", "d0", "e0"]
     second = queue.process_batch(11, now_ns=0)
@@ -140,7 +109,7 @@ def test_weights_hold_over_slices_of_unequal_cost(algorithm: SchedulingAlgorithm
     numbers = random.Random(3)
     for priority in TaskPriority:
         for _ in range(3):
-            queue.enqueue((priority, ""), priority=priority, now_ns=0)
+            queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
     # Beyond a quantum, where the lottery compensates nobody; the less important, the longer.
     got, used = drive(queue, 10_000, lambda flow: numbers.randrange(2_000, 4_000 * (1 + flow[0]) + 2_000))
     counted = shares(used if algorithm == DEFICIT_ROUND_ROBIN else got)
@@ -151,8 +120,8 @@ def test_weights_hold_over_slices_of_unequal_cost(algorithm: SchedulingAlgorithm
 def test_the_lottery_holds_its_shares_whatever_the_seed(seed: int) -> None:
     queue = SlowQueue[tuple[TaskPriority, str]](LOTTERY, seed=seed)
     for priority in TaskPriority:
-        queue.enqueue((priority, ""), priority=priority, now_ns=0)
-        queue.enqueue((priority, ""), priority=priority, now_ns=0)
+        queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
+        queue.enqueue((priority, ""), priority=priority, urgent=False, now_ns=0)
     got, _ = drive(queue, 10_000, lambda flow: 2_000)
     assert {flow[0]: share for flow, share in shares(got).items()} == pytest.approx(SHARES, rel=0.05)
 
@@ -173,7 +142,7 @@ def test_the_same_seed_draws_the_same() -> None:
     other = filled(LOTTERY, 500)
     other_seed = SlowQueue[TaskPriority](LOTTERY, max_size=100_000, seed=99)
     for item in other.drain():
-        other_seed.enqueue(item, priority=item, now_ns=0)
+        other_seed.enqueue(item, priority=item, urgent=False, now_ns=0)
     assert other_seed.process_batch(1_000, now_ns=0) != first
 
 
@@ -189,75 +158,10 @@ def test_a_flow_with_one_task_has_its_share_of_the_time() -> None:
     # It waits and idles in turn: neither its debt nor the rest of its quantum may be lost with its place.
     queue = SlowQueue[tuple[TaskPriority, str]](DEFICIT_ROUND_ROBIN)
     for priority in TaskPriority:
-        queue.enqueue((priority, "one"), priority=priority, group="one", now_ns=0)
+        queue.enqueue((priority, "one"), priority=priority, group="one", urgent=False, now_ns=0)
     costs = {CRITICAL: 900, HIGH: 25_000, NORMAL: 3_000, LOW: 70_000}
     _, used = drive(queue, 10_000, lambda flow: costs[flow[0]])
     assert {flow[0]: share for flow, share in shares(used).items()} == pytest.approx(SHARES, rel=0.05)
-
-
-def test_a_debt_outlasts_an_absence_but_not_for_ever() -> None:
-    queue = SlowQueue[str](quantum_us=(100, 100, 100, 100))
-    queue.enqueue("hog", group="hog", now_ns=0)
-    assert queue.process_batch(1, now_ns=0) == ["hog"]
-    queue.charge((NORMAL, "hog"), 1_050)
-    for _ in range(100):
-        queue.enqueue("good", group="good", now_ns=0)
-    queue.enqueue("hog", group="hog", now_ns=0)
-    assert queue.process_batch(100, now_ns=0).index("hog") in range(8, 12)
-
-
-@pytest.mark.parametrize(("rounds_away", "rounds_to_wait"), [(0, 10), (4, 6), (9, 1), (10, 0), (50, 0)])
-def test_a_debt_shrinks_by_a_quantum_a_round(rounds_away: int, rounds_to_wait: int) -> None:
-    queue = hundred_each()
-    queue.charge((NORMAL, "hog"), 1_000)
-    for _ in range(200):
-        queue.enqueue("good", group="good", now_ns=0)
-    assert set(queue.process_batch(rounds_away, now_ns=0)) <= {"good"}
-    queue.enqueue("hog", group="hog", now_ns=0)
-    assert queue.process_batch(100, now_ns=0).index("hog") == pytest.approx(rounds_to_wait, abs=1.5)
-
-
-def test_the_rest_of_a_quantum_is_good_until_the_round_ends() -> None:
-    queue = SlowQueue[str](quantum_us=(400, 100, 100, 100))
-    for _ in range(50):
-        queue.enqueue("o", group="o", now_ns=0)
-    queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
-    assert "s" in queue.process_batch(2, now_ns=0)
-    queue.process_batch(10, now_ns=0)
-    for _ in range(8):
-        queue.enqueue("s", priority=CRITICAL, group="s", now_ns=0)
-    assert "".join(queue.process_batch(15, now_ns=0)).strip("o") == "ssssossss"
-
-
-def test_rounds_in_which_all_are_in_debt_are_skipped_at_once() -> None:
-    queue = hundred_each()
-    for group, debt in (("a", 1_000), ("b", 3_500), ("idle", 2_000)):
-        queue.charge((NORMAL, group), debt)
-    queue.enqueue("a", group="a", now_ns=0)
-    queue.enqueue("b", group="b", now_ns=0)
-    # The eleventh round gives `a` its first 100 to use; it has not passed `b` yet.
-    assert queue.process_batch(1, now_ns=0) == ["a"]
-    queue.enqueue("idle", group="idle", now_ns=0)
-    assert deficits(queue) == {"a": 0, "b": -2_500, "idle": -900}
-
-
-def test_what_was_guessed_too_high_gives_back_one_quantum_at_most() -> None:
-    queue = hundred_each()
-    queue.enqueue("a", group="a", cost_us=10_000, now_ns=0)
-    queue.process_batch(1, now_ns=0)
-    assert deficits(queue) == {"a": -9_900}
-    queue.charge((NORMAL, "a"), 0)
-    assert deficits(queue) == {"a": 100}
-
-
-def test_a_debt_is_an_hour_at_most() -> None:
-    queue = hundred_each()
-    for _ in range(3):
-        queue.charge((NORMAL, "a"), 2**63 - 1)
-        queue.enqueue("a", group="a", cost_us=2**32 - 1, now_ns=0)
-    assert deficits(queue) == {"a": -3_600_000_000}
-    assert queue.process_batch(3, now_ns=0) == ["a", "a", "a"]
-    assert deficits(queue)["a"] >= -3_600_000_000
 
 
 def test_compensation_ends_with_the_next_win() -> None:
@@ -273,7 +177,7 @@ def test_who_joins_late_has_saved_nothing() -> None:
     queue = filled(DEFICIT_ROUND_ROBIN, 1_000)
     queue.process_batch(2_000, now_ns=0)
     for _ in range(100):
-        queue.enqueue(CRITICAL, priority=CRITICAL, group="late", now_ns=0)
+        queue.enqueue(CRITICAL, priority=CRITICAL, group="late", urgent=False, now_ns=0)
     before = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
     queue.process_batch(140, now_ns=0)
     after = {flow.group: flow.served for flow in queue.flows(now_ns=0) if flow.priority == CRITICAL}
@@ -319,7 +223,7 @@ def test_a_change_of_discipline_keeps_everything_in_order(algorithm: SchedulingA
     queue = SlowQueue[tuple[str, int]](LOTTERY, seed=6)
     for number in range(100):
         for group in "abc":
-            queue.enqueue((group, number), group=group, priority=number % 2, now_ns=0)
+            queue.enqueue((group, number), group=group, priority=number % 2, urgent=False, now_ns=0)
     released = queue.process_batch(50, now_ns=0)
     queue.algorithm = algorithm
     assert queue.algorithm == algorithm

@@ -2,7 +2,7 @@
 //
 // At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
 // it inherits; and creation stays cheap.
-#include "governed.h"
+#include "tiers.h"
 
 enum { MOST_WRAPPERS = 4 };
 
@@ -117,18 +117,16 @@ publish_group(pulse_governed *governed, PyObject *name)
 }
 
 // A new explicit group is shown to the decisions, which may know its name.
-static int
+static void
 introduce(pulse_governor *governor, pulse_group *group)
 {
     if (group->introduced || governor->decisions == NULL || !group->is_explicit) {
-        return 0;
+        return;
     }
     group->introduced = true;
     PyObject *decisions = Py_NewRef(governor->decisions);
-    PyObject *result = PyObject_CallMethod(decisions, "on_new_group", "O", group);
+    pulse_tiers_settle(governor, PyObject_CallMethod(decisions, "on_new_group", "O", group));
     Py_DECREF(decisions);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
 }
 
 static int
@@ -145,12 +143,15 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
     }
     pulse_group *group = name == NULL ? NULL : pulse_groups_find(&governor->groups, governor->state, name, is_explicit);
     Py_XDECREF(name);
-    if (group == NULL || introduce(governor, group) < 0) {
-        Py_XDECREF(group);
+    if (group == NULL) {
         return -1;
     }
+    introduce(governor, group);
     if (group->priority != PULSE_UNSET) {
         governed->priority = (uint8_t)group->priority;
+    }
+    if (group->preempt != PULSE_UNSET) {
+        governed->flags |= PULSE_GOVERNED_OPTED;
     }
     return enter_group(governed, group);
 }
@@ -175,6 +176,9 @@ apply(pulse_governed *governed, pulse_options *options)
     }
     if (options->budget_us != PULSE_UNSET) {
         governed->flags |= PULSE_GOVERNED_BUDGET;
+    }
+    if (options->preemptible != PULSE_UNSET) {
+        governed->flags |= PULSE_GOVERNED_OPTED;
     }
     Py_XSETREF(governed->options, Py_NewRef((PyObject *)options));
     return 0;
@@ -215,6 +219,23 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     return result;
 }
 
+// A task whose options come from the function that it was made of is in its first poll already: too late for that poll to
+// run in a segment. The call still can.
+static int
+stand_in_for(pulse_governed *outer, pulse_governed *call)
+{
+    if (give_options_to(outer, call) < 0) {
+        return -1;
+    }
+    outer->flags |= PULSE_GOVERNED_DELEGATES;
+    call->governor = (pulse_governor *)Py_NewRef((PyObject *)outer->governor);
+    call->group = (pulse_group *)Py_NewRef((PyObject *)outer->group);
+    call->priority = outer->priority;
+    call->flags |= PULSE_GOVERNED_OPTED | (outer->flags & PULSE_GOVERNED_BUDGET);
+    Py_XSETREF(call->options, Py_XNewRef(outer->options));
+    return 0;
+}
+
 static int
 bind_call(pulse_governed *call)
 {
@@ -225,6 +246,9 @@ bind_call(pulse_governed *call)
         return 0;
     }
     if (is_decorator_of(outer, call)) {
+        if (((pulse_options *)call->options)->preemptible == 1) {
+            return stand_in_for(outer, call);
+        }
         call->flags |= PULSE_GOVERNED_TRANSPARENT;
         return give_options_to(outer, call);
     }

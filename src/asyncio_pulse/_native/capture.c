@@ -22,7 +22,9 @@ static PyObject *
 describe_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, PyFrame_GetLineNumber(frame));
+    int line = PyFrame_GetLineNumber(frame);
+    // Some instructions belong to no line.
+    PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, line > 0 ? line : code->co_firstlineno);
     Py_DECREF(code);
     return described;
 }

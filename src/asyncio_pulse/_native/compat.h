@@ -61,18 +61,17 @@ pulse_exception_take_object(void)
     return taken.value;
 }
 
-// How a coroutine's throw tells that it returned: take StopIteration's value; new reference. NULL if another exception is
-// set, which stays.
-static inline PyObject *
-pulse_exception_take_return_value(void)
+// If StopIteration is set, take it and its value, a new reference; else leave things as they are.
+static inline bool
+pulse_stop_iteration_take(PyObject **value)
 {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        return NULL;
+        return false;
     }
     PyObject *stop = pulse_exception_take_object();
-    PyObject *value = PyObject_GetAttrString(stop, "value");
+    *value = Py_NewRef(((PyStopIterationObject *)stop)->value);
     Py_DECREF(stop);
-    return value;
+    return true;
 }
 
 // What pulse_current_task needs: new reference.

@@ -133,6 +133,10 @@ released(pulse_runqueue *queue, pulse_flow *flow, uint64_t cost_us)
 static void
 charged(pulse_runqueue *queue, pulse_flow *flow, uint64_t used_us)
 {
+    if (flow->queued == 0) {
+        // Rounds that have gone by do not repay what is only charged now.
+        catch_up(queue, flow);
+    }
     uint64_t guess_us = flow->unpaid > 0 ? flow->prepaid_us / flow->unpaid : 0;
     if (flow->unpaid > 0) {
         flow->unpaid--;

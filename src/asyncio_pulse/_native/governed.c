@@ -6,6 +6,9 @@
 #include "awaiter.h"
 #include "park.h"
 #include "poll.h"
+#include "preemption.h"
+#include "segment.h"
+#include "thrown.h"
 #include "tiers.h"
 #include "watchdog.h"
 
@@ -160,12 +163,30 @@ governed_clear(PyObject *self)
     return 0;
 }
 
+// Dropped in the middle of its code: as one that is closed.
+static void
+governed_finalize(PyObject *self)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (governed->segment != NULL) {
+        pulse_exception raised = pulse_exception_take();
+        if (pulse_segment_unwind(governed) < 0) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        pulse_exception_put_back(raised);
+    }
+}
+
 static void
 governed_dealloc(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     PyTypeObject *type = Py_TYPE(self);
+    if (governed->segment != NULL && PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(self);
+    pulse_segment_drop(governed);
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -205,91 +226,10 @@ pulse_governed_finish(pulse_governed *governed)
     restore_group(governed);
 }
 
-// The slot in which to measure a poll that is not plain, or NULL if it is not measured.
-static pulse_thread *
-thread_to_measure_in(pulse_governed *governed)
-{
-    if (governed->flags & PULSE_GOVERNED_NEW) {
-        pulse_governed_bind(governed);
-    }
-    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
-        return NULL;
-    }
-    pulse_governor *governor = governed->governor;
-    if (governor->flags & PULSE_GOVERNOR_WATCHDOG_DUE) {
-        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_WATCHDOG_DUE;
-        if (pulse_watchdog_start(governor->state, governor->state->watchdog_interval_us) < 0) {
-            pulse_state_contain_error(governor->state);
-        }
-    }
-    pulse_thread *thread = pulse_governor_thread(governor);
-    if (thread == NULL) {
-        pulse_state_contain_error(governor->state);
-    }
-    return thread;
-}
-
-static PyObject *
-throw_into(pulse_governed *governed, PyObject *const *args, Py_ssize_t count)
-{
-    PyObject *stack[4] = {governed->coro};
-    for (Py_ssize_t i = 0; i < count; i++) {
-        stack[i + 1] = args[i];
-    }
-    pulse_state *state = pulse_state_of_module(governed->module);
-    return PyObject_VectorcallMethod(state->str_throw, stack, (size_t)count + 1, NULL);
-}
-
-// Resume the coroutine itself.
-static PySendResult
-deliver(pulse_governed *governed, const pulse_delivery *delivery, PyObject **result)
-{
-    if (delivery->exception == NULL) {
-        return PyIter_Send(governed->coro, delivery->value, result);
-    }
-    *result = throw_into(governed, &delivery->exception, 1);
-    if (*result != NULL) {
-        return PYGEN_NEXT;
-    }
-    *result = pulse_exception_take_return_value();
-    return *result != NULL ? PYGEN_RETURN : PYGEN_ERROR;
-}
-
-// A resumption that is not plain. Takes over what is delivered.
-static PySendResult
-resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
-{
-    pulse_thread *thread = thread_to_measure_in(governed);
-    if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        // Before it is decided whether it has to wait.
-        pulse_tiers_tell(governed->governor, governed);
-    }
-    if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
-        return PYGEN_NEXT;
-    }
-    PySendResult outcome;
-    if (thread == NULL) {
-        outcome = deliver(governed, &delivery, result);
-    }
-    else {
-        pulse_poll poll;
-        pulse_poll_begin_special(&poll, thread, governed);
-        outcome = deliver(governed, &delivery, result);
-        bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-        pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
-        pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
-    }
-    pulse_exception raised = pulse_exception_take();
-    Py_XDECREF(delivery.value);
-    Py_XDECREF(delivery.exception);
-    pulse_exception_put_back(raised);
-    return outcome;
-}
-
 static PULSE_NOINLINE PySendResult
 send_special(pulse_governed *governed, PyObject *value, PyObject **result)
 {
-    return resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
+    return pulse_governed_resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
 }
 
 static PySendResult
@@ -360,25 +300,12 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
-    if (count == 1 && PyExceptionInstance_Check(args[0])) {
-        PyObject *result = NULL;
-        PySendResult outcome = resume(governed, (pulse_delivery){.exception = Py_NewRef(args[0])}, &result);
-        return outcome_to_object(outcome, result);
+    PyObject *exception = pulse_thrown_exception(args, count), *result = NULL;
+    if (exception == NULL) {
+        return NULL;
     }
-    // The form with a class and a traceback, which tasks do not use.
-    pulse_park_forget(governed);
-    pulse_thread *thread = thread_to_measure_in(governed);
-    if (thread == NULL) {
-        return throw_into(governed, args, count);
-    }
-    pulse_poll poll;
-    pulse_poll_begin_special(&poll, thread, governed);
-    PyObject *result = throw_into(governed, args, count);
-    bool returned = result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration);
-    pulse_poll_result ended = returned ? PULSE_POLL_READY : PULSE_POLL_FAILED;
-    pulse_poll_end_special(&poll, governed, result != NULL ? PULSE_POLL_PENDING : ended,
-                           result != NULL && Py_IsNone(result));
-    return result;
+    PySendResult outcome = pulse_governed_resume(governed, (pulse_delivery){.exception = exception}, &result);
+    return outcome_to_object(outcome, result);
 }
 
 static PyObject *
@@ -387,7 +314,8 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);
     pulse_park_forget(governed);
-    PyObject *result = PyObject_CallMethodNoArgs(governed->coro, state->str_close);
+    PyObject *result =
+        pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_governed_finish(governed);
     return result;
 }
@@ -450,6 +378,7 @@ static PyType_Slot governed_slots[] = {
     {Py_tp_doc, "A coroutine whose every poll is measured."},
     {Py_tp_new, governed_new},
     {Py_tp_dealloc, governed_dealloc},
+    {Py_tp_finalize, governed_finalize},
     {Py_tp_traverse, governed_traverse},
     {Py_tp_clear, governed_clear},
     {Py_tp_repr, governed_repr},

@@ -23,6 +23,14 @@ enum {
     PULSE_GOVERNED_TIERED = 1u << 5,
     // A resumption of it waits in the slow queue, or has just been released from there.
     PULSE_GOVERNED_PARKED = 1u << 6,
+    // Its polls run in a segment.
+    PULSE_GOVERNED_ARMED = 1u << 7,
+    // Whether it may be preempted was asked for: to be looked at with every poll.
+    PULSE_GOVERNED_OPTED = 1u << 8,
+    // The call that it was made of is armed in its place.
+    PULSE_GOVERNED_DELEGATES = 1u << 10,
+    // Awaited inside no_preempt().
+    PULSE_GOVERNED_GUARDED = 1u << 9,
 };
 
 typedef struct pulse_governed {
@@ -33,6 +41,10 @@ typedef struct pulse_governed {
     uint32_t flags;
     uint8_t priority;
     bool counted_alive;
+    // no_preempt() blocks that it is in.
+    uint8_t guards;
+    // A pulse_preempt_mode, and whether it is only observed.
+    uint8_t preempt_mode;
     uint32_t operations_left;
     uint32_t operations_poll;
     // Names it to hooks; never used twice.
@@ -40,6 +52,8 @@ typedef struct pulse_governed {
     pulse_counter polls;
     pulse_account account;
     PyObject *options;
+    // Owned; NULL until it is armed.
+    struct pulse_segment *segment;
     // A Standing, once there is something to say against it; NULL before.
     PyObject *standing;
     // NULL until it may be parked.

@@ -1,12 +1,14 @@
 #include "governor.h"
 
+#include "configure.h"
 #include "factory.h"
 #include "pump.h"
+#include "preemption.h"
 #include "tiers.h"
 
 // Have the watchdog look at polls that last longer than this.
-static void
-look_after(pulse_thread *thread, uint64_t ticks)
+void
+pulse_governor_look_after(pulse_thread *thread, uint64_t ticks)
 {
     if (ticks < atomic_load(&thread->sample_after_ticks)) {
         atomic_store(&thread->sample_after_ticks, ticks);
@@ -22,7 +24,7 @@ pulse_governor_bind_thread(pulse_governor *governor)
     }
     governor->thread = thread;
     governor->python_thread_id = PyThreadState_GetID(PyThreadState_Get());
-    look_after(thread, governor->slow_ticks);
+    pulse_governor_look_after(thread, governor->slow_ticks);
     return thread;
 }
 
@@ -74,6 +76,7 @@ governor_dealloc(PyObject *self)
     Py_CLEAR(governor->hooks);
     pulse_tiers_forget(governor);
     pulse_pump_free(governor);
+    pulse_preemption_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -81,147 +84,6 @@ governor_dealloc(PyObject *self)
     type->tp_free(self);
     Py_DECREF(module);
     Py_DECREF(type);
-}
-
-static uint64_t
-from_us(unsigned long long us)
-{
-    return us > UINT64_MAX / 1000 ? UINT64_MAX : pulse_clock_from_ns(us * 1000);
-}
-
-static PyObject *
-governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
-                            "max_groups", "stall_threshold_us", NULL};
-    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us;
-    Py_ssize_t max_groups;
-    unsigned int operations[PULSE_PRIORITIES];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnK:configure", names, &budget_us[0], &budget_us[1],
-                                     &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
-                                     &operations[3], &slow_us, &sample_us, &max_groups,
-                                     &stall_us)) {
-        return NULL;
-    }
-    if (max_groups < 1) {
-        PyErr_Format(PyExc_ValueError, "max_groups must be at least 1, got %zd", max_groups);
-        return NULL;
-    }
-    pulse_governor *governor = (pulse_governor *)self;
-    governor->groups.max_groups = max_groups;
-    governor->groups.looks_to_skip = 0;
-    governor->slow_ticks = from_us(slow_us);
-    governor->cpu_sample_interval_ticks = from_us(sample_us);
-    governor->stall_ticks = from_us(stall_us);
-    if (governor->turns != NULL) {
-        atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
-    }
-    for (int i = 0; i < PULSE_PRIORITIES; i++) {
-        uint64_t budget = from_us(budget_us[i]);
-        governor->budget_ticks[i] = budget;
-        governor->operations[i] = operations[i];
-        governor->alarm_ticks[i] = budget < governor->slow_ticks ? budget : governor->slow_ticks;
-    }
-    // The slot may belong to another thread by now.
-    pulse_thread *thread = governor->thread;
-    if (thread != NULL && atomic_load(&thread->python_id) == governor->python_thread_id) {
-        look_after(thread, governor->slow_ticks);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes", "off", NULL};
-    PyObject *decisions;
-    unsigned long long good_ns[PULSE_TIERS], idle_ms;
-    unsigned int interval[PULSE_TIERS];
-    int observes, off;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O(KKKK)(IIII)Kpp:configure_tiers", names, &decisions, &good_ns[0],
-                                     &good_ns[1], &good_ns[2], &good_ns[3], &interval[0], &interval[1], &interval[2],
-                                     &interval[3], &idle_ms, &observes, &off)) {
-        return NULL;
-    }
-    pulse_governor *governor = (pulse_governor *)self;
-    if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        Py_XSETREF(governor->decisions, Py_IsNone(decisions) ? NULL : Py_NewRef(decisions));
-    }
-    for (int i = 0; i < PULSE_TIERS; i++) {
-        governor->good_ticks[i] = pulse_clock_from_ns(good_ns[i]);
-        governor->evaluation_interval[i] = interval[i];
-    }
-    governor->idle_ticks = from_us(idle_ms * 1000);
-    governor->observes = observes;
-    if (off) {
-        governor->flags |= PULSE_GOVERNOR_OFF;
-    }
-    else {
-        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_OFF;
-    }
-    if (observes) {
-        pulse_pump_release_all(governor);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share", NULL};
-    int algorithm;
-    unsigned int max_size;
-    unsigned long long seed, starvation_ms, slice_us;
-    double share;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKd:configure_slow_queue", names, &algorithm, &max_size, &seed,
-                                     &starvation_ms, &slice_us, &share)) {
-        return NULL;
-    }
-    if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {
-        PyErr_Format(PyExc_ValueError, "there is no algorithm %d", algorithm);
-        return NULL;
-    }
-    pulse_pump_settings settings = {
-        .algorithm = (pulse_algorithm)algorithm,
-        .max_size = max_size,
-        .seed = seed,
-        .starvation_threshold_ns = starvation_ms * 1000000,
-        .slice_ticks = from_us(slice_us),
-        .isolated_share = share,
-    };
-    if (pulse_pump_configure((pulse_governor *)self, &settings) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static uint32_t
-out_of_2_32(double probability)
-{
-    return probability >= 1 ? UINT32_MAX : (uint32_t)(probability * 4294967296.0);
-}
-
-static PyObject *
-governor_set_chaos(PyObject *self, PyObject *args)
-{
-    unsigned long long seed;
-    double park, preempt;
-    if (!PyArg_ParseTuple(args, "Kdd:set_chaos", &seed, &park, &preempt)) {
-        return NULL;
-    }
-    if (!(park >= 0 && park <= 1 && preempt >= 0 && preempt <= 1)) {
-        PyErr_SetString(PyExc_ValueError, "probabilities are 0 to 1");
-        return NULL;
-    }
-    pulse_governor *governor = (pulse_governor *)self;
-    governor->chaos = (pulse_chaos){seed, out_of_2_32(park), out_of_2_32(preempt)};
-    if (park > 0 || preempt > 0) {
-        governor->flags |= PULSE_GOVERNOR_CHAOS;
-    }
-    else {
-        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_CHAOS;
-    }
-    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -438,6 +300,8 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
         pulse_dict_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
         pulse_dict_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
         pulse_dict_set_number(dict, "would_park", pulse_counter_read(&governor->would_park)) < 0 ||
+        pulse_dict_set_number(dict, "preemptions", pulse_counter_read(&governor->preemption.preemptions)) < 0 ||
+        pulse_dict_set_number(dict, "would_preempt", pulse_counter_read(&governor->preemption.would_preempt)) < 0 ||
         pulse_dict_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
         Py_CLEAR(dict);
     }
@@ -469,13 +333,13 @@ get_attached(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef governor_methods[] = {
-    {"configure", (PyCFunction)(void (*)(void))governor_configure, METH_VARARGS | METH_KEYWORDS,
+    {"configure", (PyCFunction)(void (*)(void))pulse_governor_configure, METH_VARARGS | METH_KEYWORDS,
      "Set the numbers that polls are judged by; in force from each task's next poll."},
-    {"configure_tiers", (PyCFunction)(void (*)(void))governor_configure_tiers, METH_VARARGS | METH_KEYWORDS,
+    {"configure_tiers", (PyCFunction)(void (*)(void))pulse_governor_configure_tiers, METH_VARARGS | METH_KEYWORDS,
      "Set who decides about tiers, and what they are told; in force from each task's next poll."},
-    {"configure_slow_queue", (PyCFunction)(void (*)(void))governor_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
+    {"configure_slow_queue", (PyCFunction)(void (*)(void))pulse_governor_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
      "Set how offenders wait; what waits already stays."},
-    {"set_chaos", governor_set_chaos, METH_VARARGS,
+    {"set_chaos", pulse_governor_set_chaos, METH_VARARGS,
      "Intervene at random from now on: set_chaos(seed, probability to park, to preempt); 0 and 0 end it."},
     {"slow_queue", governor_slow_queue, METH_NOARGS, "What waits, what was served, and how long it waited."},
     {"explicit_group", governor_explicit_group, METH_O, "The explicit group of that name, or None."},
@@ -499,6 +363,9 @@ static PyMethodDef governor_methods[] = {
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
+    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_governor_configure_preemption,
+     METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},
+    {"preemption_record", pulse_governor_preemption_record, METH_NOARGS, "What came of preemption."},
     {NULL},
 };
 

@@ -8,6 +8,7 @@
 #include "chaos.h"
 #include "group.h"
 #include "options.h"
+#include "safe_place.h"
 #include "thread.h"
 #include "turns.h"
 #include "worst.h"
@@ -25,6 +26,8 @@ enum {
     PULSE_GOVERNOR_OFF = 1u << 4,
     // `chaos` is set.
     PULSE_GOVERNOR_CHAOS = 1u << 5,
+    // Something is parked: who begins to await it lifts that.
+    PULSE_GOVERNOR_PARKS = 1u << 6,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 
@@ -46,6 +49,24 @@ typedef struct {
     bool violation;
     bool slow;
 } pulse_due;
+
+// How far tasks may be preempted, and what came of it.
+typedef struct {
+    // At Yield and above, unless a task or its group says otherwise.
+    uint8_t mode;
+    bool through_iteration;
+    // Packages that may be preempted beside the one that opted in: a frozenset; NULL for all that are not protected.
+    PyObject *modules;
+    pulse_counter preemptions;
+    pulse_counter would_preempt;
+    // Attempts that were refused, by rule, and requests that were put off after a whole burst of them.
+    pulse_counter refused[PULSE_RULES];
+    pulse_counter gave_up;
+    // From the deadline to the suspension.
+    pulse_histogram delay;
+    // {(rule, function, file, line): requests put off there}, or NULL.
+    PyObject *places;
+} pulse_preemption;
 
 typedef struct pulse_governor {
     PyObject_HEAD
@@ -91,6 +112,7 @@ typedef struct pulse_governor {
     struct pulse_pump *pump;
     pulse_chaos chaos;
     pulse_counter would_park;
+    pulse_preemption preemption;
     // NULL while the loop's turns are not watched.
     pulse_turns *turns;
     pulse_turn_record turn_record;
@@ -101,6 +123,9 @@ typedef struct pulse_governor {
 } pulse_governor;
 
 extern PyType_Spec pulse_governor_spec;
+
+// Have the watchdog look at polls that last longer than this.
+void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
 
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);

@@ -1,3 +1,4 @@
+#include "preemption.h"
 #include "tiers.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ group_new(pulse_state *state, PyObject *name, bool is_explicit)
     if (group != NULL) {
         group->name = Py_NewRef(name);
         group->is_explicit = is_explicit;
-        group->priority = PULSE_UNSET;
+        group->priority = group->preempt = PULSE_UNSET;
     }
     return group;
 }
@@ -135,6 +136,7 @@ group_set_priority(PyObject *self, PyObject *priority)
 
 static PyMethodDef group_methods[] = {
     {"set_priority", group_set_priority, METH_O, "Priority of its tasks that have none of their own, from their first poll."},
+    {"set_preempt", pulse_group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
     {"stand", pulse_group_stand, METH_O, "Put a Standing in force, or None for none."},
     {"snapshot", group_snapshot, METH_NOARGS, "Its counters, times in ns, and its histogram as (upper bound, count)."},
     {NULL},

@@ -24,11 +24,16 @@ typedef struct {
     pulse_counter alive;
     // What a slice of one of its tasks takes, on average; 0 before the first.
     uint64_t slice_ticks;
+    // Releases from the slow queue, and those that waited longer than the breaker allows.
+    uint64_t releases;
+    uint64_t late_releases;
     bool is_explicit;
     // The decisions were shown it.
     bool introduced;
     // That of its tasks which have none of their own; PULSE_UNSET for none.
     int8_t priority;
+    // How far its tasks may be preempted, a pulse_preempt_mode; PULSE_UNSET for what holds for all.
+    int8_t preempt;
     pulse_histogram histogram;
 } pulse_group;
 

@@ -33,9 +33,6 @@ regions_of(pulse_state *state, PyObject *code)
 static bool
 is_inside(PyObject *regions, long offset)
 {
-    if (!PyBytes_Check(regions)) {
-        return false;
-    }
     const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(regions);
     for (Py_ssize_t i = 0; i + 7 < PyBytes_GET_SIZE(regions); i += 8) {
         uint32_t from, to;
@@ -51,17 +48,16 @@ is_inside(PyObject *regions, long offset)
 static bool
 holds_in_frame(pulse_state *state, PyObject *coro)
 {
-    PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
-    if (frame == NULL || !PyFrame_Check(frame)) {
-        Py_XDECREF(frame);
+    PyObject *code = PyObject_GetAttr(coro, state->str_cr_code);
+    PyObject *regions = code == NULL ? NULL : regions_of(state, code);
+    Py_XDECREF(code);
+    if (regions == NULL || !PyBytes_Check(regions) || PyBytes_GET_SIZE(regions) == 0) {
+        // Most functions: spares them the frame object, which is made when it is asked for.
         return false;
     }
-    PyCodeObject *code = PyFrame_GetCode((PyFrameObject *)frame);
-    int lasti = PyFrame_GetLasti((PyFrameObject *)frame);
-    PyObject *regions = lasti < 0 ? NULL : regions_of(state, (PyObject *)code);
-    bool answer = regions != NULL && is_inside(regions, lasti);
-    Py_DECREF(code);
-    Py_DECREF(frame);
+    PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
+    bool answer = frame != NULL && PyFrame_Check(frame) && is_inside(regions, PyFrame_GetLasti((PyFrameObject *)frame));
+    Py_XDECREF(frame);
     return answer;
 }
 
@@ -91,9 +87,14 @@ pulse_is_holder(pulse_state *state, PyObject *coro)
 static pulse_governed *
 waiter_of(pulse_state *state, PyObject *callback)
 {
-    PyObject *owner = PyObject_GetAttrString(callback, "__self__");
-    PyObject *coro = owner == NULL ? NULL : PyObject_CallMethodNoArgs(owner, state->str_get_coro);
-    Py_XDECREF(owner);
+    // By type and not by attribute: most callbacks are others, and an error that is raised costs more than all the rest.
+    PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
+                      : PyMethod_Check(callback) ? PyMethod_GET_SELF(callback)
+                                                 : NULL;
+    if (owner == NULL || !PyObject_TypeCheck(owner, (PyTypeObject *)state->task_type)) {
+        return NULL;
+    }
+    PyObject *coro = PyObject_CallMethodNoArgs(owner, state->str_get_coro);
     if (coro != NULL && !Py_IS_TYPE(coro, state->governed_type)) {
         Py_CLEAR(coro);
     }
@@ -107,7 +108,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
     pulse_state *state = governed->governor->state;
     pulse_exception raised = pulse_exception_take();
     PyObject *task = pulse_current_task(state->current_task);
-    PyObject *callbacks = task == NULL || Py_IsNone(task) ? NULL : PyObject_GetAttrString(task, "_callbacks");
+    PyObject *callbacks = task == NULL || Py_IsNone(task) ? NULL : PyObject_GetAttr(task, state->str_callbacks);
     bool answer = false;
     for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
         PyObject *entry = PyList_GET_ITEM(callbacks, i);

@@ -1,8 +1,17 @@
 #include "hooks.h"
 
+// Runs in the main thread, in whatever Python code is next.
+static int
+raise_there(void *exception)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)exception), (PyObject *)exception);
+    Py_DECREF((PyObject *)exception);
+    return -1;
+}
+
 // The hooks' own faults are dealt with in Python, where they are called one by one. What still comes out is either a fault
-// of ours or the exception of a user's signal handler that happened to run in there: Ctrl-C is sent once more, so that it is
-// raised outside of our code.
+// of ours or the exception of a user's signal handler that happened to run in there, Ctrl-C or SystemExit: that is raised
+// once more, outside of our code.
 void
 pulse_hooks_settle(pulse_governor *governor, PyObject *result)
 {
@@ -10,12 +19,22 @@ pulse_hooks_settle(pulse_governor *governor, PyObject *result)
         Py_DECREF(result);
         return;
     }
+    if (PyErr_ExceptionMatches(PyExc_Exception)) {
+        pulse_state_contain_error(governor->state);
+        return;
+    }
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        // By the signal, which the loop may handle in its own way.
         PyErr_Clear();
         PyErr_SetInterrupt();
         return;
     }
-    pulse_state_contain_error(governor->state);
+    PyObject *exception = pulse_exception_take_object();
+    if (Py_AddPendingCall(raise_there, exception) < 0) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+        pulse_state_contain_error(governor->state);
+    }
 }
 
 void

@@ -3,12 +3,15 @@
 
 #include "awaiter.h"
 #include "checkpoint.h"
+#include "code_marks.h"
 #include "cpu_timer.h"
 #include "factory.h"
 #include "governed.h"
 #include "manual.h"
 #include "measure.h"
+#include "preemption.h"
 #include "pump.h"
+#include "segment.h"
 #include "slow_queue.h"
 #include "tiers.h"
 #include "turns.h"
@@ -126,6 +129,18 @@ static PyMethodDef module_methods[] = {
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
      "Forget the threads that a forked child does not have; the watchdog must have been stopped before."},
+    {"set_preemption_starter", pulse_preemption_set_starter, METH_O, "Who starts preemption when it is first needed."},
+    {"start_preemption", pulse_preemption_start, METH_VARARGS, "Begin to preempt, with a signal that is handled by us."},
+    {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
+    {"suspend_preemption", pulse_preemption_suspend_watchdog, METH_NOARGS,
+     "Stop the thread that sends signals; the next armed poll starts it again."},
+    {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS, "Close all coroutines that stand in the middle of their code."},
+    {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_preemption_on_signal, METH_FASTCALL,
+     "The signal's handler."},
+    {"enter_no_preempt", pulse_preemption_enter_guard, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
+    {"leave_no_preempt", pulse_preemption_leave_guard, METH_O, "Undo that."},
+    {"preemption_facts", pulse_preemption_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
+    {"code_marks", pulse_code_marks_show, METH_O, "What each code unit means for a suspension there."},
     {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
 };
@@ -152,6 +167,7 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
         add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||
+        add_type(module, &pulse_segment_spec, &state->segment_type) < 0 ||
         add_type(module, &pulse_slow_queue_spec, &state->slow_queue_type) < 0) {
         return -1;
     }
@@ -178,7 +194,9 @@ add_names(pulse_state *state)
         intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 ||
         intern(&state->str_call_later, "call_later") < 0 || intern(&state->str_is_running, "is_running") < 0 ||
         intern(&state->str_get_coro, "get_coro") < 0 || intern(&state->str_set_result, "set_result") < 0 ||
-        intern(&state->str_call_soon, "call_soon") < 0 ||
+        intern(&state->str_create_future, "create_future") < 0 ||
+        intern(&state->str_future_blocking, "_asyncio_future_blocking") < 0 ||
+        intern(&state->str_callbacks, "_callbacks") < 0 || intern(&state->str_call_soon, "call_soon") < 0 ||
         intern(&state->str_call_soon_threadsafe, "call_soon_threadsafe") < 0 ||
         intern(&state->str_source_traceback, "_source_traceback") < 0 || intern(&state->str_task, "Task") < 0) {
         return -1;
@@ -204,11 +222,13 @@ look_up_asyncio(pulse_state *state)
     state->is_coroutine = PyObject_GetAttrString(asyncio, "iscoroutine");
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
     state->get_running_loop = PyObject_GetAttrString(asyncio, "_get_running_loop");
+    state->cancelled_error = PyObject_GetAttrString(asyncio, "CancelledError");
     Py_DECREF(asyncio);
     state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
     bool found = state->is_coroutine != NULL && state->stock_task != NULL && state->task_get_name != NULL &&
-                 state->current_task != NULL && state->get_running_loop != NULL;
+                 state->current_task != NULL && state->get_running_loop != NULL &&
+                 state->cancelled_error != NULL;
     return found ? 0 : -1;
 }
 
@@ -262,6 +282,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->held_regions);
     Py_VISIT(state->slow_queue_type);
     Py_VISIT(state->flow_type);
+    Py_VISIT(state->segment_type);
+    Py_VISIT(state->cancelled_error);
+    Py_VISIT(state->preemption_starter);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->tasks_namespace);
@@ -307,6 +330,9 @@ module_free(void *module)
     Py_CLEAR(state->held_regions);
     Py_CLEAR(state->slow_queue_type);
     Py_CLEAR(state->flow_type);
+    Py_CLEAR(state->segment_type);
+    Py_CLEAR(state->cancelled_error);
+    Py_CLEAR(state->preemption_starter);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->tasks_namespace);
@@ -327,6 +353,9 @@ module_free(void *module)
     Py_CLEAR(state->str_is_running);
     Py_CLEAR(state->str_get_coro);
     Py_CLEAR(state->str_set_result);
+    Py_CLEAR(state->str_create_future);
+    Py_CLEAR(state->str_future_blocking);
+    Py_CLEAR(state->str_callbacks);
     Py_CLEAR(state->str_call_soon);
     Py_CLEAR(state->str_call_soon_threadsafe);
     Py_CLEAR(state->str_source_traceback);

@@ -64,12 +64,6 @@ is_struck(pulse_governor *governor)
            pulse_chaos_strikes(&governor->chaos, governor->chaos.park);
 }
 
-static uintptr_t
-key_of(const pulse_governed *governed)
-{
-    return (uintptr_t)governed->group;
-}
-
 // Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
 static bool
 is_admitted(const pulse_governed *governed, unsigned priority)
@@ -78,15 +72,34 @@ is_admitted(const pulse_governed *governed, unsigned priority)
     if (governed->parking->is_isolated || pump->allowance_ticks <= 0) {
         return false;
     }
-    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, key_of(governed));
+    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, governed->parking->node.key);
     return flow == NULL || flow->queued == 0;
 }
 
-static PyObject *
-new_future(PyObject *loop)
+static void
+join_flow(pulse_governed *governed, unsigned priority)
 {
-    PyObject *future = PyObject_CallMethod(loop, "create_future", NULL);
-    if (future != NULL && PyObject_SetAttrString(future, "_asyncio_future_blocking", Py_True) < 0) {
+    pulse_parking *parking = governed->parking;
+    Py_XSETREF(parking->group, (pulse_group *)Py_NewRef((PyObject *)governed->group));
+    parking->node.priority = (uint8_t)priority;
+    parking->node.key = (uintptr_t)parking->group;
+}
+
+static void
+charge(pulse_parking *parking, uint64_t used_ticks)
+{
+    if (!parking->is_urgent) {
+        pulse_runqueue *queue = pulse_pump_queue(parking->governed->governor->pump, parking);
+        uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
+        pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
+    }
+}
+
+static PyObject *
+new_future(const pulse_state *state, PyObject *loop)
+{
+    PyObject *future = PyObject_CallMethodNoArgs(loop, state->str_create_future);
+    if (future != NULL && PyObject_SetAttr(future, state->str_future_blocking, Py_True) < 0) {
         Py_CLEAR(future);
     }
     return future;
@@ -101,9 +114,10 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
         .priority = (uint8_t)priority,
         .is_holder = pulse_is_holder(governed->governor->state, governed->coro),
         .is_urgent = is_urgent,
-        .key = key_of(governed),
+        .key = parking->node.key,
         .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
     };
+    parking->is_urgent = is_urgent;
     // A holder keeps others waiting: it is not held to the share of the isolated.
     parking->is_isolated = parking->is_isolated && !request.is_holder;
     if (!pulse_runqueue_enqueue(pulse_pump_queue(pump, parking), &parking->node, &request, now_ns())) {
@@ -119,7 +133,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 {
     pulse_governor *governor = governed->governor;
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
-    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, loop);
     bool queued = future != NULL && enqueue(governed, priority, is_urgent);
     if (queued && pulse_pump_arm(governor, loop) < 0) {
         leave_queue(governed);
@@ -138,7 +152,9 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     parking->exception = delivery->exception;
     *delivery = (pulse_delivery){0};
     Py_XSETREF(parking->future, Py_NewRef(future));
+    parking->parked_at = pulse_clock_ticks();
     set_state(governed, PULSE_PARKED);
+    governor->flags |= PULSE_GOVERNOR_PARKS;
     pulse_counter_add(&governor->pump->parked, 1);
     return future;
 }
@@ -159,7 +175,9 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
         return NULL;
     }
     parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    parking->is_urgent = false;
     parking->expected_ticks = 0;
+    join_flow(governed, priority);
     if (is_forced || !is_admitted(governed, priority)) {
         bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
         PyObject *future = put_aside(governed, delivery, priority, is_urgent);
@@ -167,12 +185,8 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
             return future;
         }
         // The queue is full, or this is no task of a running loop: it simply runs.
-        parking->node.priority = (uint8_t)priority;
-        parking->node.key = key_of(governed);
     }
     else {
-        parking->node.priority = (uint8_t)priority;
-        parking->node.key = key_of(governed);
         pulse_counter_add(&pump->admitted, 1);
     }
     set_state(governed, PULSE_IN_SLICE);
@@ -232,16 +246,33 @@ pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future
 }
 
 void
-pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
+pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_state *state = governor->state;
+    if (!PyObject_TypeCheck(awaited, (PyTypeObject *)state->task_type) ||
+        pulse_tiers_effective(governed) >= PULSE_TIER_YIELD) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *coro = PyObject_CallMethodNoArgs(awaited, state->str_get_coro);
+    if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
+        pulse_governed *other = (pulse_governed *)coro;
+        if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued) {
+            pulse_pump_lift(governor, other->parking);
+        }
+    }
+    Py_XDECREF(coro);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+}
+
+static void
+charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
     pulse_pump *pump = governed->governor->pump;
-    if (parking == NULL || parking->state != PULSE_IN_SLICE) {
-        return;
-    }
-    set_state(governed, PULSE_UNPARKED);
-    uint64_t used_us = pulse_clock_to_ns(own_ticks) / 1000;
-    pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, used_us);
+    charge(parking, own_ticks);
     if (parking->is_isolated) {
         pump->isolated_credit_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
     }
@@ -257,6 +288,47 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks)
 }
 
 void
+pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        set_state(governed, PULSE_UNPARKED);
+        charge_slice(governed, own_ticks);
+    }
+    else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
+        // It was not in the queue before, but will be: the flow pays for this, too.
+        governed->parking->is_isolated = governed->parking->is_urgent = false;
+        join_flow(governed, governed->priority);
+        charge_slice(governed, own_ticks);
+    }
+}
+
+void
+pulse_park_preempted(pulse_governed *governed, PyObject **result)
+{
+    pulse_governor *governor = governed->governor;
+    if (governor->pump == NULL || governor->flags & PULSE_GOVERNOR_UNMEASURED || parking_of(governed) == NULL) {
+        return;
+    }
+    pulse_delivery nothing = {.value = Py_NewRef(Py_None)};
+    governed->parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    join_flow(governed, governed->priority);
+    PyObject *future = put_aside(governed, &nothing, governed->priority, false);
+    if (future != NULL) {
+        Py_SETREF(*result, future);
+    }
+    Py_XDECREF(nothing.value);
+}
+
+void
+pulse_park_unmeasured(pulse_governed *governed)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        charge(governed->parking, 0);
+        set_state(governed, PULSE_UNPARKED);
+    }
+}
+
+void
 pulse_park_forget(pulse_governed *governed)
 {
     pulse_parking *parking = governed->parking;
@@ -265,17 +337,32 @@ pulse_park_forget(pulse_governed *governed)
     }
     if (parking->state == PULSE_RELEASED) {
         // It never ran.
-        pulse_pump *pump = governed->governor->pump;
-        pulse_runqueue_charge(pulse_pump_queue(pump, parking), parking->node.priority, parking->node.key, 0);
+        charge(parking, 0);
     }
     leave_queue(governed);
     set_state(governed, PULSE_UNPARKED);
     governed->parking = NULL;
     PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
+    pulse_group *group = parking->group;
     PyMem_Free(parking);
+    Py_XDECREF(group);
     Py_XDECREF(future);
     Py_XDECREF(value);
     Py_XDECREF(exception);
+}
+
+void
+pulse_park_abandon(pulse_governed *governed)
+{
+    if (pulse_counter_read(&governed->polls) == 0) {
+        // Without us it would have begun: nobody is to hear that it was never awaited.
+        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        Py_XDECREF(closed);
+    }
+    pulse_park_forget(governed);
 }
 
 int

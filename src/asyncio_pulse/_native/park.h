@@ -27,8 +27,13 @@ typedef struct pulse_parking {
     pulse_governed *governed;
     pulse_parking_state state;
     bool is_isolated;
+    // Whose time is nobody's: it was critical, or about to be cancelled.
+    bool is_urgent;
+    // Held: the node's key is its address.
+    pulse_group *group;
     // Already taken off the allowance when it was released.
     uint64_t expected_ticks;
+    uint64_t parked_at;
     PyObject *future;
     // What was delivered: one of the two.
     PyObject *value;
@@ -41,15 +46,32 @@ typedef struct {
     PyObject *exception;
 } pulse_delivery;
 
+// Resume a coroutine, in whatever way its flags and its governor's ask for; as PyIter_Send. Takes over what is delivered.
+PySendResult pulse_governed_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result);
+
 // A resumption begins. Either it is to run now, with what `delivery` then holds; or it is parked: then true, `delivery` is
 // empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
 bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);
 
-// A poll ended that may have been a slice.
-void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks);
+// A coroutine has just suspended with what it waits for. If that is a task which is parked, and this is no offender, the task
+// need not wait any longer. Never fails.
+void pulse_park_suspended(pulse_governed *governed, PyObject *awaited);
+
+// A poll ended that may have been a slice, or was left in the middle of its code.
+void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted);
+
+// After that: a preempted coroutine waits in the queue until it goes on. `*result` is what its task gets, None, and becomes
+// a future if it can be parked.
+void pulse_park_preempted(pulse_governed *governed, PyObject **result);
+
+// The same, of one that was released but is not measured any more.
+void pulse_park_unmeasured(pulse_governed *governed);
 
 // The coroutine ends or is dropped.
 void pulse_park_forget(pulse_governed *governed);
+
+// It is out of the queue, and nobody will ever resume it. Python code may run; nothing is raised.
+void pulse_park_abandon(pulse_governed *governed);
 
 int pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg);
 

@@ -1,6 +1,7 @@
 #include "poll.h"
 
 #include "park.h"
+#include "preemption.h"
 #include "tiers.h"
 
 // The stack that the watchdog saw in this very poll, or NULL; borrowed.
@@ -36,7 +37,9 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         .cpu_since_sample = cpu_since_sample(poll),
         .cpu_sampled = poll->begun - poll->cpu_sampled_at,
     };
-    pulse_verdict verdict = pulse_account_judge(&usage, pulse_governed_budget(governed), governor->slow_ticks);
+    // That it was left late is not the task's fault.
+    uint64_t budget = poll->preempted ? pulse_preemption_alarm(governed) : pulse_governed_budget(governed);
+    pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
     pulse_account_book(&governed->account, &verdict);
     pulse_account_book(&governor->account, &verdict);
     pulse_account_book(&governed->group->account, &verdict);
@@ -80,6 +83,7 @@ pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed 
     if (poll->hooked) {
         pulse_hooks_before_poll(governed);
     }
+    pulse_preemption_prepare(governed, thread);
     pulse_poll_begin(poll, thread, governed);
 }
 
@@ -88,19 +92,24 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
 {
     uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
-    uint64_t own = pulse_poll_end(poll, governed, budget < slow ? budget : slow, is_step, bare_yield);
+    uint64_t alarm = poll->preempted ? pulse_preemption_alarm(governed) : budget < slow ? budget : slow;
+    uint64_t violations = pulse_counter_read(&governed->account.violations);
+    uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, bare_yield);
+    bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
+    pulse_preemption_count(governed, own, is_forced);
     // "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_governed_finish(governed);
     }
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        governed->governor->busy_until = poll->begun + own;
+        // Not from its begin and its own time: it may have nested others.
+        governed->governor->busy_until = pulse_clock_ticks();
     }
-    if (governed->parking != NULL) {
-        pulse_park_poll_ended(governed, own);
+    if (governed->parking != NULL || poll->preempted) {
+        pulse_park_poll_ended(governed, own, poll->preempted);
     }
-    if (is_tiered(governed)) {
-        pulse_tiers_after_poll(governed, own);
+    if (is_tiered(governed) && !is_forced) {
+        pulse_tiers_after_poll(governed, own, alarm);
     }
     if (poll->hooked && governed->governor->hooks != NULL) {
         pulse_hooks_after_poll(governed, result, own, bare_yield);

@@ -20,6 +20,8 @@ typedef struct {
     uint64_t cpu_sampled_ns;
     // Hooks were told that it began.
     bool hooked;
+    // It was left in the middle of its code.
+    bool preempted;
 } pulse_poll;
 
 // As `cpu_sampled_ns` of a poll whose length somebody else told: all of it counts as CPU time.
@@ -48,6 +50,7 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->cpu_sampled_at = thread->cpu_sampled_at;
     poll->cpu_sampled_ns = thread->cpu_sampled_ns;
     poll->begun = now;
+    poll->preempted = false;
     atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);
 }
 

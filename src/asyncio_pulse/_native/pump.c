@@ -3,12 +3,14 @@
 #include <stddef.h>
 #include <structmember.h>
 
+#include "hooks.h"
+
 enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
     // that it wakes in the second.
     TURNS_BETWEEN_GRANTS = 3,
     // As long as others have work in every turn they go first, but not for ever.
-    MOST_TURNS_BETWEEN_GRANTS = 6,
+    MOST_TURNS_BETWEEN_GRANTS = 4,
 };
 
 typedef struct {
@@ -41,10 +43,10 @@ release_group(void *Py_UNUSED(context), uintptr_t key)
     Py_DECREF((PyObject *)key);
 }
 
-static pulse_runqueue *
-new_queue(const pulse_pump_settings *settings, uint64_t slice_ticks)
+static pulse_queue_settings
+queue_settings(const pulse_pump_settings *settings)
 {
-    uint64_t quantum_us = pulse_clock_to_ns(slice_ticks) / 1000;
+    uint64_t quantum_us = pulse_clock_to_ns(settings->slice_ticks) / 1000;
     pulse_queue_settings own = {
         .algorithm = settings->algorithm,
         .max_size = settings->max_size,
@@ -56,9 +58,16 @@ new_queue(const pulse_pump_settings *settings, uint64_t slice_ticks)
     for (unsigned i = 0; i < PULSE_QUEUE_PRIORITIES; i++) {
         // 4, 3, 2, 1 halves of a slice, so that a NORMAL flow gets one slice a round.
         uint64_t quantum = quantum_us * (PULSE_QUEUE_PRIORITIES - i) / 2;
-        own.quantum_us[i] = (uint32_t)(quantum < 1 ? 1 : quantum);
+        quantum = quantum < 1 ? 1 : quantum;
+        own.quantum_us[i] = (uint32_t)(quantum < PULSE_QUEUE_LARGEST_QUANTUM_US ? quantum : PULSE_QUEUE_LARGEST_QUANTUM_US);
     }
-    pulse_runqueue *queue = pulse_runqueue_new(&own);
+    return own;
+}
+
+static pulse_runqueue *
+new_queue(const pulse_queue_settings *settings)
+{
+    pulse_runqueue *queue = pulse_runqueue_new(settings);
     if (queue == NULL) {
         PyErr_NoMemory();
     }
@@ -73,8 +82,9 @@ new_pump(const pulse_pump_settings *settings)
         PyErr_NoMemory();
         return NULL;
     }
-    pump->queue = new_queue(settings, settings->slice_ticks);
-    pump->isolated = pump->queue == NULL ? NULL : new_queue(settings, settings->slice_ticks);
+    pulse_queue_settings own = queue_settings(settings);
+    pump->queue = new_queue(&own);
+    pump->isolated = pump->queue == NULL ? NULL : new_queue(&own);
     pump->context = pump->isolated == NULL ? NULL : PyContext_New();
     if (pump->context == NULL) {
         if (pump->isolated != NULL) {
@@ -100,15 +110,53 @@ pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settin
         }
     }
     pulse_pump *pump = governor->pump;
-    if (!pulse_runqueue_set_algorithm(pump->queue, settings->algorithm) ||
-        !pulse_runqueue_set_algorithm(pump->isolated, settings->algorithm)) {
+    pulse_queue_settings own = queue_settings(settings);
+    if (!pulse_runqueue_configure(pump->queue, &own) || !pulse_runqueue_configure(pump->isolated, &own)) {
         PyErr_NoMemory();
         return -1;
     }
     pump->slice_ticks = settings->slice_ticks;
+    if (pump->allowance_ticks > (int64_t)pump->slice_ticks) {
+        pump->allowance_ticks = (int64_t)pump->slice_ticks;
+    }
     pump->isolated_share = settings->isolated_share;
+    pump->breaker_ticks = settings->breaker_ticks;
     pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
     return 0;
+}
+
+static void
+note_wait(pulse_pump *pump, const pulse_parking *parking)
+{
+    pulse_group *group = parking->group;
+    uint64_t waited = pulse_clock_ticks() - parking->parked_at;
+    group->releases++;
+    if (waited > pump->breaker_ticks) {
+        group->late_releases++;
+        if (group->late_releases * 100 > group->releases) {
+            Py_XSETREF(pump->overdue, (pulse_group *)Py_NewRef((PyObject *)group));
+            pump->overdue_ticks = waited;
+        }
+    }
+}
+
+// After a round of releases: Python code runs in here.
+static void
+tell_overdue(pulse_governor *governor)
+{
+    pulse_group *group = governor->pump->overdue;
+    if (group == NULL) {
+        return;
+    }
+    governor->pump->overdue = NULL;
+    group->releases = group->late_releases = 0;
+    if (governor->decisions != NULL) {
+        PyObject *decisions = Py_NewRef(governor->decisions);
+        unsigned long long waited_ms = pulse_clock_to_ns(governor->pump->overdue_ticks) / 1000000;
+        pulse_hooks_settle(governor, PyObject_CallMethod(decisions, "trip_breaker", "OK", group->name, waited_ms));
+        Py_DECREF(decisions);
+    }
+    Py_DECREF(group);
 }
 
 // Its future is done from now on, and the queue does not hold it any longer.
@@ -118,6 +166,7 @@ release(pulse_governor *governor, pulse_queue_node *node)
     pulse_parking *parking = (pulse_parking *)node;
     pulse_governed *governed = parking->governed;
     parking->state = PULSE_RELEASED;
+    note_wait(governor->pump, parking);
     PyObject *future = Py_NewRef(parking->future);
     PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
     if (result == NULL) {
@@ -127,6 +176,14 @@ release(pulse_governor *governor, pulse_queue_node *node)
     Py_XDECREF(result);
     Py_DECREF(future);
     Py_DECREF((PyObject *)governed);
+}
+
+void
+pulse_pump_lift(pulse_governor *governor, pulse_parking *parking)
+{
+    pulse_runqueue_remove(pulse_pump_queue(governor->pump, parking), &parking->node);
+    pulse_counter_add(&governor->pump->lifted, 1);
+    release(governor, &parking->node);
 }
 
 static uint64_t
@@ -204,6 +261,7 @@ run_pump(pulse_governor *governor)
     pump->turns++;
     if (pump->turns >= MOST_TURNS_BETWEEN_GRANTS || (pump->turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
         grant(governor, is_quiet);
+        tell_overdue(governor);
     }
 }
 
@@ -223,7 +281,14 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         pulse_pump_release_all(governor);
         Py_RETURN_NONE;
     }
+    if (governor->turns != NULL) {
+        // It is the pump that keeps the loop from waiting.
+        atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
+    }
     run_pump(governor);
+    if (is_empty(pump)) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
+    }
     // Also with nothing queued, until the allowance is whole again.
     if (!is_empty(pump) || pump->turns != 0) {
         PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
@@ -288,7 +353,9 @@ drop_all(pulse_pump *pump)
     pulse_queue_node *node;
     while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
            (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
-        Py_DECREF((PyObject *)((pulse_parking *)node)->governed);
+        pulse_governed *governed = ((pulse_parking *)node)->governed;
+        pulse_park_abandon(governed);
+        Py_DECREF((PyObject *)governed);
     }
 }
 
@@ -301,6 +368,7 @@ release_all_here(pulse_governor *governor)
            (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
         release(governor, node);
     }
+    governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     pump->turns = 0;
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
 }
@@ -335,6 +403,7 @@ pulse_pump_free(pulse_governor *governor)
     pulse_pump *pump = governor->pump;
     if (pump != NULL) {
         drop_all(pump);
+        Py_CLEAR(pump->overdue);
         governor->pump = NULL;
         pulse_runqueue_free(pump->queue);
         pulse_runqueue_free(pump->isolated);

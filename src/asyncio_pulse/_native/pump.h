@@ -15,6 +15,11 @@ typedef struct pulse_pump {
     uint64_t slice_ticks;
     double isolated_share;
     uint64_t starvation_ticks;
+    // When more than one in a hundred of a group waited longer, the decisions are told.
+    uint64_t breaker_ticks;
+    // The group to tell of, owned, or NULL; and how long it waited.
+    pulse_group *overdue;
+    uint64_t overdue_ticks;
     // What offenders may still use before the next grant; below 0 when a slice was longer than expected.
     int64_t allowance_ticks;
     // The same for those who were cancelled while parked, each turn.
@@ -44,6 +49,7 @@ typedef struct {
     uint64_t starvation_threshold_ns;
     uint64_t slice_ticks;
     double isolated_share;
+    uint64_t breaker_ticks;
 } pulse_pump_settings;
 
 // Make or change a governor's pump; everything parked stays. -1 with an exception on failure.
@@ -54,6 +60,9 @@ pulse_runqueue *pulse_pump_queue(const pulse_pump *pump, const pulse_parking *pa
 
 // Have the loop call the pump in its next turn. -1 with an exception if it cannot.
 int pulse_pump_arm(pulse_governor *governor, PyObject *loop);
+
+// Release one that is queued, out of its turn.
+void pulse_pump_lift(pulse_governor *governor, pulse_parking *parking);
 
 // Release everything that is parked, in the loop's thread; from any thread.
 void pulse_pump_release_all(pulse_governor *governor);

@@ -1,6 +1,7 @@
 #include "runqueue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "discipline.h"
 
@@ -364,5 +365,20 @@ pulse_runqueue_set_algorithm(pulse_runqueue *queue, pulse_algorithm algorithm)
     }
     queue->discipline = discipline;
     queue->settings.algorithm = algorithm;
+    return true;
+}
+
+bool
+pulse_runqueue_configure(pulse_runqueue *queue, const pulse_queue_settings *settings)
+{
+    if (!pulse_runqueue_set_algorithm(queue, settings->algorithm)) {
+        return false;
+    }
+    if (settings->seed != queue->settings.seed) {
+        queue->lottery.random = queue->settings.seed = settings->seed;
+    }
+    queue->settings.max_size = settings->max_size;
+    queue->settings.starvation_threshold_ns = settings->starvation_threshold_ns;
+    memcpy(queue->settings.quantum_us, settings->quantum_us, sizeof settings->quantum_us);
     return true;
 }

@@ -112,6 +112,9 @@ pulse_queue_node *pulse_runqueue_take_any(pulse_runqueue *queue);
 // changed, when memory runs out.
 bool pulse_runqueue_set_algorithm(pulse_runqueue *queue, pulse_algorithm algorithm);
 
+// Change every number of the settings, and the discipline as above. More than the new size may stay queued.
+bool pulse_runqueue_configure(pulse_runqueue *queue, const pulse_queue_settings *settings);
+
 pulse_algorithm pulse_runqueue_algorithm(const pulse_runqueue *queue);
 const pulse_queue_statistics *pulse_runqueue_statistics(const pulse_runqueue *queue);
 

@@ -96,13 +96,19 @@ pulse_slow_queue_enqueue(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"item", "priority", "group", "holder", "urgent", "cost_us", "now_ns", NULL};
     pulse_slow_queue *self = (pulse_slow_queue *)object;
-    PyObject *item, *group = pulse_state_of_type(Py_TYPE(object))->str_empty, *cost = Py_None, *now = Py_None;
-    int priority = PULSE_PRIORITY_NORMAL, is_holder = false, is_urgent = false;
+    PyObject *item, *group = pulse_state_of_type(Py_TYPE(object))->str_empty, *urgent = Py_None;
+    PyObject *cost = Py_None, *now = Py_None;
+    int priority = PULSE_PRIORITY_NORMAL, is_holder = false;
     uint64_t now_ns, cost_us;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iOppOO:enqueue", names, &item, &priority, &group, &is_holder,
-                                     &is_urgent, &cost, &now) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iOpOOO:enqueue", names, &item, &priority, &group, &is_holder,
+                                     &urgent, &cost, &now) ||
         check_flow(priority, group) < 0 || pulse_slow_queue_time(now, &now_ns) < 0 ||
         pulse_slow_queue_number(cost, "cost_us", UINT32_MAX, self->default_cost_us, &cost_us) < 0) {
+        return NULL;
+    }
+    // What is critical goes first, unless its account is at Yield: then the caller says so.
+    int is_urgent = Py_IsNone(urgent) ? priority == 0 : PyObject_IsTrue(urgent);
+    if (is_urgent < 0) {
         return NULL;
     }
     PyObject *name = hold_name(self, group);

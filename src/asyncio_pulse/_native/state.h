@@ -24,6 +24,7 @@ typedef struct {
     PyTypeObject *pump_token_type;
     PyTypeObject *slow_queue_type;
     PyTypeObject *flow_type;
+    PyTypeObject *segment_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -36,6 +37,7 @@ typedef struct {
     PyObject *get_running_loop;
     PyObject *loop_keyword;
     PyObject *context_keyword;
+    PyObject *cancelled_error;
 
     // The explicit group that children inherit: its name, or unset.
     PyObject *group_variable;
@@ -56,6 +58,9 @@ typedef struct {
     PyObject *str_is_running;
     PyObject *str_get_coro;
     PyObject *str_set_result;
+    PyObject *str_create_future;
+    PyObject *str_future_blocking;
+    PyObject *str_callbacks;
     PyObject *str_call_soon;
     PyObject *str_call_soon_threadsafe;
     PyObject *str_source_traceback;
@@ -66,6 +71,8 @@ typedef struct {
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     uint64_t watchdog_interval_us;
+    // Called once, by the first coroutine that is to be armed; or NULL.
+    PyObject *preemption_starter;
     uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;

@@ -101,11 +101,10 @@ ns(uint64_t ticks)
     return (unsigned long long)pulse_clock_to_ns(ticks);
 }
 
-// Decisions that fail are switched off: they would fail again with every poll.
-static void
-settle(pulse_governor *governor, PyObject *result)
+void
+pulse_tiers_settle(pulse_governor *governor, PyObject *result)
 {
-    if (result == NULL && !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         pulse_hooks_settle(governor, NULL);
         Py_CLEAR(governor->decisions);
         return;
@@ -117,10 +116,11 @@ static void
 tell_one(pulse_governor *governor, const pulse_due *due, bool waited)
 {
     PyObject *decisions = Py_NewRef(governor->decisions);
-    settle(governor, PyObject_CallMethod(decisions, "on_bad_poll", "OKKKKOOOO", due->governed, ns(due->ended),
-                                         ns(due->wall), ns(due->cpu), ns(due->over_budget),
-                                         due->violation ? Py_True : Py_False, due->slow ? Py_True : Py_False,
-                                         waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack));
+    PyObject *result = PyObject_CallMethod(decisions, "on_bad_poll", "OKKKKOOOO", due->governed, ns(due->ended),
+                                           ns(due->wall), ns(due->cpu), ns(due->over_budget),
+                                           due->violation ? Py_True : Py_False, due->slow ? Py_True : Py_False,
+                                           waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack);
+    pulse_tiers_settle(governor, result);
     Py_DECREF(decisions);
 }
 
@@ -178,7 +178,8 @@ wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
         return;
     }
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
-    settle(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, ns(standing_of(standing)->last_poll), ns(now)));
+    unsigned long long last_poll = ns(standing_of(standing)->last_poll);
+    pulse_tiers_settle(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
     Py_DECREF(decisions);
     Py_DECREF(held);
 }
@@ -209,7 +210,7 @@ pulse_tiers_before_poll(pulse_governed *governed)
 }
 
 static void
-count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks)
+count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uint64_t alarm_ticks)
 {
     pulse_governor *governor = governed->governor;
     unsigned tier = tier_of(standing);
@@ -218,7 +219,8 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks)
     }
     pulse_standing *known = standing_of(standing);
     known->last_poll = pulse_clock_ticks();
-    if (own_ticks > governor->good_ticks[tier]) {
+    // Past its alarm it may have been bad, whatever the tier calls good.
+    if (own_ticks > alarm_ticks || own_ticks > governor->good_ticks[tier]) {
         break_run(standing);
         return;
     }
@@ -229,17 +231,18 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks)
     known->untold = 0;
     pulse_exception raised = pulse_exception_take();
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
-    settle(governor, PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll)));
+    PyObject *result = PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll));
+    pulse_tiers_settle(governor, result);
     Py_DECREF(decisions);
     Py_DECREF(held);
     pulse_exception_put_back(raised);
 }
 
 void
-pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks)
+pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks, uint64_t alarm_ticks)
 {
-    count_good(governed, governed->standing, own_ticks);
-    count_good(governed, group_standing(governed), own_ticks);
+    count_good(governed, governed->standing, own_ticks, alarm_ticks);
+    count_good(governed, group_standing(governed), own_ticks, alarm_ticks);
 }
 
 static int
@@ -292,9 +295,12 @@ standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
         return -1;
     }
     pulse_standing *standing = standing_of(self);
+    if (standing->tier == 0) {
+        // Kept up from now on; a change of tier that idleness brought is no poll.
+        standing->last_poll = pulse_clock_ticks();
+    }
     standing->tier = (uint8_t)tier;
     standing->good_run = standing->untold = 0;
-    standing->last_poll = pulse_clock_ticks();
     return 0;
 }
 

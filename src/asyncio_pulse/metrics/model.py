@@ -14,8 +14,11 @@ __all__ = [
     "GroupMetrics",
     "Histogram",
     "LoopMetrics",
+    "LoopTiers",
     "Metrics",
     "ProcessReport",
+    "QueueMetrics",
+    "SlowQueueMetrics",
     "StackFrame",
     "Stall",
     "TaskInfo",
@@ -193,6 +196,19 @@ TIER_NAMES = ("Monitor", "Warn", "Yield", "Isolate")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LoopTiers:
+    """What the tiers of one loop may do."""
+
+    worker_id: int
+    mode: str = "act"
+    """`off`, `observe` or `act`."""
+    promotion_frozen: bool = False
+    """Whether nobody is promoted at the moment, because the machine must be at fault."""
+    freezes: int = 0
+    """How often promotion froze since the loop was governed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TierChange:
     """An account, of a task or of an explicit group, came to another tier."""
 
@@ -223,6 +239,9 @@ class TierChange:
     stack: tuple[StackFrame, ...] = ()
     """Innermost frame first, captured during that poll; empty if it was not caught running, and then `function`,
     `filename`, `line` say where the coroutine is defined."""
+    count: int = 1
+    """How many changes this one stands for: in a report the newest of those between the same tiers stands for all of
+    the same name; elsewhere each stands for itself."""
 
     def __str__(self) -> str:
         """Say it in a sentence."""
@@ -291,6 +310,68 @@ class LoopMetrics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """One of the queues of a loop in which resumptions wait; counts by priority are CRITICAL, HIGH, NORMAL, LOW."""
+
+    queued: tuple[int, ...] = (0, 0, 0, 0)
+    """How many wait now."""
+    served: tuple[int, ...] = (0, 0, 0, 0)
+    """How many were released in their turn."""
+    rescues: int = 0
+    """How many of those because their flow had waited for the starvation threshold."""
+    overflows: int = 0
+    """How many found the queue full, and ran at once."""
+    high_water_mark: int = 0
+    """The most that ever waited."""
+    waits: Histogram = Histogram()
+    """From parking to release, of those that were served; in steps of a microsecond."""
+
+    @classmethod
+    def merge(cls, queues: Iterable[QueueMetrics]) -> QueueMetrics:
+        """Add up the queues of several loops; the high-water mark is the highest one."""
+        parts = [cls(), *queues]
+        return cls(
+            queued=tuple(map(sum, zip(*(part.queued for part in parts), strict=True))),
+            served=tuple(map(sum, zip(*(part.served for part in parts), strict=True))),
+            rescues=sum(part.rescues for part in parts),
+            overflows=sum(part.overflows for part in parts),
+            high_water_mark=max(part.high_water_mark for part in parts),
+            waits=Histogram.merge(part.waits for part in parts),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SlowQueueMetrics:
+    """What was done with the resumptions of offenders: tasks whose tier is Yield or Isolate."""
+
+    parked: int = 0
+    """Had to wait."""
+    admitted: int = 0
+    """Ran at once, on what was left of the turn's allowance."""
+    cancelled: int = 0
+    """Were cancelled while they waited."""
+    lifted: int = 0
+    """Did not have to wait, because a task that is no offender awaits theirs."""
+    slices: int = 0
+    """Polls that were charged to the offenders' allowance."""
+    queue: QueueMetrics = QueueMetrics()
+    """Of those at Yield."""
+    isolated: QueueMetrics = QueueMetrics()
+    """Of those at Isolate."""
+
+    @classmethod
+    def merge(cls, parts: Iterable[SlowQueueMetrics]) -> SlowQueueMetrics:
+        """Add up several loops."""
+        loops = [cls(), *parts]
+        counters = ("parked", "admitted", "cancelled", "lifted", "slices")
+        return cls(
+            **{name: sum(getattr(loop, name) for loop in loops) for name in counters},
+            queue=QueueMetrics.merge(loop.queue for loop in loops),
+            isolated=QueueMetrics.merge(loop.isolated for loop in loops),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Metrics:
     """Counters of one governed loop since it was governed."""
 
@@ -309,8 +390,40 @@ class Metrics:
     """Wall time since the loop was governed."""
     would_park: int = 0
     """Polls at Yield or above that were let run, because tiers are only observed."""
+    preemptions: int = 0
+    """How often a task was suspended without its doing."""
+    would_preempt: int = 0
+    """Polls beyond their budget that might have been cut short, but tiers are only observed."""
     internal_errors: int = 0
     """Faults inside asyncio-pulse that were contained; anything but 0 is a bug worth reporting."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RefusedPlace:
+    """Where a task was not suspended although its budget was used up, time and again."""
+
+    rule: str
+    """Why: `instruction`, `c_code`, `critical`, `module`, `guarded`, `traced` or `greenlet`; see the guide."""
+    function: str
+    filename: str
+    line: int
+    count: int
+    """How many requests were put off there, >= 1."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreemptionMetrics:
+    """What came of preemption on one loop."""
+
+    preemptions: int = 0
+    put_off: int = 0
+    """Requests for which no safe place was found in a while; they are repeated."""
+    refused: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Attempts refused, by rule; most are followed by one that succeeds within microseconds."""
+    places: tuple[RefusedPlace, ...] = ()
+    """Where requests were put off, most often first."""
+    delay: Histogram = Histogram()
+    """From the end of the budget to the suspension."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -372,3 +485,12 @@ class ProcessReport:
     """Lag and utilisation, by worker."""
     stalls: tuple[Stall, ...] = ()
     """Longest first."""
+    loop_tiers: tuple[LoopTiers, ...] = ()
+    """Mode and freezes, by worker."""
+    tier_changes: tuple[TierChange, ...] = ()
+    """Newest first."""
+    tasks: tuple[TaskInfo, ...] = ()
+    """Live tasks above Monitor, highest tier first."""
+    slow_queue: SlowQueueMetrics = SlowQueueMetrics()
+    """Of all loops together."""
+    preemption: PreemptionMetrics = PreemptionMetrics()

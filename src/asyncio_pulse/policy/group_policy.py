@@ -24,14 +24,26 @@ from asyncio_pulse.policy.ranges import (
 )
 from asyncio_pulse.policy.tier_policy import InterventionAction
 
-__all__ = ["GROUP_SETTINGS", "GroupPolicies", "GroupPolicy", "Preempt", "group_path", "groups_faults", "read_groups"]
+__all__ = [
+    "GROUP_SETTINGS",
+    "PREEMPT_MODES",
+    "GroupPolicies",
+    "GroupPolicy",
+    "Preempt",
+    "group_path",
+    "groups_faults",
+    "read_groups",
+]
 
 Preempt: TypeAlias = Literal["off", "await", "anywhere"]
 """Where a task may be suspended without its doing: nowhere, where it starts to await, anywhere in its Python code."""
 
+PREEMPT_MODES: tuple[Preempt, ...] = ("off", "await", "anywhere")
+"""By the numbers that the core has for them."""
+
 GROUP_SETTINGS: Mapping[str, Setting] = {
     "max_tier": Named(InterventionAction.YIELD),
-    "preempt": Choice("await", ("off", "await", "anywhere")),
+    "preempt": Choice("await", PREEMPT_MODES),
     "priority": Named(TaskPriority.NORMAL),
     "exempt": Flag(False),
 }
@@ -44,7 +56,8 @@ class GroupPolicy:
     """What holds for the explicit groups whose name matches a pattern; None: what would hold without it.
 
     Args:
-        max_tier: The highest tier that they may come to.
+        max_tier: The highest tier that they may come to, in place of the configuration's, also where that is lower: the
+            nearest wins. A task's own `max_tier` goes before it.
         preempt: Where their tasks may be suspended without their doing: "off", "await" or "anywhere".
         priority: The priority of their tasks.
         exempt: They are measured but never judged: they stay at Monitor.

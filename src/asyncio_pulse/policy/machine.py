@@ -18,6 +18,8 @@ class MachineFault:
     promoted_ns: dict[str, int] = dataclasses.field(default_factory=dict)
     """When each group was last promoted; older than a window is forgotten."""
     frozen_until_ns: int = 0
+    freezes: int = 0
+    """How often promotion froze."""
 
     def is_frozen(self, now_ns: int) -> bool:
         """Whether nobody is promoted now."""
@@ -42,4 +44,5 @@ class MachineFault:
             return False
         self.promoted_ns.clear()
         self.frozen_until_ns = now_ns + window_ns
+        self.freezes += 1
         return True

@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 from asyncio_pulse.errors import ConfigFault
 from asyncio_pulse.policy.budget import OPERATION_BUDGET, POLL_BUDGET_US, TaskBudget
 from asyncio_pulse.policy.builder import TierPolicyBuilder
-from asyncio_pulse.policy.group_policy import GroupPolicies, GroupPolicy, groups_faults
+from asyncio_pulse.policy.group_policy import PREEMPT_MODES, GroupPolicies, GroupPolicy, Preempt, groups_faults
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import (
     Choice,
     Named,
+    Packages,
     Range,
     Setting,
     Share,
@@ -46,6 +47,9 @@ __all__ = [
 Mode: TypeAlias = Literal["off", "observe", "act"]
 """What a manager may do: nothing; decide and count what it would do; intervene."""
 
+PreemptThroughC: TypeAlias = Literal["off", "iteration"]
+"""Which C code may be between a task and what is suspended of it: none, or what draws from a generator."""
+
 SETTINGS: Mapping[str, Setting] = {
     "poll_budget_us": POLL_BUDGET_US,
     "operation_budget": OPERATION_BUDGET,
@@ -71,6 +75,9 @@ SETTINGS: Mapping[str, Setting] = {
     # Two groups at least: "more than half" of one would freeze whenever it offends.
     "freeze_min_groups": Range(4, 2, 65_536),
     "park_breaker_ms": Range(5_000, 10, 3_600_000),
+    "preempt": Choice("await", PREEMPT_MODES),
+    "preemptible_modules": Packages(()),
+    "preempt_through_c": Choice("off", ("off", "iteration")),
 }
 """Every setting but the tables of tiers and groups."""
 
@@ -93,7 +100,7 @@ class TierConfig:
         cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
             the error bound of a poll's CPU time.
         mode: "off"; "observe": decide, and count what would be done; "act": do it.
-        max_tier: The highest tier that an account may come to.
+        max_tier: The highest tier that an account may come to, unless its group or itself has another one.
         rollout_ratio: The share of the groups that interventions act on, 0..1.
         promotion_window_ms: The time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
         promotion_share: What an account's CPU time beyond its budgets must be of its worker's time in that window
@@ -108,7 +115,14 @@ class TierConfig:
         freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
             machine is at fault, and promotion freezes, 2..65,536.
         park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, the group is only observed from then on.
+            10..3,600,000, the group is only observed from then on. Not acted upon yet.
+        preempt: Where tasks at Yield and above are suspended without their doing, unless they or their group say
+            otherwise: "off", "await" or "anywhere". With "off" nobody is, whatever they or their group say.
+        preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
+            the parts of the standard library that only compute; ("*",) for all but those that share state, such as
+            asyncio, logging and threading.
+        preempt_through_c: "iteration" also suspends generators that C code draws from, such as those of `sum` or
+            `list`; "off" does not.
         tier_policies: The four tiers, in the order of their actions.
         groups: What holds for explicit groups, by pattern of their name; the first that matches holds.
         slow_queue: How offenders wait, and what they are given.
@@ -140,6 +154,9 @@ class TierConfig:
     warn_interval_ms: int = _DEFAULT["warn_interval_ms"]
     freeze_min_groups: int = _DEFAULT["freeze_min_groups"]
     park_breaker_ms: int = _DEFAULT["park_breaker_ms"]
+    preempt: Preempt = _DEFAULT["preempt"]
+    preemptible_modules: tuple[str, ...] = _DEFAULT["preemptible_modules"]
+    preempt_through_c: PreemptThroughC = _DEFAULT["preempt_through_c"]
     tier_policies: tuple[TierPolicy, ...] = BALANCED_TIERS
     groups: Mapping[str, GroupPolicy] = GroupPolicies({})
     slow_queue: SlowQueueConfig = _SLOW_QUEUE

@@ -14,6 +14,7 @@ __all__ = [
     "Choice",
     "Flag",
     "Named",
+    "Packages",
     "Range",
     "Setting",
     "Share",
@@ -154,6 +155,26 @@ class Choice:
     def normal(self, value: object) -> object:
         """Return the word as a plain string."""
         return str(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Packages:
+    """Names of top-level packages, or `*` for all."""
+
+    default: tuple[str, ...]
+
+    allowed = "a list of names of top-level packages, or of '*' alone"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is such a list; one name by itself is not."""
+        if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+            return False
+        return list(value) == ["*"] or all(name.isidentifier() for name in value)
+
+    def normal(self, value: object) -> object:
+        """Return the names as a tuple."""
+        assert isinstance(value, list | tuple)  # accepted
+        return tuple(str(name) for name in value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from asyncio_pulse.policy.priority import TaskPriority
 
 __all__ = ["BadPoll", "Rules", "Standing", "TierStep", "decay", "enforce_cap", "on_bad_poll", "on_good_polls"]
 
-MOST_ENTRIES = 64
-"""Bad polls that a window tells apart; the oldest are merged two by two beyond that."""
+SLOTS = 64
+"""Into so many equal parts a promotion window is divided; bad polls of one part are counted together, and are forgotten
+together, up to 1/64 of the window too soon: whatever an account does, its standing stays small."""
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -90,13 +91,13 @@ class TierStep:
 @dataclasses.dataclass(slots=True)
 class _Entry:
     at_ns: int
+    """Of the first one that is counted here."""
     violations: int
     slow_polls: int
     over_budget_ns: int
     hurting_ns: int
 
     def add(self, other: _Entry) -> None:
-        self.at_ns = other.at_ns
         self.violations += other.violations
         self.slow_polls += other.slow_polls
         self.over_budget_ns += other.over_budget_ns
@@ -157,10 +158,10 @@ def on_bad_poll(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) ->
     return _promote(standing, rules, now_ns)
 
 
-def on_good_polls(standing: Standing, count: int, rules: Rules, now_ns: int) -> TierStep | None:
-    """Enter good polls in a row; apply a promotion that was pending and still holds, or step down if that is due."""
+def on_good_polls(standing: Standing, in_a_row: int, rules: Rules, now_ns: int) -> TierStep | None:
+    """Enter that so many of the last polls were good; apply a promotion that was pending and still holds, or step down."""
     standing.last_poll_ns = now_ns
-    standing.good_polls += count
+    standing.good_polls = in_a_row
     if standing.pending:
         step = _promote(standing, rules, now_ns)
         if step is not None:
@@ -170,8 +171,6 @@ def on_good_polls(standing: Standing, count: int, rules: Rules, now_ns: int) -> 
         standing.tier is InterventionAction.MONITOR
         or standing.good_polls < policy.demotion_good_polls
         or now_ns < _earliest_demotion(standing, rules)
-        or now_ns < standing.entered_ns + rules.config.demotion_hysteresis_ms * NS_PER_MS
-        or now_ns < standing.cooldown_until_ns
     ):
         return None
     reason = f"{standing.good_polls} good polls in a row"
@@ -184,7 +183,7 @@ def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
     idle_ns = rules.config.idle_decay_ms * NS_PER_MS
     due_ns = standing.last_poll_ns + idle_ns
     while standing.tier > InterventionAction.MONITOR:
-        due_ns = max(due_ns, _earliest_demotion(standing, rules), standing.cooldown_until_ns)
+        due_ns = max(due_ns, _earliest_demotion(standing, rules))
         if due_ns > now_ns:
             break
         seconds = (due_ns - standing.last_poll_ns) / NS_PER_S
@@ -203,13 +202,13 @@ def enforce_cap(standing: Standing, rules: Rules, now_ns: int) -> TierStep | Non
 def _enter(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> None:
     over_ns = poll.over_budget_ns
     entry = _Entry(now_ns, int(poll.violation), int(poll.slow), over_ns, over_ns if poll.others_waited else 0)
-    since_ns = now_ns - rules.config.promotion_window_ms * NS_PER_MS
-    recent = [each for each in standing.recent if each.at_ns > since_ns]
-    recent.append(entry)
-    if len(recent) > MOST_ENTRIES:
-        oldest = recent.pop(0)
-        oldest.add(recent[0])
-        recent[0] = oldest
+    window_ns = rules.config.promotion_window_ms * NS_PER_MS
+    slot_ns = window_ns // SLOTS
+    recent = [each for each in standing.recent if each.at_ns > now_ns - window_ns]
+    if recent and recent[-1].at_ns // slot_ns == now_ns // slot_ns:
+        recent[-1].add(entry)
+    else:
+        recent.append(entry)
     standing.recent = recent
 
 
@@ -270,7 +269,9 @@ def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
 
 
 def _earliest_demotion(standing: Standing, rules: Rules) -> int:
-    return standing.entered_ns + rules.config.tier_policies[standing.tier].demotion_min_duration_ms * NS_PER_MS
+    config = rules.config
+    least_ms = max(config.tier_policies[standing.tier].demotion_min_duration_ms, config.demotion_hysteresis_ms)
+    return max(standing.entered_ns + least_ms * NS_PER_MS, standing.cooldown_until_ns)
 
 
 def _step(standing: Standing, tier: InterventionAction, reason: str, now_ns: int) -> TierStep:

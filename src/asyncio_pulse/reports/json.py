@@ -13,10 +13,17 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    QueueMetrics,
+    RefusedPlace,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
@@ -105,7 +112,17 @@ def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
         "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
         "stalls": [_placed_to_dict(stall) for stall in report.stalls],
+        "loop_tiers": [dataclasses.asdict(loop) for loop in report.loop_tiers],
+        "tier_changes": [_placed_to_dict(change) for change in report.tier_changes],
+        "tasks": [dataclasses.asdict(task) for task in report.tasks],
+        "slow_queue": _slow_queue_to_dict(report.slow_queue),
+        "preemption": _preemption_to_dict(report.preemption),
     }
+
+
+def _preemption_to_dict(preemption: PreemptionMetrics) -> dict[str, Any]:
+    places = [dataclasses.asdict(place) for place in preemption.places]
+    return {**dataclasses.asdict(preemption), "places": places, "delay": _buckets(preemption.delay)}
 
 
 def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
@@ -123,11 +140,21 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
     return {**dataclasses.asdict(loop), **derived, "lag": _buckets(loop.lag)}
 
 
+def _slow_queue_to_dict(metrics: SlowQueueMetrics) -> dict[str, Any]:
+    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in ("queue", "isolated")}
+    return {**dataclasses.asdict(metrics), **queues}
+
+
+def _queue_to_dict(queue: QueueMetrics) -> dict[str, Any]:
+    fields = dataclasses.asdict(queue)
+    return {**fields, "queued": list(queue.queued), "served": list(queue.served), "waits": _buckets(queue.waits)}
+
+
 def _buckets(histogram: Histogram) -> list[dict[str, int]]:
     return [{"upper_ns": upper, "count": count} for upper, count in histogram.buckets]
 
 
-def _placed_to_dict(record: WorstPoll | Stall) -> dict[str, Any]:
+def _placed_to_dict(record: WorstPoll | Stall | TierChange) -> dict[str, Any]:
     return {**dataclasses.asdict(record), "stack": [dataclasses.asdict(frame) for frame in record.stack]}
 
 
@@ -145,7 +172,18 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
+        # Not in files of before there were tiers.
+        loop_tiers=tuple(_known(LoopTiers, each) for each in fields.get("loop_tiers", ())),
+        tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
+        tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
+        slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
+        preemption=_preemption_from_dict(fields.get("preemption", {})),
     )
+
+
+def _preemption_from_dict(fields: Mapping[str, Any]) -> PreemptionMetrics:
+    places = tuple(_known(RefusedPlace, each) for each in fields.get("places", ()))
+    return _known(PreemptionMetrics, {**fields, "places": places, "delay": _histogram(fields.get("delay", ()))})
 
 
 def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
@@ -154,6 +192,16 @@ def _group_from_dict(fields: Mapping[str, Any]) -> GroupMetrics:
 
 def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
     return _known(LoopMetrics, {**fields, "lag": _histogram(fields["lag"])})
+
+
+def _slow_queue_from_dict(fields: Mapping[str, Any]) -> SlowQueueMetrics:
+    queues = {name: _queue_from_dict(fields[name]) for name in ("queue", "isolated") if name in fields}
+    return _known(SlowQueueMetrics, {**fields, **queues})
+
+
+def _queue_from_dict(fields: Mapping[str, Any]) -> QueueMetrics:
+    counts = {name: tuple(fields[name]) for name in ("queued", "served")}
+    return _known(QueueMetrics, {**fields, **counts, "waits": _histogram(fields["waits"])})
 
 
 def _histogram(buckets: Sequence[Mapping[str, int]]) -> Histogram:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport
 
-from . import text
+from . import text, wording
 
 __all__ = ["render_reports"]
 
@@ -29,7 +29,7 @@ def render_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     # Rendered to a string: the caller writes it in one piece, past a sys.stderr that may be gone.
     console = Console(file=io.StringIO(), force_terminal=True, stderr=True, highlight=False)
     with console.capture() as captured:
-        spare_width = max(0, console.width - text.WIDTH)
+        spare_width = max(0, console.width - wording.WIDTH)
         for each in _renderables(reports, worst_count, text.NAME_WIDTH + spare_width):
             console.print(each)
     return captured.get()

@@ -5,15 +5,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport, StackFrame, Stall, WorstPoll
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    ProcessReport,
+    RefusedPlace,
+    SlowQueueMetrics,
+    StackFrame,
+    Stall,
+    WorstPoll,
+)
 
-from . import wording
+from . import tier_lines, wording
+from .wording import INDENT, WIDTH
 
 __all__ = [
     "GROUP_HEADINGS",
     "NAME_WIDTH",
     "NO_LOOP",
-    "WIDTH",
     "format_reports",
     "group_cells",
     "longest_groups",
@@ -22,10 +31,8 @@ __all__ = [
     "title",
 ]
 
-WIDTH = 79  # a terminal of 80 columns may break a line of 80
 GROUP_LIMIT = 15
 STACK_LIMIT = 3
-INDENT = " " * 4
 STALL_WORDS = {
     "on-cpu": "computing",
     "blocked": "blocked in a call",
@@ -64,13 +71,17 @@ def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
 
 
 def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
-    """Describe stalls and worst polls: each heading that has something below it, and the lines of each record."""
+    """Describe tiers, stalls and worst polls: each heading that has something below it, and the lines of each record."""
+    yield from tier_lines.sections(report)
     stalls = [_stall_lines(rank, stall) for rank, stall in enumerate(report.stalls[:worst_count], 1)]
     polls = [_worst_poll_lines(rank, poll) for rank, poll in enumerate(report.worst_polls[:worst_count], 1)]
     if stalls:
         yield "stalls: the loop did not come back to its selector", stalls
     if polls:
         yield "worst polls", polls
+    places = report.preemption.places[:worst_count]
+    if places:
+        yield "not preempted", [_refused_lines(rank, place) for rank, place in enumerate(places, 1)]
 
 
 def title(reports: Sequence[ProcessReport]) -> str:
@@ -99,9 +110,26 @@ def process_lines(report: ProcessReport) -> list[str]:
             f"worker {loop.worker_id}: utilisation {wording.share(loop.busy_ns, loop.watched_ns)}, lag p50 {lag}, "
             f"max {wording.duration(loop.max_lag_ns)}"
         )
+    lines += tier_lines.mode_lines(report)
+    if report.slow_queue.parked:
+        lines.append(_slow_queue_line(report.slow_queue))
+    if metrics.preemptions:
+        delay = report.preemption.delay
+        times = f"{wording.duration(delay.percentile(50))}, p99 {wording.duration(delay.percentile(99))}"
+        lines.append(f"{wording.plural(metrics.preemptions, 'preemption')}, after the budget's end p50 {times}")
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
+
+
+def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
+    waits = Histogram.merge((metrics.queue.waits, metrics.isolated.waits))
+    overflows = metrics.queue.overflows + metrics.isolated.overflows
+    full = f", full {wording.count(overflows)} times" if overflows else ""
+    return (
+        f"slow queue: {wording.count(metrics.parked)} parked, waited p50 {wording.duration(waits.percentile(50))}, "
+        f"p99 {wording.duration(waits.percentile(99))}{full}"
+    )
 
 
 def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:
@@ -143,7 +171,7 @@ def _worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
         numbers += f"; {wording.count(poll.count)} times, {wording.duration(poll.total_wall_ns)} in all"
     group = wording.shorten(f"group {wording.plain(poll.group)}", WIDTH // 2)
     task = wording.shorten(f"task {wording.plain(poll.task)}", WIDTH - len(INDENT + group) - 2)
-    lines = [_line(start, where, ending), INDENT + numbers, f"{INDENT}{group}, {task}"]
+    lines = [wording.located(start, where, ending), INDENT + numbers, f"{INDENT}{group}, {task}"]
     return lines + _stack_lines(poll, where)
 
 
@@ -153,7 +181,7 @@ def _stack_lines(record: WorstPoll | Stall, where: StackFrame) -> list[str]:
         return []
     words = ("at", *["by"] * (STACK_LIMIT - 1))
     return [
-        _line(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else "")
+        wording.located(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else "")
         for (frame, times), word in zip(frames, words, strict=False)
     ]
 
@@ -167,7 +195,7 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
     if stall.count > 1:
         kept += f"; {wording.count(stall.count)} times, {wording.duration(stall.total_wall_ns)} in all"
     start = f"{rank:2}. {wording.duration(stall.wall_ns)} in "
-    lines = [_line(start, where, ""), wording.shorten(INDENT + kept, WIDTH)]
+    lines = [wording.located(start, where), wording.shorten(INDENT + kept, WIDTH)]
     if stall.culprit:
         lines.append(wording.shorten(f"{INDENT}GIL: {wording.plain(stall.culprit)}", WIDTH))
     group = wording.shorten(f"group {wording.plain(stall.group)}", WIDTH // 2)
@@ -176,7 +204,13 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
     return lines + _stack_lines(stall, where)
 
 
-def _line(start: str, frame: StackFrame, ending: str) -> str:
-    room = WIDTH - len(start + ending)
-    function = wording.shorten(wording.plain(frame.function), room // 2)
-    return f"{start}{function}, {wording.place(frame.filename, frame.line, room - len(function) - 2)}{ending}"
+def _refused_lines(rank: int, place: RefusedPlace) -> list[str]:
+    """Describe where tasks were not preempted: how often, why, and what to do."""
+    where = StackFrame(place.function, place.filename, place.line)
+    why, advice = wording.REFUSALS.get(place.rule, (wording.plain(place.rule), ""))
+    lines = [
+        wording.located(f"{rank:2}. {wording.plural(place.count, 'time')} in ", where),
+        f"{INDENT}{why}",
+        INDENT + advice,
+    ]
+    return [wording.shorten(line, WIDTH) for line in lines if line.strip()]

@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import os
+import textwrap
 from collections.abc import Sequence
 
 from asyncio_pulse.metrics.model import StackFrame, Stall, WorstPoll
 
-__all__ = ["collapse_recursion", "count", "duration", "headline", "place", "plain", "plural", "share", "shorten"]
+__all__ = [
+    "INDENT",
+    "REFUSALS",
+    "WIDTH",
+    "collapse_recursion",
+    "count",
+    "duration",
+    "headline",
+    "located",
+    "place",
+    "plain",
+    "plural",
+    "share",
+    "shorten",
+    "wrapped",
+]
 
+REFUSALS = {
+    "instruction": ("inside one long instruction, such as a call of C code", "use smaller calls, or isolate() it"),
+    "c_code": (
+        "C code called what ran, such as sort(key=...) or sum(...)",
+        'write a loop; for generators set preempt_through_c = "iteration"',
+    ),
+    "critical": ("inside `with`, or code that acquires a lock", "compute outside of it"),
+    "module": ("its module did not opt in", "add its package to preemptible_modules"),
+    "guarded": ("inside no_preempt()", "guard less of it"),
+    "traced": ("a trace function is active", "nothing is preempted under a debugger"),
+    "greenlet": ("a greenlet of another library ran", "compute outside of it"),
+}
+"""Why a task was not preempted, by rule, and what to do."""
+
+WIDTH = 79  # a terminal of 80 columns may break a line of 80
+INDENT = " " * 4
 STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
@@ -96,6 +128,18 @@ def place(filename: str, line: int, width: int) -> str:
     with contextlib.suppress(FileNotFoundError):  # the working directory was removed
         filename = filename.removeprefix(os.getcwd() + os.sep)
     return shorten(f"{plain(filename)}:{line}", width)
+
+
+def located(start: str, frame: StackFrame, ending: str = "") -> str:
+    """Write a line about a place: `start`, function, file and line, `ending`."""
+    room = WIDTH - len(start + ending)
+    function = shorten(plain(frame.function), room // 2)
+    return f"{start}{function}, {place(frame.filename, frame.line, room - len(function) - 2)}{ending}"
+
+
+def wrapped(sentence: str) -> list[str]:
+    """Write a sentence, of which nothing is left out, as indented lines."""
+    return [INDENT + line for line in textwrap.wrap(plain(sentence), WIDTH - len(INDENT))]
 
 
 def headline(poll: WorstPoll | Stall) -> StackFrame:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from asyncio_pulse.errors import ConfigError
-from asyncio_pulse.policy.ranges import Range, Share, refuse, setting_faults
+from asyncio_pulse.policy.ranges import Range, Setting, Share, refuse, setting_faults
 from asyncio_pulse.runtime.ledger import managers
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
@@ -44,7 +44,7 @@ _SEED = Range(0, 0, 2**64 - 1)
 
 
 def _checked(seed: object, park: object, preempt: object) -> _Chaos:
-    settings = {"seed": _SEED, "park": _PROBABILITY, "preempt": _PROBABILITY}
+    settings: dict[str, Setting] = {"seed": _SEED, "park": _PROBABILITY, "preempt": _PROBABILITY}
     given: dict[str, Any] = {"seed": seed, "park": park, "preempt": preempt}
     refuse("chaos", setting_faults(settings, given))
     return _Chaos(**given)

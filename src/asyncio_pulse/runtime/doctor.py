@@ -13,36 +13,16 @@ import time
 from collections.abc import Iterator
 
 from asyncio_pulse import _core
+from asyncio_pulse.errors import ConfigError
+from asyncio_pulse.runtime.preemption import refusals
+from asyncio_pulse.runtime.settings import ConfigSource, trace_config
+from asyncio_pulse.runtime.tier_facts import Ability, Fact, configuration_facts, tier_abilities
 
-__all__ = ["Ability", "Fact", "Facts", "collect_facts"]
+__all__ = ["Facts", "collect_facts"]
 
 LIBRARIES = ("greenlet", "uvloop", "rich")
 MEASURED_READINGS = 2000  # under a millisecond
-LATER_FEATURES = (
-    "tiers (Monitor, Warn, Yield, Isolate)",
-    "slow queue",
-    "preemption",
-    "isolation in confined processes",
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that is so."""
-
-    topic: str
-    name: str
-    value: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ability:
-    """Something that works here or does not."""
-
-    name: str
-    available: bool
-    reason: str
-    """By what it works, or why it does not and what to do; may be empty when it works."""
+LATER_FEATURES = ("isolation in confined processes",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,10 +34,18 @@ class Facts:
     later_features: tuple[str, ...] = LATER_FEATURES
 
 
-def collect_facts() -> Facts:
-    """Look at this process's interpreter, core, clocks, platform and libraries."""
+def collect_facts(source: ConfigSource) -> Facts:
+    """Look at this process's interpreter, core, clocks, platform and libraries, and at the configuration.
+
+    Args:
+        source: What a program here would be governed by; it may be at fault, which is then among the facts.
+    """
     facts = (*_core_facts(), *_clock_facts(), *_interpreter_facts(), *_platform_facts(), *_library_facts())
-    return Facts(facts, tuple(_abilities()))
+    try:
+        traced = trace_config(source)
+    except ConfigError as error:
+        return Facts(facts, (*_abilities(), Ability("the configuration", False, " ".join(str(error).split()))))
+    return Facts((*configuration_facts(traced), *facts), (*_abilities(), *tier_abilities(traced.config)))
 
 
 def _core_facts() -> Iterator[Fact]:
@@ -124,5 +112,7 @@ def _abilities() -> Iterator[Ability]:
     yield Ability("colour in the terminal", rich is not None, "" if rich else "pip install 'asyncio-pulse[rich]'")
     has_clock = _core.clock_info()["uses_tsc"]
     yield Ability("the fastest clock", has_clock, "" if has_clock else _core.clock_info()["reason"])
+    reasons = refusals()
+    yield Ability("suspend tasks in their Python code", not reasons, "; ".join(reasons))
     has_signal = hasattr(signal, "SIGUSR2")
     yield Ability("report on SIGUSR2", has_signal, "" if has_signal else "this platform has no such signal")

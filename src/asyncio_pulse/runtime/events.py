@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator
@@ -59,17 +60,23 @@ class TierEventSource:
     def __init__(self) -> None:
         """Begin without listeners."""
         self._streams: weakref.WeakSet[TierEvents] = weakref.WeakSet()
+        # A set that grows while it is iterated over raises. Reentrant, because finalisers may run in here.
+        self._lock = threading.RLock()
 
     def open(self) -> TierEvents:
         """Return a new stream; who drops it listens no more."""
         stream = TierEvents()
-        self._streams.add(stream)
+        with self._lock:
+            self._streams.add(stream)
         return stream
 
     def publish(self, change: TierChange) -> None:
         """Tell every listener."""
-        for stream in list(self._streams):
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
             try:
                 stream.put(change)
-            except RuntimeError:
-                self._streams.discard(stream)
+            except RuntimeError:  # its loop is closed
+                with self._lock:
+                    self._streams.discard(stream)

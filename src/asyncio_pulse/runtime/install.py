@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
-from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime import ledger, preemption
 from asyncio_pulse.runtime.chaos import join_chaos
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
@@ -94,12 +94,15 @@ def _start_observing() -> None:
     if _core.gc_callback not in gc.callbacks:
         gc.callbacks.append(_core.gc_callback)
     _core.start_watchdog(WATCHDOG_INTERVAL_US)
+    _core.set_preemption_starter(preemption.start)
 
 
 def _stop_observing() -> None:
     if _core.gc_callback in gc.callbacks:
         gc.callbacks.remove(_core.gc_callback)
     _core.stop_watchdog()
+    _core.set_preemption_starter(None)
+    preemption.stop()
 
 
 def _forget(key: int) -> None:
@@ -123,6 +126,7 @@ def _before_fork() -> None:
     LOCK.acquire()
     # A process with a second thread, even a native one, is warned of deadlocks when it forks.
     _core.stop_watchdog()
+    _core.suspend_preemption()
 
 
 def _after_fork_in_parent() -> None:
@@ -145,6 +149,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 # A native thread that asks for the GIL of a finalised interpreter would never get it.
 atexit.register(_core.stop_watchdog)
+atexit.register(preemption.at_exit)
 
 
 def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.AbstractEventLoop:

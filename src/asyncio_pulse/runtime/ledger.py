@@ -18,9 +18,15 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
+    PreemptionMetrics,
     ProcessReport,
+    RefusedPlace,
+    SlowQueueMetrics,
     Stall,
+    TaskInfo,
+    TierChange,
     WorkerMetrics,
     WorstPoll,
 )
@@ -30,9 +36,11 @@ from asyncio_pulse.runtime.manager import TierManager
 __all__ = ["enable", "managers", "process_report"]
 
 MOST_PLACES = 64
+MOST_CHANGES = 64
+MOST_TASKS = 64
 MOST_UNFOLDED = 16
 
-Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics, LoopMetrics)
+Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics, LoopMetrics, LoopTiers)
 Placed = TypeVar("Placed", WorstPoll, Stall)
 
 
@@ -69,7 +77,8 @@ def leave(manager: TierManager) -> None:
     with LOCK:
         _ledger.open.remove(manager)
         if _ledger.enabled:
-            _ledger.left.append(_report_of(manager))
+            # Whatever becomes of its tasks, nobody is going to look at their tiers.
+            _ledger.left.append(dataclasses.replace(_report_of(manager), tasks=()))
             if len(_ledger.left) > MOST_UNFOLDED:
                 _fold()
 
@@ -113,6 +122,11 @@ def _report_of(manager: TierManager) -> ProcessReport:
         worst_polls=manager.worst_polls(),
         loop_metrics=[manager.get_loop_metrics()],
         stalls=manager.stalls(),
+        loop_tiers=[manager.tiers()],
+        tier_changes=_by_name(manager.audit()),
+        tasks=manager.offenders(),
+        slow_queue=manager.slow_queue(),
+        preemption=manager.get_preemption_metrics(),
     )
 
 
@@ -124,6 +138,11 @@ def _report(
     worst_polls: Iterable[WorstPoll],
     loop_metrics: Iterable[LoopMetrics],
     stalls: Iterable[Stall],
+    loop_tiers: Iterable[LoopTiers],
+    tier_changes: Iterable[TierChange],
+    tasks: Iterable[TaskInfo],
+    slow_queue: SlowQueueMetrics,
+    preemption: PreemptionMetrics,
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
@@ -137,6 +156,11 @@ def _report(
         worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
         loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
+        loop_tiers=tuple(sorted(loop_tiers, key=lambda loop: loop.worker_id)),
+        tier_changes=tuple(sorted(tier_changes, key=lambda change: -change.at_ns)[:MOST_CHANGES]),
+        tasks=tuple(sorted(tasks, key=lambda task: (-task.tier, -task.cpu_time_ns))[:MOST_TASKS]),
+        slow_queue=slow_queue,
+        preemption=preemption,
     )
 
 
@@ -157,14 +181,19 @@ def _sum_groups(groups: Iterable[GroupMetrics]) -> list[GroupMetrics]:
     by_name: dict[tuple[str, bool], list[GroupMetrics]] = {}
     for group in groups:
         by_name.setdefault((group.name, group.explicit), []).append(group)
-    return [
-        dataclasses.replace(
-            _sum(same),
-            max_ns=max(group.max_ns for group in same),
-            histogram=Histogram.merge(group.histogram for group in same),
-        )
-        for same in by_name.values()
-    ]
+    return [_sum_group(same) for same in by_name.values()]
+
+
+def _sum_group(same: list[GroupMetrics]) -> GroupMetrics:
+    # Those that nobody ever objected to say nothing about the others.
+    worst = max(same, key=lambda group: (group.tier, bool(group.tier_reason)))
+    return dataclasses.replace(
+        _sum(same),
+        max_ns=max(group.max_ns for group in same),
+        histogram=Histogram.merge(group.histogram for group in same),
+        tier=worst.tier,
+        tier_reason=worst.tier_reason,
+    )
 
 
 def _sum_workers(reports: list[ProcessReport]) -> dict[int, WorkerMetrics]:
@@ -206,6 +235,48 @@ def _sum_loops(loops: Iterable[LoopMetrics]) -> list[LoopMetrics]:
     ]
 
 
+def _sum_tiers(loops: Iterable[LoopTiers]) -> list[LoopTiers]:
+    by_number: dict[int, list[LoopTiers]] = {}
+    for loop in loops:
+        by_number.setdefault(loop.worker_id, []).append(loop)
+    # Mode and state are those of the latest loop of a worker.
+    return [dataclasses.replace(same[-1], freezes=_sum(same).freezes) for same in by_number.values()]
+
+
+def _by_name(changes: Iterable[TierChange]) -> list[TierChange]:
+    """Put changes of accounts of one name between the same tiers together: the newest stands for all.
+
+    Requests are many tasks that share a name and do the same; told apart they would push everybody else out.
+    """
+    by_name: dict[tuple[object, ...], list[TierChange]] = {}
+    for change in changes:
+        key = (change.account, change.name, change.group, change.before, change.after)
+        by_name.setdefault(key, []).append(change)
+    return [
+        dataclasses.replace(max(same, key=lambda change: change.at_ns), count=sum(change.count for change in same))
+        for same in by_name.values()
+    ]
+
+
+def _sum_preemption(parts: list[PreemptionMetrics]) -> PreemptionMetrics:
+    refused: dict[str, int] = {}
+    places: dict[tuple[str, str, str, int], int] = {}
+    for part in parts:
+        for rule, count in part.refused.items():
+            refused[rule] = refused.get(rule, 0) + count
+        for place in part.places:
+            key = (place.rule, place.function, place.filename, place.line)
+            places[key] = places.get(key, 0) + place.count
+    summed = (RefusedPlace(*key, count) for key, count in places.items())
+    return PreemptionMetrics(
+        preemptions=sum(part.preemptions for part in parts),
+        put_off=sum(part.put_off for part in parts),
+        refused=refused,
+        places=tuple(sorted(summed, key=lambda place: -place.count)[:MOST_PLACES]),
+        delay=Histogram.merge(part.delay for part in parts),
+    )
+
+
 def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
     reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
@@ -220,4 +291,9 @@ def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
         worst_polls=_by_place(poll for report in reports for poll in report.worst_polls),
         loop_metrics=_sum_loops(loop for report in reports for loop in report.loop_metrics),
         stalls=_by_place(stall for report in reports for stall in report.stalls),
+        loop_tiers=_sum_tiers(loop for report in reports for loop in report.loop_tiers),
+        tier_changes=_by_name(change for report in reports for change in report.tier_changes),
+        tasks=[task for report in reports for task in report.tasks],
+        slow_queue=SlowQueueMetrics.merge(report.slow_queue for report in reports),
+        preemption=_sum_preemption([report.preemption for report in reports]),
     )

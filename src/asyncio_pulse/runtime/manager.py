@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
+import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncio_pulse import _core
@@ -15,7 +16,12 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
+    PreemptionMetrics,
+    QueueMetrics,
+    RefusedPlace,
+    SlowQueueMetrics,
     StackFrame,
     Stall,
     TaskInfo,
@@ -23,6 +29,7 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.policy.group_policy import PREEMPT_MODES
 from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
@@ -30,6 +37,7 @@ from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.hooks import HookRegistry
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
+from asyncio_pulse.runtime.preemption import PURE_MODULES
 from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
 from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS
@@ -52,6 +60,23 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         max_groups=config.max_groups,
         stall_threshold_us=config.stall_threshold_ms * 1000,
     )
+    everything = config.preemptible_modules == ("*",)
+    governor.configure_preemption(
+        mode=PREEMPT_MODES.index(config.preempt),
+        modules=None if everything else PURE_MODULES | frozenset(map(sys.intern, config.preemptible_modules)),
+        through_iteration=config.preempt_through_c == "iteration",
+    )
+
+
+def _queue_metrics(raw: Mapping[str, Any]) -> QueueMetrics:
+    return QueueMetrics(
+        queued=raw["queued_by_priority"],
+        served=raw["served_by_priority"],
+        rescues=raw["rescues"],
+        overflows=raw["overflows"],
+        high_water_mark=raw["high_water_mark"],
+        waits=Histogram(tuple(raw["wait_histogram"])),
+    )
 
 
 def _reason(account: _core.Standing | None) -> str:
@@ -70,6 +95,7 @@ def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
         starvation_threshold_ms=settings.starvation_threshold_ms,
         slice_us=settings.slice_time_per_turn_us or config.poll_budget_us,
         isolated_share=settings.isolated_loop_share,
+        breaker_ms=config.park_breaker_ms,
     )
 
 
@@ -223,9 +249,22 @@ class TierManager:
         infos = (self._task_info(task) for task in asyncio.all_tasks(loop))
         return tuple(sorted((info for info in infos if info is not None), key=lambda info: info.task_id))
 
-    def _task_info(self, task: asyncio.Task[Any]) -> TaskInfo | None:
+    def offenders(self) -> tuple[TaskInfo, ...]:
+        """Those of `tasks()` that are above Monitor, highest tier first, then most CPU time."""
+        self._decisions.settle_idle()
+        loop = self._loop()
+        # Not even listed as long as nobody offends: there may be a million.
+        if loop is None or not self._decisions.anyone_above_monitor:
+            return ()
+        infos = (self._task_info(task, lowest_tier=1) for task in asyncio.all_tasks(loop))
+        found = (info for info in infos if info is not None)
+        return tuple(sorted(found, key=lambda info: (-info.tier, -info.cpu_time_ns, info.task_id)))
+
+    def _task_info(self, task: asyncio.Task[Any], lowest_tier: int = 0) -> TaskInfo | None:
         coro = task.get_coro()
         if not isinstance(coro, _core.GovernedCoroutine) or coro.governor is not self.governor:
+            return None
+        if coro.tier < lowest_tier:
             return None
         group, account = coro.group, coro.standing
         snapshot = coro.account_snapshot()
@@ -259,11 +298,22 @@ class TierManager:
         """Whether nobody is promoted now, because so many groups offended at once that the machine must be at fault."""
         return self._decisions.is_frozen
 
+    def tiers(self) -> LoopTiers:
+        """Mode of the loop, and whether and how often promotion froze."""
+        decisions = self._decisions
+        return LoopTiers(self.worker_id, self._config.mode, decisions.is_frozen, decisions.freezes)
+
     def get_loop_metrics(self) -> LoopMetrics:
         """Lag and utilisation of the loop; zeros if its turns cannot be watched."""
         turns = self.governor.turns()
         lag = Histogram(tuple(turns.pop("lag", ())))
         return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
+
+    def slow_queue(self) -> SlowQueueMetrics:
+        """What waited, what was served, and for how long it had waited, since the loop was governed."""
+        raw = self.governor.slow_queue()
+        queue, isolated = _queue_metrics(raw.pop("queue")), _queue_metrics(raw.pop("isolated"))
+        return SlowQueueMetrics(queue=queue, isolated=isolated, **raw)
 
     def stalls(self) -> tuple[Stall, ...]:
         """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
@@ -272,6 +322,21 @@ class TierManager:
             for raw in self.governor.stalls()
         ]
         return tuple(sorted(stalls, key=lambda stall: -stall.wall_ns))
+
+    def get_preemption_metrics(self) -> PreemptionMetrics:
+        """How often tasks were suspended without their doing, how soon, and where that was refused."""
+        record = self.governor.preemption_record()
+        places = (
+            RefusedPlace(rule, function, filename, line, count)
+            for (rule, function, filename, line), count in record["places"].items()
+        )
+        return PreemptionMetrics(
+            preemptions=record["preemptions"],
+            put_off=record["gave_up"],
+            refused=record["refused"],
+            places=tuple(sorted(places, key=lambda place: -place.count)),
+            delay=Histogram(tuple(record["delay"])),
+        )
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
         """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""

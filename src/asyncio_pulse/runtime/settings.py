@@ -12,7 +12,8 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from asyncio_pulse.errors import ConfigError
 from asyncio_pulse.policy.policies import SETTINGS, TierConfig
@@ -44,6 +45,8 @@ class TracedConfig:
     """A configuration, and where each of its values comes from."""
 
     config: TierConfig
+    profile: str
+    """The one that values not given otherwise are taken from; `custom` for those of a TierConfig."""
     origins: Mapping[str, str]
     """By the path of the setting: "default", "code", or a word and the name of the profile, file or variable."""
 
@@ -62,7 +65,7 @@ def resolve_config(source: ConfigSource) -> TierConfig:
     Raises:
         ConfigError: The file cannot be read or is not TOML, or lists every setting at fault.
     """
-    return _with_mode(_resolve(source)[0])
+    return _with_mode(_resolve(source).config)
 
 
 def trace_config(source: ConfigSource) -> TracedConfig:
@@ -71,16 +74,16 @@ def trace_config(source: ConfigSource) -> TracedConfig:
     Raises:
         ConfigError: As `resolve_config`.
     """
-    plain, origin, named = _resolve(source)
-    config = _with_mode(plain)
+    found = _resolve(source)
+    config = _with_mode(found.config)
     defaults = dict(flatten(config_to_table(TierConfig())))
     origins = {}
     for path, value in flatten(config_to_table(config)):
         # Of a group only what was given is there, and `exempt`, which is false by default.
-        origins[path] = named.get(path) or ("default" if defaults.get(path, False) == value else origin)
+        origins[path] = found.named.get(path) or ("default" if defaults.get(path, False) == value else found.origin)
     if os.environ.get(MODE_VARIABLE):
         origins["mode"] = f"environment {MODE_VARIABLE}"
-    return TracedConfig(config, origins)
+    return TracedConfig(config, found.profile, origins)
 
 
 def find_config_file(directory: Path) -> Path | None:
@@ -107,17 +110,26 @@ def read_config_file(path: str | os.PathLike[str]) -> TierConfig:
     return _from_table(path, _read_table(path))
 
 
-def _resolve(source: ConfigSource) -> tuple[TierConfig, str, Mapping[str, str]]:
-    """Return a configuration, where its values come from that are not defaults, and exceptions from that by path."""
+class _Resolved(NamedTuple):
+    config: TierConfig
+    profile: str
+    origin: str
+    """Where the values come from that are not defaults."""
+    named: Mapping[str, str] = MappingProxyType({})
+    """Exceptions from that, by path."""
+
+
+def _resolve(source: ConfigSource) -> _Resolved:
     if source is None:
         name = os.environ.get(PROFILE_VARIABLE)
         if not name:
-            return TierConfig(), "default", {}
-        return profile_named(PROFILE_VARIABLE, name).config(), f"environment {PROFILE_VARIABLE}", {}
+            return _Resolved(TierConfig(), ConfigProfile.BALANCED, "default")
+        profile = profile_named(PROFILE_VARIABLE, name)
+        return _Resolved(profile.config(), profile, f"environment {PROFILE_VARIABLE}")
     if isinstance(source, TierConfig):
-        return source, "code", {}
+        return _Resolved(source, ConfigProfile.CUSTOM, "code")
     if isinstance(source, ConfigProfile):
-        return source.config(), f"profile {source.value}", {}
+        return _Resolved(source.config(), source, f"profile {source.value}")
     if isinstance(source, str) and source.lower() in {profile.value for profile in ConfigProfile}:
         return _resolve(ConfigProfile(source.lower()))
     if isinstance(source, str) and not os.path.exists(source):
@@ -127,11 +139,12 @@ def _resolve(source: ConfigSource) -> tuple[TierConfig, str, Mapping[str, str]]:
     raise ConfigError(f"config must be a TierConfig, a profile or the path of a TOML file, got {source!r}")
 
 
-def _resolve_file(path: str) -> tuple[TierConfig, str, Mapping[str, str]]:
+def _resolve_file(path: str) -> _Resolved:
     table = _read_table(path)
     config = _from_table(path, table)
     named = {name: f"file {path}" for name, _ in flatten(table)}
-    return config, f"profile {table.get('profile')}", named
+    profile = str(table.get("profile", ConfigProfile.BALANCED)).lower()
+    return _Resolved(config, profile, f"profile {table.get('profile')}", named)
 
 
 def _read_table(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -6,18 +6,20 @@ accounts above Monitor, and when such an account was idle. Configurations come f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import StackFrame, TierChange
-from asyncio_pulse.policy.group_policy import GroupPolicy
+from asyncio_pulse.policy.group_policy import PREEMPT_MODES, GroupPolicy
 from asyncio_pulse.policy.machine import MachineFault
 from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
@@ -90,12 +92,23 @@ class TierDecisions:
         self._machine = MachineFault()
         self._audit: deque[TierChange] = deque(maxlen=config.audit_size)
         self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
-        self._tiered_groups: dict[str, Account] = {}
+        # Weak, too: a group that is folded away takes its account with it.
+        self._tiered_groups: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
         self._logged_ns: dict[tuple[str, str, int], int] = {}
+        self._to_tell: list[Callable[[], None]] = []
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Hold the lock, and tell of what was decided afterwards: who is told may ask us, from other threads too."""
+        with self._lock:
+            yield
+            to_tell, self._to_tell = self._to_tell, []
+        for tell in to_tell:
+            tell()
 
     def configure(self, config: TierConfig) -> None:
         """Put a configuration in force; from any thread."""
-        with self._lock:
+        with self._deciding():
             self._config = config
             if self._audit.maxlen != config.audit_size:
                 self._audit = deque(self._audit, maxlen=config.audit_size)
@@ -122,11 +135,23 @@ class TierDecisions:
         """Whether promotion is frozen because the machine is at fault."""
         return self._machine.is_frozen(_core.monotonic_ns())
 
+    @property
+    def freezes(self) -> int:
+        """How often promotion froze."""
+        return self._machine.freezes
+
+    @property
+    def anyone_above_monitor(self) -> bool:
+        """Whether any account, of a task or of an explicit group, is above Monitor."""
+        return bool(self._tiered_groups) or len(self._tiered_tasks) > 0
+
     # What the core calls.
 
     def on_new_group(self, group: _core.Group) -> None:
         """An explicit group is used for the first time."""
-        group.set_priority(self._config.group_policy(group.name).priority)
+        policy = self._config.group_policy(group.name)
+        group.set_priority(policy.priority)
+        group.set_preempt(None if policy.preempt is None else PREEMPT_MODES.index(policy.preempt))
 
     def on_bad_poll(
         self,
@@ -150,41 +175,35 @@ class TierDecisions:
             return
         poll = BadPoll(violation, slow, over_budget_ns, waited)
         facts = (wall_ns, cpu_ns, stack, coro)
-        with self._lock:
-            options = coro.options
-            wanted = None if options is None else options.max_tier
-            own_cap = policy.max_tier if wanted is None else InterventionAction(wanted)
-            priority = TaskPriority(coro.priority)
-            self._judge(self._account_of(coro, group, ended_ns), coro, poll, priority, own_cap, ended_ns, facts)
-            if group.explicit:
-                self._judge(
-                    self._account_of(group, group, ended_ns), group, poll, priority, policy.max_tier, ended_ns, facts
-                )
+        with self._deciding():
+            for holder in (coro, group) if group.explicit else (coro,):
+                account = self._account_of(holder, group, ended_ns)
+                account.priority = TaskPriority(coro.priority)
+                step = on_bad_poll(account.standing, poll, self._rules(account, ended_ns), ended_ns)
+                self._apply(account, step, ended_ns, facts)
 
     def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
         """So many polls of an account above Monitor were good, up to now."""
-        with self._lock:
-            standing = account.standing
-            count = max(0, in_a_row - standing.good_polls)
-            self._apply(account, on_good_polls(standing, count, self._rules(account, now_ns), now_ns), now_ns)
+        with self._deciding():
+            step = on_good_polls(account.standing, in_a_row, self._rules(account, now_ns), now_ns)
+            self._apply(account, step, now_ns)
 
     def on_idle(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
         """An account above Monitor is polled again after a long time."""
-        with self._lock:
-            account.standing.last_poll_ns = max(account.standing.last_poll_ns, last_poll_ns)
-            self._apply(account, decay(account.standing, self._rules(account, now_ns), now_ns), now_ns)
+        with self._deciding():
+            self._decay(account, last_poll_ns, now_ns)
 
     # What others call.
 
     def trip_breaker(self, group: str, p99_wait_ms: int) -> None:
         """Only observe a group from now on: parking made it wait too long."""
-        with self._lock:
+        with self._deciding():
             account = self._tiered_groups.get(group)
             if account is None or account.breaker_ms is not None:
                 return
             account.breaker_ms = p99_wait_ms
             account.observed = True
-            logger.warning(
+            self._warn(
                 "group %s is only observed from now on: parking made it wait for %d ms (park_breaker_ms is %d)",
                 group,
                 p99_wait_ms,
@@ -194,12 +213,11 @@ class TierDecisions:
     def settle_idle(self) -> None:
         """Let accounts down that have been idle; for whoever wants to look at them now."""
         now_ns = _core.monotonic_ns()
-        with self._lock:
+        with self._deciding():
             for account in self._accounts():
-                holder = self._holder(account)
                 last_ns = account.last_poll_ns
-                if holder is not None and now_ns - last_ns > self._config.idle_decay_ms * NS_PER_MS:
-                    self.on_idle(account, last_ns, now_ns)
+                if self._holder(account) is not None and now_ns - last_ns > self._config.idle_decay_ms * NS_PER_MS:
+                    self._decay(account, last_ns, now_ns)
 
     def _accounts(self) -> Iterable[Account]:
         return [*self._tiered_tasks, *self._tiered_groups.values()]
@@ -207,40 +225,27 @@ class TierDecisions:
     def _account_of(self, holder: _core.GovernedCoroutine | _core.Group, group: _core.Group, now_ns: int) -> Account:
         account = holder.standing
         if isinstance(account, Account):
+            account.group = group.name  # a task may have changed it
             return account
         name = holder.name if isinstance(holder, _core.Group) else holder.__qualname__
         account = Account(holder, name, group.name, now_ns)
-        account.observed = not _rolled_out(group.name, self._config.rollout_ratio)
         holder.stand(account)
         return account
 
     def _rules(self, account: Account, now_ns: int) -> Rules:
-        policy = self._config.group_policy(account.group) if account.kind == "group" else NO_POLICY
+        coro: _core.GovernedCoroutine | None = account.holder()
+        of_explicit_group = coro is None or (coro.group is not None and coro.group.explicit)
+        policy = self._config.group_policy(account.group) if of_explicit_group else NO_POLICY
         cap = policy.max_tier
-        if account.kind == "task":
-            coro = account.holder()
-            options = None if coro is None else coro.options
-            if options is not None and options.max_tier is not None:
-                cap = InterventionAction(options.max_tier)
-            elif coro is not None and coro.group is not None and coro.group.explicit:
-                cap = self._config.group_policy(account.group).max_tier
+        if policy.exempt:
+            cap = InterventionAction.MONITOR
+        elif coro is not None and coro.options is not None and coro.options.max_tier is not None:
+            cap = InterventionAction(coro.options.max_tier)
         return Rules.of(self._config, account.priority, cap, frozen=self._machine.is_frozen(now_ns))
 
-    def _judge(
-        self,
-        account: Account,
-        holder: _core.GovernedCoroutine | _core.Group,
-        poll: BadPoll,
-        priority: TaskPriority,
-        cap: InterventionAction | None,
-        now_ns: int,
-        facts: tuple[Any, ...],
-    ) -> None:
-        account.priority = priority
-        rules = Rules.of(self._config, priority, cap, frozen=self._machine.is_frozen(now_ns))
-        self._apply(account, decay(account.standing, rules, now_ns), now_ns)
-        step = on_bad_poll(account.standing, poll, rules, now_ns)
-        self._apply(account, step, now_ns, facts)
+    def _decay(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
+        account.standing.last_poll_ns = max(account.standing.last_poll_ns, last_poll_ns)
+        self._apply(account, decay(account.standing, self._rules(account, now_ns), now_ns), now_ns)
 
     def _apply(
         self, account: Account, step: TierStep | None, now_ns: int, facts: tuple[Any, ...] | None = None
@@ -251,10 +256,16 @@ class TierDecisions:
         change = self._describe(account, step, now_ns, facts)
         account.entered_at_ns = now_ns
         self._audit.append(change)
-        self._log(change, now_ns)
+        self._to_tell.append(partial(self._tell, change, now_ns))
         if step.is_promotion and account.kind == "group":
             self._watch_the_machine(account, now_ns)
+
+    def _tell(self, change: TierChange, now_ns: int) -> None:
+        self._log(change, now_ns)
         self._on_change(change)
+
+    def _warn(self, text: str, *arguments: object) -> None:
+        self._to_tell.append(partial(logger.warning, text, *arguments))
 
     def _holder(self, account: Account) -> _core.GovernedCoroutine | _core.Group | None:
         if account.kind == "group":
@@ -266,6 +277,7 @@ class TierDecisions:
 
     def _stand(self, account: Account) -> None:
         account.tier = account.standing.tier
+        self._observe(account)
         holder = self._holder(account)
         if holder is not None:
             holder.stand(account)
@@ -328,7 +340,7 @@ class TierDecisions:
     def _watch_the_machine(self, account: Account, now_ns: int) -> None:
         active = self._governor.active_groups(self._config.promotion_window_ms * NS_PER_MS)
         if self._machine.on_promotion(account.name, active, self._config, now_ns):
-            logger.warning(
+            self._warn(
                 "more than half of %d active groups were promoted within %d ms: the machine is at fault, not they; "
                 "nobody is promoted for as long",
                 active,
@@ -342,13 +354,12 @@ class TierDecisions:
             if group is not None:
                 self.on_new_group(group)
         for account in self._accounts():
-            account.observed = account.breaker_ms is not None or not _rolled_out(
-                account.group, self._config.rollout_ratio
-            )
-            rules = self._rules(account, now_ns)
-            if account.kind == "group" and self._config.group_policy(account.group).exempt:
-                rules = Rules.of(self._config, account.priority, InterventionAction.MONITOR)
-            self._apply(account, enforce_cap(account.standing, rules, now_ns), now_ns)
+            self._observe(account)
+            self._apply(account, enforce_cap(account.standing, self._rules(account, now_ns), now_ns), now_ns)
+
+    def _observe(self, account: Account) -> None:
+        rolled_out = _rolled_out(account.group, self._config.rollout_ratio)
+        account.observed = account.breaker_ms is not None or not rolled_out
 
 
 def _rolled_out(group: str, ratio: float) -> bool:

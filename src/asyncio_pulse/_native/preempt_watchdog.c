@@ -1,0 +1,214 @@
+#include "preempt_watchdog.h"
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#endif
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+enum {
+    // While nothing armed runs it looks this often, so many times, before it sleeps for good: waking it costs an armed poll
+    // more than all that it does itself, and servers are seldom idle for longer.
+    LINGER_US = 1000,
+    LINGERS = 10,
+    // After a request it looks again this soon: the interrupted code may ask for another one.
+    ASKED_US = 500,
+};
+
+pulse_aim pulse_the_aim;
+
+typedef struct {
+    // Held by whoever started the thread; letting it go ends a wait.
+    PyThread_type_lock wake;
+    // Held by the thread while it lives.
+    PyThread_type_lock alive;
+    _Atomic(bool) stopping;
+    pulse_counter wake_ups;
+    int signal_number;
+#ifndef _WIN32
+    pthread_t target;
+#endif
+} preempt_watchdog;
+
+static preempt_watchdog *the_watchdog;
+
+static void
+request(preempt_watchdog *watchdog)
+{
+#ifndef _WIN32
+    // Directed at the thread: PyErr_SetInterruptEx from here would not reach its evaluation loop before 3.13.
+    pthread_kill(watchdog->target, watchdog->signal_number);
+#else
+    (void)watchdog;
+#endif
+}
+
+// Sleep, unless there is something to aim at sooner; UINT64_MAX is for good. Whoever aims looks at `sleeps_until` after
+// that, and we look at the aim after having set it: one of us sees the other.
+static void
+sleep_until(preempt_watchdog *watchdog, uint64_t until)
+{
+    atomic_store(&pulse_the_aim.sleeps_until, until);
+    uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+    bool is_early = deadline != 0 && deadline < until;
+    if (!is_early && now < until && !atomic_load(&watchdog->stopping)) {
+        PY_TIMEOUT_T us = until == UINT64_MAX ? -1 : (PY_TIMEOUT_T)(pulse_clock_to_ns(until - now) / 1000 + 1);
+        PyThread_acquire_lock_timed(watchdog->wake, us, 0);
+        pulse_counter_add(&watchdog->wake_ups, 1);
+    }
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+}
+
+// For a while that nobody can shorten.
+static void
+pause_for(preempt_watchdog *watchdog, PY_TIMEOUT_T us)
+{
+    PyThread_acquire_lock_timed(watchdog->wake, us, 0);
+    pulse_counter_add(&watchdog->wake_ups, 1);
+}
+
+static void
+watch(preempt_watchdog *watchdog)
+{
+    uint64_t asked = 0;
+    int idle = 0;
+    while (!atomic_load(&watchdog->stopping)) {
+        uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+        if (deadline == 0) {
+            idle++;
+            sleep_until(watchdog, idle > LINGERS ? UINT64_MAX : now + pulse_clock_from_ns(LINGER_US * 1000));
+            continue;
+        }
+        idle = 0;
+        if (now < deadline) {
+            sleep_until(watchdog, deadline);
+        }
+        else if (deadline == asked) {
+            pause_for(watchdog, ASKED_US);
+        }
+        else {
+            asked = deadline;
+            request(watchdog);
+        }
+    }
+}
+
+static void
+preempt_watchdog_main(void *argument)
+{
+    preempt_watchdog *watchdog = argument;
+#ifndef _WIN32
+    // Signals are for threads that may run Python code.
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+#endif
+#ifdef __linux__
+    prctl(PR_SET_NAME, "pulse-preempt");
+    // Sleeps end 50 us late by default, which would be a twentieth of a slice.
+    prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+#endif
+    watch(watchdog);
+    PyThread_release_lock(watchdog->alive);
+}
+
+static void
+watchdog_free(preempt_watchdog *watchdog)
+{
+    if (watchdog->wake != NULL) {
+        PyThread_free_lock(watchdog->wake);
+    }
+    if (watchdog->alive != NULL) {
+        PyThread_free_lock(watchdog->alive);
+    }
+    PyMem_RawFree(watchdog);
+}
+
+static preempt_watchdog *
+watchdog_new(int signal_number)
+{
+    preempt_watchdog *watchdog = PyMem_RawCalloc(1, sizeof *watchdog);
+    if (watchdog == NULL) {
+        return NULL;
+    }
+    watchdog->signal_number = signal_number;
+#ifndef _WIN32
+    watchdog->target = pthread_self();
+#endif
+    watchdog->wake = PyThread_allocate_lock();
+    watchdog->alive = PyThread_allocate_lock();
+    if (watchdog->wake == NULL || watchdog->alive == NULL) {
+        watchdog_free(watchdog);
+        return NULL;
+    }
+    PyThread_acquire_lock(watchdog->wake, WAIT_LOCK);
+    PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    return watchdog;
+}
+
+int
+pulse_preempt_watchdog_start(int signal_number)
+{
+    if (the_watchdog != NULL) {
+        return 0;
+    }
+    preempt_watchdog *watchdog = watchdog_new(signal_number);
+    if (watchdog == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+    if (PyThread_start_new_thread(preempt_watchdog_main, watchdog) == PYTHREAD_INVALID_THREAD_ID) {
+        PyThread_release_lock(watchdog->wake);
+        PyThread_release_lock(watchdog->alive);
+        watchdog_free(watchdog);
+        PyErr_SetString(PyExc_RuntimeError, "the preempting watchdog's thread cannot be started");
+        return -1;
+    }
+    the_watchdog = watchdog;
+    return 0;
+}
+
+void
+pulse_preempt_watchdog_wake(void)
+{
+    // Whoever sets it to 0 lets the lock go, once: letting go of one that is free is not allowed everywhere.
+    if (the_watchdog != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
+        PyThread_release_lock(the_watchdog->wake);
+    }
+}
+
+void
+pulse_preempt_watchdog_stop(void)
+{
+    preempt_watchdog *watchdog = the_watchdog;
+    if (watchdog == NULL) {
+        return;
+    }
+    the_watchdog = NULL;
+    atomic_store(&pulse_the_aim.deadline, 0);
+    atomic_store(&watchdog->stopping, true);
+    if (atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
+        PyThread_release_lock(watchdog->wake);
+    }
+    // Otherwise it is awake, or in a short pause. It takes no GIL; others may go on while it ends.
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+    PyThread_release_lock(watchdog->alive);
+    watchdog_free(watchdog);
+}
+
+bool
+pulse_preempt_watchdog_is_running(void)
+{
+    return the_watchdog != NULL;
+}
+
+uint64_t
+pulse_preempt_watchdog_wake_ups(void)
+{
+    return the_watchdog == NULL ? 0 : pulse_counter_read(&the_watchdog->wake_ups);
+}

@@ -1,0 +1,439 @@
+#include "preemption.h"
+
+#include <string.h>
+
+#include "code_marks.h"
+#include "preempt_watchdog.h"
+#include "segment.h"
+#include "tiers.h"
+#include "wakeup.h"
+
+enum {
+    // Boundaries of bytecodes at which one request looks for a safe place before it waits. 64 are enough for loops over
+    // queues and locks; with half a millisecond of computing between ready awaits it takes about 1,000.
+    BURST = 1000,
+    // After a burst in vain, wait so many times what it took: a tenth of the time at most goes into looking.
+    DUTY = 9,
+    SHORTEST_WAIT_US = 100,
+    // A poll that was left no later than this after its deadline, or than its budget if that is longer, is a forced yield.
+    GRACE_US = 1000,
+    // Only decided and counted.
+    OBSERVED = 1u << 7,
+    MOST_GUARDS = UINT8_MAX,
+};
+
+// The armed poll that runs: what is asked of it. Nested ones are kept on the C stack of the outer one.
+typedef struct {
+    pulse_segment *segment;
+    pulse_thread *thread;
+    // When it should have been left.
+    uint64_t due;
+    uint64_t spent;
+    int boundaries_left;
+} pulse_request;
+
+// Signals belong to the process: they have one handler, which runs in one thread.
+static struct {
+    pulse_state *state;
+    unsigned long main_thread;
+    int signal_number;
+    PyObject *protected_modules;
+    pulse_request request;
+} process;
+
+static pulse_preempt_mode
+mode_of(const pulse_governed *governed)
+{
+    return (pulse_preempt_mode)(governed->preempt_mode & ~OBSERVED);
+}
+
+// How far a coroutine may be preempted by what was asked for it, for its group, and for all.
+static pulse_preempt_mode
+wanted_mode(const pulse_governed *governed)
+{
+    const pulse_options *options = (const pulse_options *)governed->options;
+    pulse_preempt_mode everywhere = governed->governor->preemption.mode;
+    if (everywhere == PULSE_PREEMPT_OFF || (options != NULL && options->preemptible == 0)) {
+        return PULSE_PREEMPT_OFF;
+    }
+    if (options != NULL && options->preemptible == 1) {
+        return PULSE_PREEMPT_ANYWHERE;
+    }
+    int8_t of_group = governed->group->preempt;
+    if (of_group == PULSE_PREEMPT_OFF || of_group == PULSE_PREEMPT_ANYWHERE) {
+        return (pulse_preempt_mode)of_group;
+    }
+    if (pulse_tiers_effective(governed) < PULSE_TIER_YIELD) {
+        return PULSE_PREEMPT_OFF;
+    }
+    return of_group == PULSE_UNSET ? everywhere : (pulse_preempt_mode)of_group;
+}
+
+// What encloses a governed call goes as far already.
+static bool
+is_covered(const pulse_governed *governed, pulse_preempt_mode mode)
+{
+    const pulse_options *options = (const pulse_options *)governed->options;
+    bool asked = options != NULL && options->preemptible == 1;
+    return governed->flags & PULSE_GOVERNED_CALL && !asked && process.request.segment != NULL &&
+           mode_of(process.request.segment->governed) >= mode;
+}
+
+static bool
+may_arm(pulse_governed *governed)
+{
+    pulse_state *state = governed->governor->state;
+    if (!PyCoro_CheckExact(governed->coro) || governed->flags & PULSE_GOVERNED_MANUAL) {
+        return false;
+    }
+    if (process.state == NULL && state->preemption_starter != NULL) {
+        // It starts the signal, or says once why it cannot; it is set again with the next installation.
+        PyObject *starter = state->preemption_starter;
+        state->preemption_starter = NULL;
+        PyObject *done = PyObject_CallNoArgs(starter);
+        Py_DECREF(starter);
+        if (done == NULL) {
+            pulse_state_contain_error(state);
+        }
+        Py_XDECREF(done);
+    }
+    return process.state == state && PyThread_get_thread_ident() == process.main_thread;
+}
+
+// The package whose code opted in; new reference, or NULL: without an exception if that is not known.
+static PyObject *
+package_of(PyObject *coro)
+{
+    PyObject *frame = PyObject_GetAttrString(coro, "cr_frame");
+    PyObject *globals = frame == NULL || Py_IsNone(frame) ? NULL : PyFrame_GetGlobals((PyFrameObject *)frame);
+    PyObject *package = globals == NULL ? NULL : pulse_package_of(globals);
+    Py_XDECREF(globals);
+    Py_XDECREF(frame);
+    return package;
+}
+
+static void
+arm(pulse_governed *governed)
+{
+    PyObject *package = package_of(governed->coro);
+    if (PyErr_Occurred() || pulse_segment_arm(governed) < 0) {
+        Py_XDECREF(package);
+        pulse_state_contain_error(governed->governor->state);
+        return;
+    }
+    governed->segment->package = package;
+    governed->flags |= PULSE_GOVERNED_ARMED;
+}
+
+void
+pulse_preemption_prepare(pulse_governed *governed, const pulse_thread *thread)
+{
+    pulse_governed *outer = thread->current;
+    bool guarded = governed->flags & PULSE_GOVERNED_CALL && outer != NULL &&
+                   (outer->guards > 0 || outer->flags & PULSE_GOVERNED_GUARDED);
+    governed->flags &= ~(uint32_t)PULSE_GOVERNED_GUARDED;
+    governed->flags |= guarded ? PULSE_GOVERNED_GUARDED : 0;
+    pulse_preempt_mode mode = wanted_mode(governed);
+    governed->preempt_mode = (uint8_t)mode;
+    if (mode == PULSE_PREEMPT_OFF) {
+        return;
+    }
+    if (pulse_tiers_is_observed(governed)) {
+        governed->preempt_mode |= OBSERVED;
+    }
+    else if (governed->segment == NULL && !(governed->flags & PULSE_GOVERNED_DELEGATES) && outer != governed &&
+             !is_covered(governed, mode) && may_arm(governed)) {
+        arm(governed);
+    }
+}
+
+// What polls inside the segment had published, when it was left; see `put_back`.
+typedef struct {
+    pulse_governed *current;
+    uint64_t poll_started;
+} inner_polls;
+
+// The segment goes on, in a new poll. If governed calls inside it are in the middle of polls of theirs, those are charged
+// from here on: all before was charged to the segment's own polls, and what others used meanwhile is not theirs.
+static void
+put_back(pulse_thread *thread, const pulse_governed *governed, const inner_polls *inner)
+{
+    if (inner->current == governed || inner->current == NULL || thread->current != governed) {
+        return;
+    }
+    thread->current = inner->current;
+    uint64_t before = pulse_clock_ticks() - inner->poll_started;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = before;
+    atomic_store_explicit(&thread->poll_started, inner->poll_started, memory_order_relaxed);
+}
+
+static pulse_reach
+reach_of(const pulse_segment *segment)
+{
+    const pulse_governed *governed = segment->governed;
+    const pulse_preemption *preemption = &governed->governor->preemption;
+    return (pulse_reach){
+        .mode = mode_of(governed),
+        .package = segment->package,
+        .modules = preemption->modules,
+        .protected_modules = process.protected_modules,
+        .through_iteration = preemption->through_iteration,
+        .coroutine = governed->coro,
+    };
+}
+
+static pulse_rule
+judge(const pulse_request *request, pulse_frame *where)
+{
+    where->code = NULL;
+    const pulse_segment *segment = request->segment;
+    const PyThreadState *thread_state = PyThreadState_Get();
+    if (thread_state->c_tracefunc != NULL || thread_state->tracing > 0) {
+        return PULSE_RULE_TRACED;
+    }
+    if (!pulse_segment_is_running(segment)) {
+        return PULSE_RULE_GREENLET;
+    }
+    pulse_reach reach = reach_of(segment);
+    pulse_rule rule = pulse_safe_to_suspend(&reach, where);
+    if (rule != PULSE_PLACE_SAFE) {
+        return rule;
+    }
+    // The collector's C code, and what that calls, runs on top of whatever frame it interrupted.
+    if (atomic_load_explicit(&request->thread->gc_started, memory_order_relaxed) != 0) {
+        return PULSE_RULE_C_CODE;
+    }
+    const pulse_governed *current = request->thread->current;
+    bool guarded = segment->governed->guards > 0 || segment->governed->flags & PULSE_GOVERNED_GUARDED ||
+                   (current != NULL && (current->guards > 0 || current->flags & PULSE_GOVERNED_GUARDED));
+    return guarded ? PULSE_RULE_GUARDED : PULSE_PLACE_SAFE;
+}
+
+// Not here: look again at the next boundary of bytecodes, or, after many of them, in a while.
+static void
+ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uint64_t began)
+{
+    pulse_preemption *preemption = &request->segment->governed->governor->preemption;
+    pulse_counter_add(&preemption->refused[rule], 1);
+    uint64_t now = pulse_clock_ticks();
+    request->spent += now - began;
+    bool is_lasting = rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET;
+    if (!is_lasting && request->boundaries_left-- > 0) {
+        pulse_wakeup_trip(process.signal_number);
+        return;
+    }
+    pulse_wakeup_restore(process.signal_number);
+    pulse_preemption_note_place(preemption, rule, where);
+    pulse_counter_add(&preemption->gave_up, 1);
+    uint64_t wait = request->spent * DUTY, shortest = pulse_clock_from_ns(SHORTEST_WAIT_US * 1000);
+    request->spent = 0;
+    request->boundaries_left = BURST;
+    pulse_aim_at(now + (wait > shortest ? wait : shortest));
+}
+
+static PyObject *
+leave(pulse_request *request)
+{
+    pulse_segment *segment = request->segment;
+    pulse_thread *thread = request->thread;
+    pulse_preemption *preemption = &segment->governed->governor->preemption;
+    uint64_t now = pulse_clock_ticks();
+    pulse_counter_add(&preemption->preemptions, 1);
+    pulse_histogram_record(&preemption->delay, (now - request->due) >> pulse_the_clock.histogram_shift);
+    request->segment = NULL;
+    pulse_wakeup_restore(process.signal_number);
+    // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
+    // still; another round handles them.
+    PyErr_SetInterruptEx(process.signal_number);
+    inner_polls inner = {thread->current, atomic_load_explicit(&thread->poll_started, memory_order_relaxed)};
+    Py_INCREF(segment);
+    int result = pulse_segment_leave(segment);
+    // Gone with its wrapper: what was raised unwinds what is left.
+    if (segment->governed != NULL) {
+        put_back(thread, segment->governed, &inner);
+        if (result == 0 && segment->cancellation != NULL && mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE) {
+            pulse_reach reach = reach_of(segment);
+            result = pulse_safe_to_cancel(&reach) ? pulse_segment_raise_cancellation(segment) : 0;
+        }
+    }
+    Py_DECREF(segment);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyObject *
+pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUSED(arguments), Py_ssize_t Py_UNUSED(count))
+{
+    pulse_request *request = &process.request;
+    uint64_t began = pulse_clock_ticks(), deadline = atomic_load(&pulse_the_aim.deadline);
+    // It may have come late, for a poll that is over; or somebody else sent it.
+    if (request->segment == NULL || deadline == 0 || began < deadline) {
+        Py_RETURN_NONE;
+    }
+    pulse_frame where;
+    pulse_rule rule = judge(request, &where);
+    if (rule == PULSE_PLACE_SAFE) {
+        return leave(request);
+    }
+    ask_again(request, rule, &where, began);
+    Py_RETURN_NONE;
+}
+
+// What is asked of the poll that begins now, while it lasts.
+static void
+begin_request(pulse_governed *governed, pulse_thread *thread)
+{
+    bool acts = thread != NULL && process.state != NULL && mode_of(governed) != PULSE_PREEMPT_OFF &&
+                !(governed->preempt_mode & OBSERVED);
+    if (acts && !pulse_preempt_watchdog_is_running() && pulse_preempt_watchdog_start(process.signal_number) < 0) {
+        pulse_state_contain_error(process.state);
+        acts = false;
+    }
+    if (!acts) {
+        process.request = (pulse_request){.segment = NULL};
+        atomic_store(&pulse_the_aim.deadline, 0);
+        return;
+    }
+    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    uint64_t due = started + pulse_governed_budget(governed);
+    process.request = (pulse_request){governed->segment, thread, due, 0, BURST};
+    pulse_aim_at(due);
+}
+
+PySendResult
+pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *value, PyObject *exception,
+                      PyObject **result, bool *preempted)
+{
+    pulse_request outer = process.request;
+    uint64_t outer_deadline = atomic_load(&pulse_the_aim.deadline);
+    bool goes_on = governed->segment->preempted;
+    begin_request(governed, thread);
+    PySendResult outcome = pulse_segment_step(governed, value, exception, result);
+    // It may have ended by itself while we looked for a place.
+    pulse_wakeup_restore(process.signal_number);
+    process.request = outer;
+    atomic_store(&pulse_the_aim.deadline, outer.segment == NULL ? 0 : outer_deadline);
+    *preempted = outcome == PYGEN_NEXT && *result == NULL;
+    if (thread != NULL && (*preempted || goes_on)) {
+        // Polls inside it may be in the middle; all of this one is charged to the segment's own coroutine.
+        thread->current = governed;
+        thread->nested_ticks = thread->nested_off_cpu_ticks = 0;
+    }
+    if (*preempted) {
+        *result = Py_NewRef(Py_None);
+        return PYGEN_NEXT;
+    }
+    return outcome;
+}
+
+uint64_t
+pulse_preemption_alarm(const pulse_governed *governed)
+{
+    uint64_t budget = pulse_governed_budget(governed), grace = pulse_clock_from_ns(GRACE_US * 1000);
+    return budget + (budget > grace ? budget : grace);
+}
+
+void
+pulse_preemption_count(pulse_governed *governed, uint64_t own, bool is_forced)
+{
+    pulse_preemption *preemption = &governed->governor->preemption;
+    if (governed->preempt_mode & OBSERVED && own > pulse_governed_budget(governed)) {
+        pulse_counter_add(&preemption->would_preempt, 1);
+    }
+    if (is_forced) {
+        pulse_counter_add(&governed->account.forced_yields, 1);
+        pulse_counter_add(&governed->governor->account.forced_yields, 1);
+        pulse_counter_add(&governed->group->account.forced_yields, 1);
+    }
+}
+
+PyObject *
+pulse_preemption_start(PyObject *module, PyObject *arguments)
+{
+    int signal_number;
+    PyObject *protected_modules;
+    if (!PyArg_ParseTuple(arguments, "iO!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules)) {
+        return NULL;
+    }
+    if (process.state != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "preemption is started already");
+        return NULL;
+    }
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
+        return NULL;
+    }
+    if (pulse_segment_init() < 0 || pulse_code_marks_init() < 0 || pulse_wakeup_init() < 0 ||
+        pulse_preempt_watchdog_start(signal_number) < 0) {
+        return NULL;
+    }
+    process.signal_number = signal_number;
+    process.main_thread = PyThread_get_thread_ident();
+    Py_XSETREF(process.protected_modules, Py_NewRef(protected_modules));
+    process.state = pulse_state_of_module(module);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    if (process.state == pulse_state_of_module(module)) {
+        pulse_preempt_watchdog_stop();
+        process.state = NULL;
+        process.request.segment = NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    pulse_preempt_watchdog_stop();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_unwind(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    pulse_segment_unwind_all();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_set_starter(PyObject *module, PyObject *starter)
+{
+    Py_XSETREF(pulse_state_of_module(module)->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_enter_guard(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
+    pulse_governed *governed = thread == NULL ? NULL : thread->current;
+    if (governed == NULL) {
+        Py_RETURN_NONE;
+    }
+    if (governed->guards == MOST_GUARDS) {
+        PyErr_SetString(PyExc_RecursionError, "no_preempt() is nested more than 255 deep");
+        return NULL;
+    }
+    governed->guards++;
+    return Py_NewRef((PyObject *)governed);
+}
+
+PyObject *
+pulse_preemption_leave_guard(PyObject *module, PyObject *argument)
+{
+    if (Py_IS_TYPE(argument, pulse_state_of_module(module)->governed_type) && ((pulse_governed *)argument)->guards > 0) {
+        ((pulse_governed *)argument)->guards--;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_preemption_facts(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("{sOsisK}", "active", process.state != NULL ? Py_True : Py_False, "signal_number",
+                         process.state != NULL ? process.signal_number : 0, "wake_ups",
+                         (unsigned long long)pulse_preempt_watchdog_wake_ups());
+}

@@ -1,0 +1,105 @@
+// What came of preemption, by governor, and how far it may go there.
+#include "preemption.h"
+
+// Places where it was put off; more than anybody reads.
+enum { MOST_PLACES = 256 };
+
+void
+pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
+{
+    if (where->code == NULL) {
+        return;
+    }
+    if (preemption->places == NULL) {
+        preemption->places = PyDict_New();
+    }
+    int line = PyCode_Addr2Line(where->code, where->position * 2);
+    PyObject *key = preemption->places == NULL ? NULL
+                                               : Py_BuildValue("(sOOi)", pulse_rule_name(rule), where->code->co_qualname,
+                                                               where->code->co_filename, line);
+    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(preemption->places, key);
+    if (known != NULL || (key != NULL && PyDict_GET_SIZE(preemption->places) < MOST_PLACES)) {
+        PyObject *count = PyLong_FromLong(known == NULL ? 1 : PyLong_AsLong(known) + 1);
+        if (count != NULL) {
+            PyDict_SetItem(preemption->places, key, count);
+            Py_DECREF(count);
+        }
+    }
+    Py_XDECREF(key);
+    PyErr_Clear();
+}
+
+PyObject *
+pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObject *kwargs)
+{
+    static char *names[] = {"mode", "modules", "through_iteration", NULL};
+    int mode, through_iteration;
+    PyObject *modules;
+    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "$iOp:configure_preemption", names, &mode, &modules,
+                                     &through_iteration)) {
+        return NULL;
+    }
+    if (mode < PULSE_PREEMPT_OFF || mode > PULSE_PREEMPT_ANYWHERE) {
+        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2, got %d", mode);
+        return NULL;
+    }
+    if (!Py_IsNone(modules) && !PyFrozenSet_CheckExact(modules)) {
+        PyErr_Format(PyExc_TypeError, "modules must be a frozenset or None, got %R", modules);
+        return NULL;
+    }
+    pulse_preemption *preemption = &((pulse_governor *)self)->preemption;
+    preemption->mode = (uint8_t)mode;
+    preemption->through_iteration = through_iteration;
+    Py_XSETREF(preemption->modules, Py_IsNone(modules) ? NULL : Py_NewRef(modules));
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_governor_preemption_record(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    const pulse_preemption *preemption = &((pulse_governor *)self)->preemption;
+    PyObject *record = PyDict_New(), *refused = PyDict_New(), *delay = NULL;
+    uint64_t count;
+    for (int rule = 0; refused != NULL && rule < PULSE_RULES; rule++) {
+        if (pulse_dict_set_number(refused, pulse_rule_name((pulse_rule)rule),
+                                  pulse_counter_read(&preemption->refused[rule])) < 0) {
+            Py_CLEAR(refused);
+        }
+    }
+    PyObject *places = preemption->places == NULL ? PyDict_New() : PyDict_Copy(preemption->places);
+    if (record == NULL || refused == NULL || places == NULL ||
+        (delay = pulse_histogram_to_list(&preemption->delay, &count)) == NULL ||
+        PyDict_SetItemString(record, "refused", refused) < 0 || PyDict_SetItemString(record, "delay", delay) < 0 ||
+        PyDict_SetItemString(record, "places", places) < 0 ||
+        pulse_dict_set_number(record, "preemptions", pulse_counter_read(&preemption->preemptions)) < 0 ||
+        pulse_dict_set_number(record, "would_preempt", pulse_counter_read(&preemption->would_preempt)) < 0 ||
+        pulse_dict_set_number(record, "gave_up", pulse_counter_read(&preemption->gave_up)) < 0) {
+        Py_CLEAR(record);
+    }
+    Py_XDECREF(refused);
+    Py_XDECREF(places);
+    Py_XDECREF(delay);
+    return record;
+}
+
+void
+pulse_preemption_forget(pulse_governor *governor)
+{
+    Py_CLEAR(governor->preemption.modules);
+    Py_CLEAR(governor->preemption.places);
+}
+
+PyObject *
+pulse_group_set_preempt(PyObject *self, PyObject *argument)
+{
+    long mode = Py_IsNone(argument) ? PULSE_UNSET : PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (mode < PULSE_UNSET || mode > PULSE_PREEMPT_ANYWHERE) {
+        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2 or None, got %ld", mode);
+        return NULL;
+    }
+    ((pulse_group *)self)->preempt = (int8_t)mode;
+    Py_RETURN_NONE;
+}

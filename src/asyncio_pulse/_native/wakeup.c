@@ -1,0 +1,99 @@
+#include "wakeup.h"
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
+// Every signal that Python notes is also written, as one byte, to the descriptor of signal.set_wakeup_fd. Hundreds in a
+// burst would fill that pipe, and the bytes of the program's own signals would be lost.
+static struct {
+    int sink[2];
+    // signal.set_wakeup_fd; the C function behind it is hidden.
+    PyObject *set_wakeup_fd;
+    PyObject *sink_number;
+    // What was in force, new reference; NULL while nothing is diverted.
+    PyObject *diverted;
+} wakeup = {.sink = {-1, -1}};
+
+int
+pulse_wakeup_init(void)
+{
+#ifndef _WIN32
+    if (wakeup.sink[0] >= 0) {
+        return 0;
+    }
+    PyObject *module = PyImport_ImportModule("signal");
+    wakeup.set_wakeup_fd = module == NULL ? NULL : PyObject_GetAttrString(module, "set_wakeup_fd");
+    Py_XDECREF(module);
+    if (wakeup.set_wakeup_fd == NULL) {
+        return -1;
+    }
+    if (pipe(wakeup.sink) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        fcntl(wakeup.sink[i], F_SETFL, O_NONBLOCK);
+        fcntl(wakeup.sink[i], F_SETFD, FD_CLOEXEC);
+    }
+    wakeup.sink_number = PyLong_FromLong(wakeup.sink[1]);
+    return wakeup.sink_number == NULL ? -1 : 0;
+#else
+    return 0;
+#endif
+}
+
+void
+pulse_wakeup_trip(int signal_number)
+{
+    if (wakeup.diverted == NULL) {
+        wakeup.diverted = PyObject_CallOneArg(wakeup.set_wakeup_fd, wakeup.sink_number);
+        PyErr_Clear();
+    }
+    PyErr_SetInterruptEx(signal_number);
+}
+
+// Pass on what is in the pipe; to nobody if there is no descriptor.
+static void
+pass_on(int signal_number, long descriptor)
+{
+#ifndef _WIN32
+    unsigned char bytes[256];
+    ssize_t count;
+    while ((count = read(wakeup.sink[0], bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < count && descriptor >= 0; i++) {
+            // One that cannot be written would have been lost without us, too: that pipe is full.
+            if (bytes[i] != signal_number && write((int)descriptor, &bytes[i], 1) < 0) {
+                break;
+            }
+        }
+    }
+#else
+    (void)signal_number;
+    (void)descriptor;
+#endif
+}
+
+void
+pulse_wakeup_restore(int signal_number)
+{
+    PyObject *earlier = wakeup.diverted;
+    if (earlier == NULL) {
+        return;
+    }
+    wakeup.diverted = NULL;
+    pulse_exception raised = pulse_exception_take();
+    PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, earlier);
+    if (found != NULL && PyObject_RichCompareBool(found, wakeup.sink_number, Py_EQ) == 0) {
+        // The program set another one meanwhile: that stays.
+        Py_SETREF(earlier, Py_NewRef(found));
+        Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, earlier));
+    }
+    // A descriptor that was closed in the meantime is refused: then there is none.
+    PyErr_Clear();
+    Py_XDECREF(found);
+    pass_on(signal_number, PyLong_AsLong(earlier));
+    Py_DECREF(earlier);
+    pulse_exception_put_back(raised);
+}

@@ -1,0 +1,271 @@
+"""Preemption for the process: whether it is possible here, the signal that it uses, and sections that it leaves alone."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import logging
+import signal
+import sys
+import sysconfig
+import threading
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from asyncio_pulse import _core
+
+__all__ = ["PROTECTED_MODULES", "PURE_MODULES", "no_preempt", "refusals", "start", "stop"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("asyncio_pulse.preemption")
+
+PROTECTED_MODULES = frozenset(
+    {
+        "_frozen_importlib",
+        "_frozen_importlib_external",
+        "_weakrefset",
+        "asyncio",
+        "asyncio_pulse",
+        "concurrent",
+        "contextlib",
+        "greenlet",
+        "importlib",
+        "linecache",
+        "logging",
+        "mimetypes",
+        "multiprocessing",
+        "queue",
+        "selectors",
+        "signal",
+        "socket",
+        "ssl",
+        "tempfile",
+        "threading",
+        "uvloop",
+        "warnings",
+        "weakref",
+        "zipimport",
+    }
+)
+"""Top-level packages that are never preempted, whatever is opted in: their state is shared between tasks."""
+
+PURE_MODULES = frozenset(
+    {
+        "_collections_abc",
+        "_pydatetime",
+        "_pydecimal",
+        "_strptime",
+        "abc",
+        "ast",
+        "base64",
+        "bisect",
+        "calendar",
+        "collections",
+        "colorsys",
+        "configparser",
+        "copy",
+        "csv",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "dis",
+        "enum",
+        "fnmatch",
+        "fractions",
+        "functools",
+        "graphlib",
+        "heapq",
+        "hashlib",
+        "hmac",
+        "html",
+        "inspect",
+        "ipaddress",
+        "json",
+        "keyword",
+        "numbers",
+        "operator",
+        "pprint",
+        "quopri",
+        "random",
+        "reprlib",
+        "shlex",
+        "statistics",
+        "string",
+        "stringprep",
+        "struct",
+        "textwrap",
+        "timeit",
+        "token",
+        "tokenize",
+        "tomllib",
+        "traceback",
+        "types",
+        "typing",
+        "uuid",
+        "xml",
+    }
+)
+"""Packages of the standard library that compute and share nothing: preempted together with the code that opted in."""
+
+
+def refusals() -> tuple[str, ...]:
+    """Say why nothing can be preempted in this process; empty if it can."""
+    reasons = {
+        "Windows has no signal that interrupts a thread's Python code": sys.platform == "win32",
+        "this is a free-threaded build of Python": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "the JIT compiler is enabled; start Python with PYTHON_JIT=0": _jit_is_enabled(),
+        "gevent has patched the standard library, or its hub runs": _gevent_is_active(),
+        "eventlet has patched the standard library": _eventlet_is_active(),
+        "greenlet is not installed; pip install greenlet": not _has_greenlet(),
+    }
+    return tuple(reason for reason, holds in reasons.items() if holds)
+
+
+def _jit_is_enabled() -> bool:
+    jit = getattr(sys, "_jit", None)  # Python 3.14
+    return jit is not None and bool(jit.is_enabled())
+
+
+def _gevent_is_active() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and getattr(monkey, "saved", None):
+        return True
+    hub = sys.modules.get("gevent._hub_local") or sys.modules.get("gevent.__hub_local")
+    return hub is not None and hub.get_hub_if_exists() is not None
+
+
+def _eventlet_is_active() -> bool:
+    patcher = sys.modules.get("eventlet.patcher")
+    return patcher is not None and bool(getattr(patcher, "already_patched", None))
+
+
+def _has_greenlet() -> bool:
+    return importlib.util.find_spec("greenlet") is not None
+
+
+class _Signal:
+    """The signal that interrupts the main thread: taken when it is first needed, and given back."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.earlier: Any = None
+
+    def take(self) -> int | None:
+        """Handle a free signal; None if there is none."""
+        for number in self._candidates():
+            if signal.getsignal(number) in (signal.SIG_DFL, _core.on_preempt_signal) or number == self.number:
+                self.earlier = signal.getsignal(number)
+                signal.signal(number, _core.on_preempt_signal)
+                # System calls of the program that it interrupts go on.
+                signal.siginterrupt(number, False)
+                self.number = number
+                return number
+        return None
+
+    @staticmethod
+    def _candidates() -> list[int]:
+        # SIGURG is ignored by default, so that one that comes late does no harm; hardly any program uses it.
+        real_time = range(signal.SIGRTMAX - 1, signal.SIGRTMIN, -1) if hasattr(signal, "SIGRTMAX") else ()
+        return [signal.SIGURG, *real_time]
+
+    def give_back(self) -> None:
+        """Restore what was there, unless somebody else has taken the signal meanwhile."""
+        number, self.number = self.number, None
+        if number is None or signal.getsignal(number) is not _core.on_preempt_signal:
+            return
+        # A real-time signal that is still under way would end the process.
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGURG else signal.SIG_IGN)
+
+
+_signal = _Signal()
+_said: set[str] = set()
+
+
+def _say_once(reason: str) -> None:
+    if reason not in _said:
+        _said.add(reason)
+        logger.warning("nothing is preempted: %s", reason)
+
+
+def start() -> None:
+    """Begin to preempt; called by the core when the first coroutine is to be armed, in the thread of its loop."""
+    reasons = list(refusals())
+    if threading.current_thread() is not threading.main_thread():
+        reasons.append("the loop runs off the main thread, where no signal interrupts Python code")
+        # The main thread may still come to want it.
+        _core.set_preemption_starter(start)
+    if reasons:
+        _say_once("; ".join(reasons))
+        return
+    number = _signal.take()
+    if number is None:
+        _say_once("every signal that could be used is handled by the program")
+        return
+    try:
+        _core.start_preemption(number, PROTECTED_MODULES)
+    except BaseException:
+        _signal.give_back()
+        raise
+
+
+def stop() -> None:
+    """Stop to preempt, and give the signal back; what stands in the middle of its code goes on when its loop runs it."""
+    _core.stop_preemption()
+    if threading.current_thread() is threading.main_thread():
+        _signal.give_back()
+
+
+def at_exit() -> None:
+    """Run the clean-up of what still stands in the middle of its code, while there is an interpreter to run it in."""
+    stop()
+    _core.unwind_preempted()
+
+
+class no_preempt:  # noqa: N801 - used as a function: a context manager and a decorator
+    """A section in which the running task is never suspended but at its own awaits that suspend.
+
+    As a context manager round statements, also across awaits, or as a decorator of a function, plain or `async`. Nests.
+    Outside governed tasks it does nothing. Other tasks that the section starts are not guarded.
+
+    Examples:
+        >>> with no_preempt():
+        ...     balance = 1
+    """
+
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        self._entered: list[_core.GovernedCoroutine | None] = []
+
+    def __enter__(self) -> None:
+        """Begin the section."""
+        self._entered.append(_core.enter_no_preempt())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it."""
+        _core.leave_no_preempt(self._entered.pop())
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Guard every call of a function."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with no_preempt():
+                    return await cast(Awaitable[Any], function(*args, **kwargs))
+
+            return cast(Callable[P, T], guarded_async)
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            with no_preempt():
+                return function(*args, **kwargs)
+
+        return guarded

@@ -1,0 +1,78 @@
+"""Which tiers can act under a configuration, which cannot, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+
+from asyncio_pulse.policy.policies import InterventionAction, TierConfig
+from asyncio_pulse.runtime.chaos import CHAOS_VARIABLE
+from asyncio_pulse.runtime.settings import TracedConfig
+
+__all__ = ["Ability", "Fact", "configuration_facts", "tier_abilities"]
+
+WHAT_A_TIER_DOES = {
+    InterventionAction.MONITOR: "counts",
+    InterventionAction.WARN: "logs who offends, and where",
+    InterventionAction.YIELD: "lets offenders wait in the slow queue",
+    InterventionAction.ISOLATE: "holds them to a small share of the loop, where max_tier says isolate",
+}
+WHY_NOBODY_ACTS = {
+    "off": "mode off measures only",
+    "observe": "mode observe decides and counts, but does not act",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that is so."""
+
+    topic: str
+    name: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ability:
+    """Something that works here or does not."""
+
+    name: str
+    available: bool
+    reason: str
+    """By what it works, or why it does not and what to do; may be empty when it works."""
+
+
+def configuration_facts(traced: TracedConfig) -> Iterator[Fact]:
+    """Tell what holds for a program that is run here, and where that comes from."""
+    config = traced.config
+    others = sorted({origin for path, origin in traced.origins.items() if origin != "default"})
+    yield Fact("configuration", "profile", traced.profile)
+    yield Fact("configuration", "what differs", f"from {', '.join(others)}" if others else "nothing")
+    for name, value in (
+        ("mode", config.mode),
+        ("max_tier", config.max_tier.name.lower()),
+        ("rollout_ratio", f"{config.rollout_ratio:g}"),
+    ):
+        yield Fact("configuration", name, f"{value} ({traced.origins[name]})")
+    chaos = os.environ.get(CHAOS_VARIABLE)
+    if chaos:
+        yield Fact("configuration", "chaos", f"{chaos!r} (environment {CHAOS_VARIABLE})")
+
+
+def tier_abilities(config: TierConfig) -> Iterator[Ability]:
+    """Tell of each tier whether it can act."""
+    for tier, does in WHAT_A_TIER_DOES.items():
+        why_not = _why_not(tier, config)
+        yield Ability(f"tier {tier.name.title()}", not why_not, why_not or does)
+
+
+def _why_not(tier: InterventionAction, config: TierConfig) -> str:
+    """Why a tier cannot act; empty if it can."""
+    if tier is InterventionAction.MONITOR:
+        return ""
+    if config.mode == "off" or (config.mode == "observe" and tier >= InterventionAction.YIELD):
+        return WHY_NOBODY_ACTS[config.mode]
+    if tier is InterventionAction.ISOLATE or tier <= config.max_tier:
+        return ""
+    return f"max_tier is {config.max_tier.name.lower()}; only groups and tasks with another max_tier of their own go beyond"

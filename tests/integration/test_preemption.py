@@ -1,0 +1,292 @@
+"""Coroutines that compute are left in the middle of their code, others run, and they go on from there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import traceback
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+import asyncio_pulse as pulse
+from tests.conftest import LoopFactory
+from tests.integration.preempting import compute_until, hogs, preemptions, refused, run_preempting, until_preempted
+
+
+def test_a_coroutine_that_never_awaits_lets_others_run(loop_factory: LoopFactory) -> None:
+    async def main() -> tuple[int, int]:
+        done = asyncio.Event()
+        task = pulse.spawn(compute_until(done), preemptible=True)
+        await until_preempted(20)
+        done.set()
+        return await task, pulse.get_manager().get_metrics().forced_yields
+
+    rounds, forced = run_preempting(main(), loop_factory)
+    assert rounds > 0
+    assert forced > 0
+
+
+def test_many_take_turns(loop_factory: LoopFactory) -> None:
+    async def main() -> list[int]:
+        with hogs(5) as tasks:
+            await until_preempted(300)
+        return await asyncio.gather(*tasks)
+
+    rounds = run_preempting(main(), loop_factory)
+    assert min(rounds) > max(rounds) / 10
+
+
+def test_nobody_is_preempted_who_did_not_opt_in() -> None:
+    async def main() -> int:
+        async def compute() -> int:
+            return sum(1 for _ in range(1_000_000))
+
+        await asyncio.gather(*(asyncio.create_task(compute()) for _ in range(3)))
+        await pulse.spawn(compute(), preemptible=False)
+        return preemptions()
+
+    assert run_preempting(main(), max_tier="warn") == 0
+
+
+def test_the_switch_for_all_is_stronger_than_who_opted_in() -> None:
+    async def main() -> int:
+        async def compute() -> None:
+            for _ in range(1_000_000):
+                pass
+
+        await pulse.spawn(compute(), preemptible=True)
+        return preemptions()
+
+    assert run_preempting(main(), preempt="off") == 0
+    assert run_preempting(main()) > 0
+
+
+def test_an_observing_manager_only_counts() -> None:
+    async def main() -> tuple[int, int]:
+        async def compute() -> None:
+            for _ in range(1_000_000):
+                pass
+
+        await pulse.spawn(compute(), preemptible=True)
+        record = pulse.get_manager().governor.preemption_record()
+        return record["preemptions"], record["would_preempt"]
+
+    assert run_preempting(main(), mode="observe") == (0, 1)
+
+
+@pulse.governed(preemptible=True)
+async def decorated(done: asyncio.Event) -> int:
+    return await compute_until(done)
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["as a task", "awaited"])
+def test_a_decorated_function_is_preempted(loop_factory: LoopFactory, awaited: bool) -> None:
+    async def main() -> int:
+        done = asyncio.Event()
+
+        async def framework() -> int:
+            await asyncio.sleep(0)
+            return await decorated(done)
+
+        task = asyncio.create_task(framework() if awaited else decorated(done))
+        await until_preempted(20)
+        done.set()
+        return await task
+
+    assert run_preempting(main(), loop_factory) > 0
+
+
+def test_a_group_opts_in_by_its_policy() -> None:
+    async def main() -> int:
+        done = asyncio.Event()
+        task = pulse.spawn(compute_until(done), group="reports")
+        await until_preempted(20)
+        done.set()
+        return await task
+
+    assert run_preempting(main(), groups={"reports": pulse.GroupPolicy(preempt="anywhere")}) > 0
+
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+def test_the_context_is_the_tasks_own(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def compute(name: str) -> None:
+            assert variable.get() == "outer"
+            before = contextvars.copy_context()
+            variable.set(name)
+            asyncio.get_running_loop().call_soon(lambda: seen.append(variable.get()))
+            for _ in range(300_000):
+                assert variable.get() == name
+            await asyncio.sleep(0)
+            assert variable.get() == name
+            assert before[variable] == "outer"
+
+        seen: list[str] = []
+        variable.set("outer")
+        await asyncio.gather(*(pulse.spawn(compute(name), preemptible=True) for name in "abc"))
+        assert variable.get() == "outer"
+        assert sorted(seen) == ["a", "b", "c"]
+        assert preemptions() > 10
+
+    run_preempting(main(), loop_factory)
+
+
+def test_the_running_task_is_known(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def compute() -> None:
+            me = asyncio.current_task()
+            view = pulse.current()
+            for _ in range(200_000):
+                assert asyncio.current_task() is me
+                assert pulse.current()._governed is view._governed
+
+        await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
+        assert preemptions() > 10
+
+    run_preempting(main(), loop_factory)
+
+
+def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        @pulse.governed(priority=pulse.TaskPriority.HIGH)
+        async def inner(done: asyncio.Event) -> int:
+            view, wrong = pulse.current(), 0
+            while not done.is_set():
+                wrong += pulse.current()._governed is not view._governed
+            views.append(view)
+            return wrong
+
+        async def outer(done: asyncio.Event) -> int:
+            view = pulse.current()
+            await asyncio.sleep(0)
+            wrong = await inner(done)
+            views.append(view)
+            return wrong + (pulse.current()._governed is not view._governed)
+
+        views: list[pulse.TaskView] = []
+        done = asyncio.Event()
+        task = pulse.spawn(outer(done), preemptible=True)
+        await until_preempted(20)
+        done.set()
+        assert await task == 0
+        call, view = (each.account for each in views)
+        assert view.polls >= 20
+        assert view.forced_yields > 0
+        # Of its one poll only what came after the last time that it was left; the rest is the task's.
+        assert call.polls == 1
+        assert call.wall_time_ns < view.wall_time_ns
+
+    run_preempting(main(), loop_factory)
+
+
+def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def compute(number: int) -> None:
+            for _ in range(200):
+                try:
+                    raise KeyError(number)
+                except KeyError as error:
+                    handled = {sys.exc_info()[1] for _ in range(10)}
+                    for _ in range(2000):
+                        handled.add(sys.exc_info()[1])
+                    wrong = handled - {error}
+                assert not wrong
+            assert sys.exc_info()[1] is None
+            raise LookupError(number)
+
+        tasks = [pulse.spawn(compute(number), preemptible=True) for number in range(3)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for number, error in enumerate(results):
+            assert isinstance(error, LookupError)
+            assert error.args == (number,)
+            assert traceback.extract_tb(error.__traceback__)[-1].name == "compute"
+        assert preemptions() > 100
+
+    run_preempting(main(), loop_factory)
+
+
+def test_generators_of_both_kinds_are_preempted_inside(loop_factory: LoopFactory) -> None:
+    def numbers(count: int) -> Iterator[int]:
+        for number in range(count):  # noqa: UP028 - each must come to this frame
+            yield number
+
+    async def later(count: int) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+
+    async def main() -> None:
+        async def compute() -> int:
+            total = 0
+            for number in numbers(200_000):
+                total += number
+            async for number in later(200_000):
+                total += number
+            return total
+
+        results = await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
+        assert set(results) == {2 * sum(range(200_000))}
+        assert preemptions() > 30
+
+    run_preempting(main(), loop_factory)
+
+
+def test_deep_recursion_goes_on(loop_factory: LoopFactory) -> None:
+    def deep(depth: int) -> int:
+        return 0 if depth == 0 else 1 + deep(depth - 1)
+
+    async def main() -> None:
+        async def compute() -> int:
+            return sum([deep(400) for _ in range(500)])
+
+        results = await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
+        assert set(results) == {400 * 500}
+        assert preemptions() > 20
+
+    run_preempting(main(), loop_factory)
+
+
+def test_what_was_preempted_when_the_loop_is_no_longer_governed_runs_to_its_end(loop_factory: LoopFactory) -> None:
+    async def main() -> int:
+        pulse.install(pulse.TierConfig(poll_budget_us=500))
+        done = asyncio.Event()
+        task = pulse.spawn(compute_until(done), preemptible=True)
+        await until_preempted(5)
+        pulse.uninstall()
+        done.set()
+        return await task
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(main()) > 0
+
+
+def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int:
+        async def compute() -> None:
+            for _ in range(500_000):
+                pass
+
+        await pulse.spawn(compute(), preemptible=True)
+        return preemptions()
+
+    async def beside() -> int:
+        return await asyncio.to_thread(lambda: run_preempting(main()))
+
+    assert asyncio.run(beside()) == 0
+    assert "off the main thread" in caplog.text
+
+
+def test_refusals_are_counted_by_rule_and_place() -> None:
+    async def main() -> None:
+        async def compute() -> int:
+            return max(range(3_000), key=lambda number: sum([number for _ in range(300)]))
+
+        await pulse.spawn(compute(), preemptible=True)
+        assert refused("c_code") > 100
+        places = pulse.get_manager().governor.preemption_record()["places"]
+        assert any(rule == "c_code" and "compute" in function for rule, function, _, _ in places)
+
+    run_preempting(main())

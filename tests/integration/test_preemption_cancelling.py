@@ -1,0 +1,285 @@
+"""Cancelling what never awaits: raised where code expects it, and nothing that cleans up is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+
+import pytest
+
+import asyncio_pulse as pulse
+from tests.conftest import LoopFactory
+from tests.integration.preempting import preemptions, put_at_yield, run_preempting, until_preempted
+
+
+async def spin() -> None:
+    while True:
+        pass
+
+
+def test_a_timeout_ends_a_coroutine_that_never_awaits(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def limited() -> None:
+            async with asyncio.timeout(0.05):
+                await spin()
+
+        with pytest.raises(TimeoutError):
+            await pulse.spawn(limited(), preemptible=True)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pulse.spawn(spin(), preemptible=True), 0.05)
+
+    run_preempting(main(), loop_factory)
+
+
+def test_wait_for_inside_the_task_ends_it(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def limited() -> None:
+            # Before 3.12 wait_for makes a task of what it is given, which is another one than this.
+            await asyncio.wait_for(pulse.spawn(spin(), preemptible=True), 0.05)
+
+        with pytest.raises(TimeoutError):
+            await pulse.spawn(limited(), preemptible=True)
+
+        async def inline() -> None:
+            async with asyncio.timeout(0.05):
+                for _ in range(10**9):
+                    pass
+
+        with pytest.raises(TimeoutError):
+            await pulse.spawn(inline(), preemptible=True)
+
+    run_preempting(main(), loop_factory)
+
+
+def test_cancel_ends_it_and_finally_runs_whole(loop_factory: LoopFactory) -> None:
+    steps: list[str] = []
+
+    async def cleaning_up() -> None:
+        try:
+            await spin()
+        finally:
+            steps.append("begun")
+            end = time.perf_counter() + 0.02
+            while time.perf_counter() < end:
+                pass
+            steps.append("ended")
+
+    async def main() -> None:
+        task = pulse.spawn(cleaning_up(), preemptible=True)
+        await until_preempted(5)
+        task.cancel()
+        # A second one comes while it cleans up.
+        while not steps:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    run_preempting(main(), loop_factory)
+    assert steps == ["begun", "ended"]
+
+
+def test_the_normal_way_through_a_finally_is_not_cut(loop_factory: LoopFactory) -> None:
+    steps: list[str] = []
+
+    async def cleaning_up(begun: asyncio.Event, told: asyncio.Event) -> None:
+        try:
+            pass
+        finally:
+            begun.set()
+            while not told.is_set():
+                pass
+            steps.append("ended")
+        await asyncio.sleep(0)
+        steps.append("too far")
+
+    async def main() -> None:
+        begun, told = asyncio.Event(), asyncio.Event()
+        task = pulse.spawn(cleaning_up(begun, told), preemptible=True)
+        await begun.wait()
+        task.cancel()
+        told.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run_preempting(main(), loop_factory)
+    assert steps == ["ended"]
+
+
+def test_a_coroutine_that_returns_before_it_could_be_told_ends_cancelled(loop_factory: LoopFactory) -> None:
+    async def returning(begun: asyncio.Event, told: asyncio.Event) -> str:
+        try:
+            return "done"
+        finally:
+            begun.set()
+            while not told.is_set():
+                pass
+
+    async def main() -> bool:
+        begun, told = asyncio.Event(), asyncio.Event()
+        task = pulse.spawn(returning(begun, told), preemptible=True)
+        await begun.wait()
+        assert not task.done()
+        task.cancel("why")
+        told.set()
+        with pytest.raises(asyncio.CancelledError, match="why"):
+            await task
+        return task.cancelled()
+
+    assert run_preempting(main(), loop_factory)
+
+
+def test_what_it_awaits_next_is_cancelled(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+
+        async def waiting(begun: asyncio.Event, told: asyncio.Event) -> None:
+            try:
+                pass
+            finally:
+                begun.set()
+                while not told.is_set():
+                    pass
+            await future
+
+        begun, told = asyncio.Event(), asyncio.Event()
+        task = pulse.spawn(waiting(begun, told), preemptible=True)
+        await begun.wait()
+        task.cancel()
+        told.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert future.cancelled()
+
+    run_preempting(main(), loop_factory)
+
+
+def test_an_error_of_its_own_is_stronger(loop_factory: LoopFactory) -> None:
+    async def failing(begun: asyncio.Event, told: asyncio.Event) -> None:
+        try:
+            pass
+        finally:
+            begun.set()
+            while not told.is_set():
+                pass
+        raise LookupError
+
+    async def main() -> None:
+        begun, told = asyncio.Event(), asyncio.Event()
+        task = pulse.spawn(failing(begun, told), preemptible=True)
+        await begun.wait()
+        task.cancel()
+        told.set()
+        with pytest.raises(LookupError):
+            await task
+
+    run_preempting(main(), loop_factory)
+
+
+class Slots:
+    """A semaphore whose end never suspends: plain asyncio always runs it."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def __aenter__(self) -> None:
+        self.held += 1
+        for _ in range(2_000):
+            pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for _ in range(2_000):
+            pass
+        self.held -= 1
+
+
+async def ready() -> None:
+    """Return at once."""
+
+
+def test_no_slot_is_lost(loop_factory: LoopFactory) -> None:
+    async def work(slots: Slots) -> None:
+        while True:
+            async with slots:
+                await ready()
+
+    async def main() -> None:
+        for _ in range(100):
+            slots = Slots()
+            task = pulse.spawn(work(slots), preemptible=True)
+            await asyncio.sleep(0.002)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert slots.held == 0
+        assert preemptions() > 100
+
+    run_preempting(main(), loop_factory, poll_budget_us=200)
+
+
+def test_await_mode_raises_nothing_where_it_never_suspends(loop_factory: LoopFactory) -> None:
+    async def work(slots: Slots, end: asyncio.Event) -> None:
+        while not end.is_set():
+            async with slots:
+                await ready()
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        for _ in range(30):
+            slots, end = Slots(), asyncio.Event()
+            task = asyncio.create_task(work(slots, end))
+            put_at_yield(task)
+            before = preemptions()
+            while preemptions() < before + 3:
+                await asyncio.sleep(0)
+            task.cancel()
+            while preemptions() < before + 6:
+                await asyncio.sleep(0)
+            assert not task.done()
+            end.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert slots.held == 0
+
+    run_preempting(main(), loop_factory, poll_budget_us=200)
+
+
+def test_uncancelling_counts_as_without_preemption(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def stubborn() -> int:
+            task = asyncio.current_task()
+            assert task is not None
+            try:
+                await spin()
+            except asyncio.CancelledError:
+                return task.uncancel()
+            return -1
+
+        task = pulse.spawn(stubborn(), preemptible=True)
+        await until_preempted(5)
+        task.cancel()
+        assert await task == 0
+        assert not task.cancelled()
+
+    run_preempting(main(), loop_factory)
+
+
+def test_a_group_of_tasks_cancels_one_that_never_awaits(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def failing() -> None:
+            await asyncio.sleep(0.01)
+            raise LookupError
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(failing())
+                group.create_task(pulse.governed(preemptible=True)(spin)())
+
+        with pytest.raises(ExceptionGroup):
+            await both()
+
+    run_preempting(main(), loop_factory)

@@ -1,0 +1,254 @@
+"""Preemption beside other users of greenlets and signals, and inside itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import greenlet
+import pytest
+
+import asyncio_pulse as pulse
+from tests.conftest import LoopFactory
+from tests.integration.preempting import (
+    compute_until,
+    preemptions,
+    refused,
+    run_preempting,
+    until_preempted,
+)
+
+
+class Spawned(greenlet.greenlet):
+    """As database libraries do it: synchronous code in a greenlet, whose awaits are done by the task around it."""
+
+    def __init__(self, function: Callable[..., Any], driver: greenlet.greenlet) -> None:
+        super().__init__(function, driver)
+        self.gr_context = driver.gr_context
+
+
+def await_only(awaitable: Any) -> Any:
+    return greenlet.getcurrent().parent.switch(awaitable)
+
+
+async def greenlet_spawn(function: Callable[[], Any]) -> Any:
+    context = Spawned(function, greenlet.getcurrent())
+    result = context.switch()
+    while not context.dead:
+        try:
+            value = await result
+        except BaseException:
+            result = context.throw(*sys.exc_info())
+        else:
+            result = context.switch(value)
+    return result
+
+
+def synchronous() -> list[int]:
+    results = []
+    for number in range(5):
+        results.append(await_only(asyncio.sleep(0.005, number)))
+        for _ in range(50_000):
+            pass
+    return results
+
+
+async def failing() -> None:
+    await asyncio.sleep(0.005)
+    raise KeyError("inside")
+
+
+def synchronous_failure() -> list[str]:
+    caught = []
+    for _ in range(3):
+        try:
+            await_only(failing())
+        except KeyError as error:
+            caught.append(str(error))
+    return caught
+
+
+@pytest.mark.parametrize("armed", ["from the start", "in mid-life"])
+def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, armed: str) -> None:
+    async def main() -> None:
+        async def request() -> tuple[list[int], list[str]]:
+            views.append(pulse.current())
+            return await greenlet_spawn(synchronous), await greenlet_spawn(synchronous_failure)
+
+        views: list[pulse.TaskView] = []
+        task = pulse.spawn(request(), preemptible=None if armed == "in mid-life" else True)
+        await asyncio.sleep(0.007)
+        views[0].update(preemptible=True)
+        assert await asyncio.wait_for(task, 20) == ([0, 1, 2, 3, 4], ["'inside'"] * 3)
+
+    run_preempting(main(), loop_factory)
+
+
+def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory) -> None:
+    wrong = 0
+
+    @pulse.governed(preemptible=True)
+    async def inner() -> int:
+        total = 0
+        for _ in range(60):
+            for _ in range(3_000):
+                total += asyncio.current_task() is not running[-1]
+            await asyncio.sleep(0)
+        return total
+
+    running: list[Any] = []
+
+    async def outer() -> None:
+        nonlocal wrong
+        for _ in range(3):
+            for _ in range(20_000):
+                pass
+            await asyncio.sleep(0)
+            me = asyncio.current_task()
+            running.append(me)
+            wrong += await inner()
+            wrong += asyncio.current_task() is not me
+
+    async def main() -> None:
+        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
+        assert preemptions() > 20
+
+    run_preempting(main(), loop_factory)
+    assert wrong == 0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFactory) -> None:
+    wrong = 0
+
+    async def inner() -> None:
+        nonlocal wrong
+        me = asyncio.current_task()
+        for _ in range(60):
+            for _ in range(3_000):
+                wrong += asyncio.current_task() is not me
+            await asyncio.sleep(0)
+
+    async def outer() -> None:
+        nonlocal wrong
+        me = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        decorated = pulse.governed(preemptible=True)(inner)
+        tasks = [asyncio.Task(decorated(), loop=loop, eager_start=True) for _ in range(3)]
+        for _ in range(200_000):
+            wrong += asyncio.current_task() is not me
+        await asyncio.gather(*tasks)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(loop.get_task_factory())
+        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
+        assert preemptions() > 5
+
+    run_preempting(main(), loop_factory)
+    assert wrong == 0
+
+
+def test_a_segment_gives_way_to_whoever_resumes_it_now(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+
+        @pulse.governed(preemptible=True)
+        async def inner() -> int:
+            await asyncio.sleep(0.005)
+            return await compute_until(stop)
+
+        async def outer() -> str:
+            views.append(pulse.current())
+            await inner()
+            return "outer"
+
+        views: list[pulse.TaskView] = []
+        task = asyncio.create_task(outer())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        # From its next poll on the task round the call has a greenlet of its own.
+        views[0].update(preemptible=True)
+        await until_preempted(20)
+        stop.set()
+        assert await asyncio.wait_for(task, 20) == "outer"
+
+    run_preempting(main(), loop_factory)
+
+
+def test_signals_of_the_program_do_not_wait_for_who_was_left(loop_factory: LoopFactory) -> None:
+    own = signal.SIGRTMIN + 7
+    handled: list[int] = []
+    sent: list[int] = []
+    main_thread = threading.main_thread().ident or 0
+
+    def send(enough: asyncio.Event) -> None:
+        while not enough.is_set():
+            time.sleep(0.002)
+            # The main thread sees both at once; ours has the lower number, and leaves.
+            signal.pthread_kill(main_thread, signal.SIGURG)
+            signal.pthread_kill(main_thread, own)
+            sent.append(own)
+
+    async def main() -> None:
+        stop, enough, late = asyncio.Event(), asyncio.Event(), 0
+        task = pulse.spawn(compute_until(stop), preemptible=True)
+        thread = threading.Thread(target=send, args=(enough,))
+        thread.start()
+        while len(sent) < 200:
+            await asyncio.sleep(0)
+            count = len(sent)
+            for _ in range(10):
+                pass
+            late += len(handled) < count
+        enough.set()
+        await asyncio.to_thread(thread.join)
+        stop.set()
+        await task
+        assert late == 0
+
+    earlier = signal.signal(own, lambda number, frame: handled.append(number))
+    try:
+        run_preempting(main(), loop_factory)
+    finally:
+        signal.signal(own, earlier)
+
+
+def test_signals_of_the_loop_are_not_lost_in_bursts(loop_factory: LoopFactory) -> None:
+    handled: list[int] = []
+    lost: list[int] = []
+
+    def send() -> None:
+        for number in range(150):
+            time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            end = time.monotonic() + 2
+            while len(handled) <= number - len(lost) and time.monotonic() < end:
+                time.sleep(0.001)
+            if time.monotonic() >= end:
+                lost.append(number)
+                return
+
+    async def main() -> None:
+        async def refused_often(thread: threading.Thread) -> None:
+            while thread.is_alive():
+                max(range(100), key=lambda number: sum([number for _ in range(100)]))
+                await asyncio.sleep(0)
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, handled.append, 1)
+        thread = threading.Thread(target=send)
+        thread.start()
+        await pulse.spawn(refused_often(thread), preemptible=True)
+        thread.join()
+        loop.remove_signal_handler(signal.SIGUSR1)
+        assert refused("c_code") > 1000
+        assert not lost
+
+    run_preempting(main(), loop_factory, poll_budget_us=50)

@@ -1,0 +1,64 @@
+"""Tasks that are dropped in the middle of their code run their clean-up and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import weakref
+
+import asyncio_pulse as pulse
+
+ROUNDS = 60
+EACH = 20
+cleaned = 0
+
+
+async def computing(held: object) -> None:
+    global cleaned
+    try:
+        while held is not None:
+            pass
+    finally:
+        cleaned += 1
+
+
+async def main(references: list[weakref.ref[object]]) -> None:
+    class Held:
+        pass
+
+    for _ in range(EACH):
+        held = Held()
+        references.append(weakref.ref(held))
+        task = pulse.spawn(computing(held), preemptible=True)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    before = pulse.get_manager().get_metrics().preemptions
+    while pulse.get_manager().get_metrics().preemptions < before + EACH:
+        await asyncio.sleep(0)
+
+
+def used_kib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def one_loop() -> None:
+    loop = asyncio.new_event_loop()
+    pulse.install(pulse.TierConfig(poll_budget_us=100), loop=loop)
+    references: list[weakref.ref[object]] = []
+    loop.run_until_complete(main(references))
+    # Without asyncio.run nobody cancels what is left: closing the loop drops it.
+    loop.close()
+    del loop
+    gc.collect()
+    assert not [reference for reference in references if reference() is not None]
+
+
+for _ in range(10):
+    one_loop()
+settled = used_kib()
+for _ in range(ROUNDS):
+    one_loop()
+assert cleaned == (ROUNDS + 10) * EACH, cleaned
+# A greenlet keeps some KiB of stack; 1,200 lost ones would show.
+assert used_kib() - settled < 4096, used_kib() - settled
+print("ok")

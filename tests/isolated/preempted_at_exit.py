@@ -1,0 +1,38 @@
+"""The interpreter ends while tasks stand in the middle of their code: what they have to clean up is run, once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import asyncio_pulse as pulse
+
+cleaned: list[str] = []
+keep: list[asyncio.AbstractEventLoop] = []
+
+
+async def computing(name: str) -> None:
+    try:
+        while True:
+            pass
+    finally:
+        cleaned.append(name)
+        if len(cleaned) == 3:
+            sys.stdout.write("ok\n")
+
+
+async def main() -> None:
+    for name in ("kept", "also kept", "last"):
+        task = pulse.spawn(computing(name), preemptible=True)
+        # asyncio says so where it can still say something; that is not what this is about.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        tasks.append(task)
+    while pulse.get_manager().get_metrics().preemptions < 10:
+        await asyncio.sleep(0)
+
+
+tasks: list[asyncio.Task[None]] = []
+loop = asyncio.new_event_loop()
+pulse.install(pulse.TierConfig(poll_budget_us=500), loop=loop)
+loop.run_until_complete(main())
+assert not cleaned

@@ -1,0 +1,38 @@
+"""Govern and stop governing a loop under load, with a child process alive: no stray signal ends anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import asyncio_pulse as pulse
+
+CYCLES = 10_000 if os.environ.get("ASYNCIO_PULSE_STRESS") == "1" else 300
+
+
+async def computing() -> None:
+    for _ in range(3_000):
+        pass
+
+
+async def main() -> int:
+    config = pulse.TierConfig(poll_budget_us=50)
+    seen = 0
+    for _ in range(CYCLES):
+        manager = pulse.install(config)
+        await asyncio.gather(*(pulse.spawn(computing(), preemptible=True) for _ in range(2)))
+        seen += manager.get_metrics().preemptions
+        pulse.uninstall()
+        assert signal.getsignal(signal.SIGURG) is signal.SIG_DFL
+    return seen
+
+
+with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    assert asyncio.run(main()) > CYCLES // 10
+    assert child.poll() is None
+    child.communicate(b"\n")
+assert child.returncode == 0
+print("ok")

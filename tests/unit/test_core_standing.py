@@ -1,0 +1,72 @@
+"""The core's side of an account: a tier that is in force where it is made to stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncio_pulse import _core as core
+from tests.property.driving import Driven, configure, work
+
+
+@pytest.fixture
+def governor() -> core.Governor:
+    governor = core.Governor(0)
+    configure(governor)
+    return governor
+
+
+def standing_at(tier: int) -> core.Standing:
+    standing = core.Standing()
+    standing.tier = tier
+    return standing
+
+
+@pytest.mark.parametrize("own", range(4))
+@pytest.mark.parametrize("of_group", range(4))
+def test_the_higher_of_two_tiers_is_in_force_capped(governor: core.Governor, own: int, of_group: int) -> None:
+    for options, cap in ((core.Options(), 3), (core.Options(max_tier=2), 2), (core.Options(priority=0), 1)):
+        driven = Driven(governor, work(), options)
+        driven.poll()
+        assert driven.governed.tier == 0
+        driven.governed.stand(standing_at(own))
+        driven.governed.group.stand(standing_at(of_group))  # type: ignore[union-attr]
+        assert driven.governed.tier == min(max(own, of_group), cap)
+        driven.governed.stand(None)
+        driven.governed.group.stand(None)  # type: ignore[union-attr]
+        assert driven.governed.tier == 0
+        driven.governed.close()
+
+
+def test_only_a_standing_can_stand(governor: core.Governor) -> None:
+    driven = Driven(governor, work())
+    driven.poll()
+    for holder in (driven.governed, driven.governed.group):
+        with pytest.raises(TypeError, match="a Standing or None was expected"):
+            holder.stand(object())  # type: ignore[union-attr, arg-type]
+    driven.governed.close()
+
+
+@pytest.mark.parametrize("tier", [-1, 4, 2**40])
+def test_there_are_four_tiers(tier: int) -> None:
+    with pytest.raises(ValueError, match="a tier is 0 to 3"):
+        standing_at(tier)
+
+
+def test_a_tier_is_a_number_and_stays() -> None:
+    standing = standing_at(2)
+    with pytest.raises(TypeError):
+        standing.tier = "high"  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="a tier is 0 to 3"):
+        del standing.tier
+    assert standing.tier == 2
+
+
+def test_a_change_of_tier_is_no_poll() -> None:
+    standing = standing_at(2)
+    last = standing.last_poll_ns
+    assert last > 0
+    standing.tier = 1
+    assert standing.last_poll_ns == last
+    standing.tier = 0
+    standing.tier = 1
+    assert standing.last_poll_ns > last
