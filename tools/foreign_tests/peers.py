@@ -72,6 +72,11 @@ STARLETTE = Peer(
             "At index [2-4] diff: 'Background task started' != {'body'",
             "asserts that two concurrent requests keep in step; chaos held one of them back",
         ),
+        Kept(
+            "test_websocket_endpoint_on_receive_*",
+            "^E +Failed: DID NOT RAISE RuntimeError$",
+            "sends a wrong message and cancels the endpoint at once; parked with the message, it is cancelled before it reads it",
+        ),
     ],
 )
 
