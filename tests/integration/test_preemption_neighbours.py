@@ -15,6 +15,7 @@ import greenlet
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse import _core
 from tests.conftest import LoopFactory
 from tests.integration.preempting import (
     compute_until,
@@ -246,3 +247,29 @@ def test_signals_of_the_loop_are_not_lost_in_bursts(loop_factory: LoopFactory) -
         assert not lost
 
     run_preempting(main(), loop_factory, poll_budget_us=50)
+
+
+def test_a_handler_that_the_program_sets_later_is_left_alone(loop_factory: LoopFactory) -> None:
+    strays: list[int] = []
+
+    async def main() -> None:
+        async def computing() -> None:
+            for _ in range(1_500_000):
+                pass
+
+        await pulse.spawn(computing(), preemptible=True)
+        assert preemptions() > 0
+        earlier = signal.signal(signal.SIGURG, lambda number, frame: strays.append(number))
+        try:
+            for _ in range(3):
+                await pulse.spawn(computing(), preemptible=True)
+            few, before = len(strays), preemptions()
+            await pulse.spawn(computing(), preemptible=True)
+            assert preemptions() > before
+            # Until it was noticed, in the first poll that nobody left.
+            assert len(strays) == few <= 3
+            assert signal.getsignal(signal.SIGURG) is not signal.SIG_DFL
+        finally:
+            signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
+
+    run_preempting(main(), loop_factory)

@@ -130,3 +130,20 @@ def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:
     del awaitable
     errors: list[type[Exception]] = [pulse.PulseError, pulse.ConfigError, pulse.NotGovernedError]
     del errors
+
+
+@pulse.no_preempt()
+def guarded(number: int) -> str:
+    with pulse.no_preempt():
+        return str(number)
+
+
+@pulse.no_preempt()
+async def guarded_later(number: int) -> str:
+    return str(number)
+
+
+async def sections() -> None:
+    assert_type(guarded(1), str)
+    assert_type(await guarded_later(1), str)
+    guarded("1")  # type: ignore[arg-type]
