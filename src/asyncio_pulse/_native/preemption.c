@@ -286,7 +286,7 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
     pulse_request *request = &process.request;
     uint64_t began = pulse_clock_ticks(), deadline = atomic_load(&pulse_the_aim.deadline);
     // It may have come late, for a poll that is over; or somebody else sent it.
-    if (request->segment == NULL || deadline == 0 || began < deadline) {
+    if (request->segment == NULL || request->segment->governed == NULL || deadline == 0 || began < deadline) {
         Py_RETURN_NONE;
     }
     pulse_frame where;
