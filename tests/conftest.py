@@ -31,6 +31,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave preemption out under the address sanitizer: greenlet copies the guard zones of the stack."""
+    if "asan" in os.environ.get("LD_PRELOAD", ""):
+        for item in items:
+            if item.path.name.startswith("test_preemption"):
+                item.add_marker(pytest.mark.skip(reason="the address sanitizer does not know greenlet's stacks"))
+
+
 def pytest_report_header() -> list[str]:
     """Name the build of the core under test, so that nobody measures or sanitizes another one."""
     return [f"core: {_core.__file__}"]

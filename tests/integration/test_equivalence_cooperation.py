@@ -267,7 +267,8 @@ def test_locks_conditions_and_queues_keep_their_order(loop_factory: LoopFactory)
                 condition.notify_all()
         return order
 
-    assert len(str(compare(loop_factory, scenario).outcome)) > 100
+    # Whoever notifies after so many turns depends on everybody's keeping step.
+    assert len(str(compare(loop_factory, scenario, parked=False).outcome)) > 100
 
 
 def test_callbacks_and_tasks_take_turns(loop_factory: LoopFactory) -> None:

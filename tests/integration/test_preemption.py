@@ -7,6 +7,7 @@ import contextvars
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,9 @@ def test_a_coroutine_that_never_awaits_lets_others_run(loop_factory: LoopFactory
         done = asyncio.Event()
         task = pulse.spawn(compute_until(done), preemptible=True)
         await until_preempted(20)
+        coro: Any = task.get_coro()
+        assert (coro.cr_running, coro.cr_suspended) == (False, True)
+        assert [frame.f_code.co_name for frame in task.get_stack()] == ["compute_until"]
         done.set()
         return await task, pulse.get_manager().get_metrics().forced_yields
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from types import TracebackType
 
@@ -266,6 +267,32 @@ def test_uncancelling_counts_as_without_preemption(loop_factory: LoopFactory) ->
         assert not task.cancelled()
 
     run_preempting(main(), loop_factory)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before 3.13 asyncio itself does not forget it")
+def test_what_was_taken_back_before_it_was_told_is_forgotten(loop_factory: LoopFactory) -> None:
+    async def taken_back(begun: asyncio.Event, told: asyncio.Event) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            pass
+        finally:
+            begun.set()
+            while not told.is_set():
+                pass
+            task.uncancel()
+        await asyncio.sleep(0.001)
+        return "done"
+
+    async def main() -> str:
+        begun, told = asyncio.Event(), asyncio.Event()
+        task = pulse.spawn(taken_back(begun, told), preemptible=True)
+        await begun.wait()
+        task.cancel()
+        told.set()
+        return await task
+
+    assert run_preempting(main(), loop_factory) == "done"
 
 
 def test_a_group_of_tasks_cancels_one_that_never_awaits(loop_factory: LoopFactory) -> None:

@@ -238,7 +238,7 @@ def test_c_code_that_draws_from_a_generator_is_left_only_on_request() -> None:
 
 def test_modules_that_did_not_opt_in_are_left_alone() -> None:
     module = type(sys)("elsewhere")
-    exec("def compute():\n    for _ in range(300000):\n        pass\n", module.__dict__)
+    exec("def compute():\n    for _ in range(3_000_000):\n        pass\n", module.__dict__)
 
     async def elsewhere() -> None:
         module.compute()
@@ -353,7 +353,7 @@ def test_no_preempt_holds_across_awaits_and_nests(loop_factory: LoopFactory) -> 
 def test_a_trace_function_stops_it() -> None:
     async def main() -> int:
         async def computing() -> None:
-            for _ in range(100_000):
+            for _ in range(2_000_000):
                 pass
 
         earlier = sys.gettrace()

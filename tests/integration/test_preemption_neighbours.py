@@ -15,6 +15,7 @@ import greenlet
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse import _core
 from tests.conftest import LoopFactory
 from tests.integration.preempting import (
     compute_until,
@@ -91,36 +92,30 @@ def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, armed: st
 
 
 def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory) -> None:
-    wrong = 0
-
     @pulse.governed(preemptible=True)
-    async def inner() -> int:
-        total = 0
-        for _ in range(60):
-            for _ in range(3_000):
-                total += asyncio.current_task() is not running[-1]
+    async def inner(me: Any, enough: int) -> int:
+        wrong = 0
+        while preemptions() < enough:
+            for _ in range(1_000):
+                wrong += asyncio.current_task() is not me
             await asyncio.sleep(0)
-        return total
+        return wrong
 
-    running: list[Any] = []
-
-    async def outer() -> None:
-        nonlocal wrong
-        for _ in range(3):
-            for _ in range(20_000):
+    async def outer() -> int:
+        me = asyncio.current_task()
+        wrong = 0
+        for enough in (10, 20, 30):
+            while preemptions() < enough - 5:
                 pass
-            await asyncio.sleep(0)
-            me = asyncio.current_task()
-            running.append(me)
-            wrong += await inner()
+            wrong += await inner(me, enough)
             wrong += asyncio.current_task() is not me
+        return wrong
 
     async def main() -> None:
-        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
-        assert preemptions() > 20
+        tasks = [pulse.spawn(outer(), preemptible=True) for _ in range(2)]
+        assert await asyncio.wait_for(asyncio.gather(*tasks), 60) == [0, 0]
 
     run_preempting(main(), loop_factory)
-    assert wrong == 0
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
@@ -252,3 +247,29 @@ def test_signals_of_the_loop_are_not_lost_in_bursts(loop_factory: LoopFactory) -
         assert not lost
 
     run_preempting(main(), loop_factory, poll_budget_us=50)
+
+
+def test_a_handler_that_the_program_sets_later_is_left_alone(loop_factory: LoopFactory) -> None:
+    strays: list[int] = []
+
+    async def main() -> None:
+        async def computing() -> None:
+            for _ in range(1_500_000):
+                pass
+
+        await pulse.spawn(computing(), preemptible=True)
+        assert preemptions() > 0
+        earlier = signal.signal(signal.SIGURG, lambda number, frame: strays.append(number))
+        try:
+            for _ in range(3):
+                await pulse.spawn(computing(), preemptible=True)
+            few, before = len(strays), preemptions()
+            await pulse.spawn(computing(), preemptible=True)
+            assert preemptions() > before
+            # Until it was noticed, in the first poll that nobody left.
+            assert len(strays) == few <= 3
+            assert signal.getsignal(signal.SIGURG) is not signal.SIG_DFL
+        finally:
+            signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
+
+    run_preempting(main(), loop_factory)

@@ -10,6 +10,11 @@ import sys
 
 import asyncio_pulse as pulse
 
+if "asan" in os.environ.get("LD_PRELOAD", ""):
+    # greenlet copies pieces of the stack, the guard zones of the sanitizer among them.
+    print("ok")
+    sys.exit()
+
 
 async def computing(done: asyncio.Event) -> None:
     while not done.is_set():

@@ -199,3 +199,20 @@ def slow_queues(discipline: Discipline) -> None:
     queue.enqueue(5)  # type: ignore[arg-type]
     queue.algorithm = 5  # type: ignore[assignment]
     queue.enqueue("a", 5)  # type: ignore[call-arg]
+
+
+@pulse.no_preempt()
+def guarded(number: int) -> str:
+    with pulse.no_preempt():
+        return str(number)
+
+
+@pulse.no_preempt()
+async def guarded_later(number: int) -> str:
+    return str(number)
+
+
+async def sections() -> None:
+    assert_type(guarded(1), str)
+    assert_type(await guarded_later(1), str)
+    guarded("1")  # type: ignore[arg-type]

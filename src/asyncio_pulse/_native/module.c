@@ -285,6 +285,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->segment_type);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->preemption_starter);
+    Py_VISIT(state->preemption_restarter);
     Py_VISIT(state->is_coroutine);
     Py_VISIT(state->task_type);
     Py_VISIT(state->tasks_namespace);
@@ -333,6 +334,7 @@ module_free(void *module)
     Py_CLEAR(state->segment_type);
     Py_CLEAR(state->cancelled_error);
     Py_CLEAR(state->preemption_starter);
+    Py_CLEAR(state->preemption_restarter);
     Py_CLEAR(state->is_coroutine);
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->tasks_namespace);

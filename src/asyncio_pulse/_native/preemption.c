@@ -38,6 +38,9 @@ static struct {
     unsigned long main_thread;
     int signal_number;
     PyObject *protected_modules;
+    // signal.getsignal, and the handler that it must tell.
+    PyObject *getsignal;
+    PyObject *handler;
     pulse_request request;
 } process;
 
@@ -98,6 +101,22 @@ may_arm(pulse_governed *governed)
         Py_XDECREF(done);
     }
     return process.state == state && PyThread_get_thread_ident() == process.main_thread;
+}
+
+// The program handles our signal itself by now: send no more of them. Whoever is armed next has another one chosen.
+static void
+retreat_if_displaced(pulse_state *state)
+{
+    pulse_exception raised = pulse_exception_take();
+    PyObject *handler = PyObject_CallFunction(process.getsignal, "i", process.signal_number);
+    if (handler != NULL && handler != process.handler) {
+        pulse_preempt_watchdog_stop();
+        process.state = NULL;
+        Py_XSETREF(state->preemption_starter, Py_XNewRef(state->preemption_restarter));
+    }
+    Py_XDECREF(handler);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
 }
 
 // The package whose code opted in; new reference, or NULL: without an exception if that is not known.
@@ -251,7 +270,7 @@ leave(pulse_request *request)
     // Gone with its wrapper: what was raised unwinds what is left.
     if (segment->governed != NULL) {
         put_back(thread, segment->governed, &inner);
-        if (result == 0 && segment->cancellation != NULL && mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE) {
+        if (result == 0 && mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE && pulse_segment_is_cancelled(segment)) {
             pulse_reach reach = reach_of(segment);
             result = pulse_safe_to_cancel(&reach) ? pulse_segment_raise_cancellation(segment) : 0;
         }
@@ -266,7 +285,7 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
     pulse_request *request = &process.request;
     uint64_t began = pulse_clock_ticks(), deadline = atomic_load(&pulse_the_aim.deadline);
     // It may have come late, for a poll that is over; or somebody else sent it.
-    if (request->segment == NULL || deadline == 0 || began < deadline) {
+    if (request->segment == NULL || request->segment->governed == NULL || deadline == 0 || began < deadline) {
         Py_RETURN_NONE;
     }
     pulse_frame where;
@@ -308,11 +327,15 @@ pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *
     bool goes_on = governed->segment->preempted;
     begin_request(governed, thread);
     PySendResult outcome = pulse_segment_step(governed, value, exception, result);
+    bool overdue = process.request.segment != NULL && pulse_clock_ticks() > process.request.due;
     // It may have ended by itself while we looked for a place.
     pulse_wakeup_restore(process.signal_number);
     process.request = outer;
     atomic_store(&pulse_the_aim.deadline, outer.segment == NULL ? 0 : outer_deadline);
     *preempted = outcome == PYGEN_NEXT && *result == NULL;
+    if (overdue && !*preempted && process.state != NULL) {
+        retreat_if_displaced(process.state);
+    }
     if (thread != NULL && (*preempted || goes_on)) {
         // Polls inside it may be in the middle; all of this one is charged to the segment's own coroutine.
         thread->current = governed;
@@ -366,6 +389,13 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
         pulse_preempt_watchdog_start(signal_number) < 0) {
         return NULL;
     }
+    PyObject *signal_module = PyImport_ImportModule("signal");
+    Py_XSETREF(process.getsignal, signal_module == NULL ? NULL : PyObject_GetAttrString(signal_module, "getsignal"));
+    Py_XDECREF(signal_module);
+    Py_XSETREF(process.handler, PyObject_GetAttrString(module, "on_preempt_signal"));
+    if (process.getsignal == NULL || process.handler == NULL) {
+        return NULL;
+    }
     process.signal_number = signal_number;
     process.main_thread = PyThread_get_thread_ident();
     Py_XSETREF(process.protected_modules, Py_NewRef(protected_modules));
@@ -401,7 +431,9 @@ pulse_preemption_unwind(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored
 PyObject *
 pulse_preemption_set_starter(PyObject *module, PyObject *starter)
 {
-    Py_XSETREF(pulse_state_of_module(module)->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
+    pulse_state *state = pulse_state_of_module(module);
+    Py_XSETREF(state->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
+    Py_XSETREF(state->preemption_restarter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
     Py_RETURN_NONE;
 }
 

@@ -218,6 +218,25 @@ pulse_segment_raise_cancellation(pulse_segment *segment)
     return -1;
 }
 
+bool
+pulse_segment_is_cancelled(pulse_segment *segment)
+{
+    if (segment->cancellation == NULL || !PULSE_UNCANCEL_FORGETS || segment->governed == NULL) {
+        return segment->cancellation != NULL;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *task = pulse_current_task(pulse_state_of_module(segment->governed->module)->current_task);
+    PyObject *count = task == NULL || Py_IsNone(task) ? NULL : PyObject_CallMethod(task, "cancelling", NULL);
+    if (count != NULL && PyObject_IsTrue(count) == 0) {
+        Py_CLEAR(segment->cancellation);
+    }
+    Py_XDECREF(count);
+    Py_XDECREF(task);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+    return segment->cancellation != NULL;
+}
+
 // The coroutine stopped at an await while a cancellation waits: what a task does about its own, `_must_cancel`.
 static PySendResult
 settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **result)
@@ -265,7 +284,7 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
     else if (exception != NULL) {
         Py_XSETREF(segment->exception, Py_NewRef(exception));
     }
-    else if (!segment->preempted && segment->cancellation != NULL) {
+    else if (!segment->preempted && pulse_segment_is_cancelled(segment)) {
         segment->exception = segment->cancellation;
         segment->cancellation = NULL;
     }
@@ -284,7 +303,7 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
             if (outcome == PYGEN_ERROR) {
                 pulse_exception_put_back(segment->raised);
             }
-            if (segment->cancellation != NULL) {
+            if (pulse_segment_is_cancelled(segment)) {
                 outcome = settle_cancellation(segment, outcome, result);
             }
         }

@@ -53,6 +53,9 @@ bool pulse_segment_is_running(const pulse_segment *segment);
 // be raised there.
 int pulse_segment_leave(pulse_segment *segment);
 
+// Whether a cancellation waits that still holds.
+bool pulse_segment_is_cancelled(pulse_segment *segment);
+
 // Raise the cancellation that waits: returns -1, for the caller to pass on.
 int pulse_segment_raise_cancellation(pulse_segment *segment);
 

@@ -74,6 +74,8 @@ typedef struct {
     uint64_t watchdog_interval_us;
     // Called once, by the first coroutine that is to be armed; or NULL.
     PyObject *preemption_starter;
+    // The same, for when it has to be started anew.
+    PyObject *preemption_restarter;
     uint64_t last_task_id;
     // Faults of ours that were contained.
     pulse_counter internal_errors;

@@ -1,10 +1,31 @@
 // The attributes of a governed coroutine: those of a coroutine, which are the wrapped one's, and its account.
+#include "segment.h"
 #include "tiers.h"
 
 static PyObject *
 wrapped_attribute(PyObject *self, void *name)
 {
     return PyObject_GetAttrString(((pulse_governed *)self)->coro, name);
+}
+
+// In the middle of its code: its frame says that it runs, and it does not.
+static bool
+is_left(PyObject *self)
+{
+    const pulse_segment *segment = ((pulse_governed *)self)->segment;
+    return segment != NULL && segment->preempted;
+}
+
+static PyObject *
+get_running(PyObject *self, void *name)
+{
+    return is_left(self) ? Py_NewRef(Py_False) : wrapped_attribute(self, name);
+}
+
+static PyObject *
+get_suspended(PyObject *self, void *name)
+{
+    return is_left(self) ? Py_NewRef(Py_True) : wrapped_attribute(self, name);
 }
 
 // asyncio tells the type of a coroutine that has no name at all; it must not be ours.
@@ -104,8 +125,8 @@ PyGetSetDef pulse_governed_getset[] = {
     {"cr_code", wrapped_attribute, NULL, "Code object of the coroutine.", "cr_code"},
     {"cr_frame", wrapped_attribute, NULL, "Frame of the coroutine, or None once it ended.", "cr_frame"},
     {"cr_origin", wrapped_attribute, NULL, "Where the coroutine was created, in debug mode.", "cr_origin"},
-    {"cr_running", wrapped_attribute, NULL, "Whether the coroutine is running.", "cr_running"},
-    {"cr_suspended", wrapped_attribute, NULL, "Whether the coroutine is suspended.", "cr_suspended"},
+    {"cr_running", get_running, NULL, "Whether the coroutine is running.", "cr_running"},
+    {"cr_suspended", get_suspended, NULL, "Whether the coroutine is suspended.", "cr_suspended"},
     {"governor", get_governor, NULL, "Who governs it, or None before its first poll outside a task.", NULL},
     {"group", get_group, NULL, "Its group, or None before its first poll.", NULL},
     {"options", get_options, NULL, "What was asked for it, or None.", NULL},

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncio_pulse as pulse
+from asyncio_pulse.runtime.uvloop_loops import new_loop
 
 __all__ = ["MODES", "check_beside_crowd"]
 
@@ -69,12 +70,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), required=True)
     options = parser.parse_args()
-    if options.loop == "uvloop":
-        import uvloop
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    else:
-        factory = asyncio.new_event_loop
+    factory = new_loop if options.loop == "uvloop" else asyncio.new_event_loop
     if options.mode == "plain":
         with asyncio.Runner(loop_factory=factory) as runner:
             late_ms, parked = runner.run(check_beside_crowd(options.seconds, asyncio.create_task)), 0
