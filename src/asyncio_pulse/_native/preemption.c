@@ -50,6 +50,12 @@ mode_of(const pulse_governed *governed)
     return (pulse_preempt_mode)(governed->preempt_mode & ~OBSERVED);
 }
 
+static bool
+is_under_chaos(const pulse_governor *governor)
+{
+    return governor->flags & PULSE_GOVERNOR_CHAOS && governor->chaos.preempt != 0;
+}
+
 // How far a coroutine may be preempted by what was asked for it, for its group, and for all.
 static pulse_preempt_mode
 wanted_mode(const pulse_governed *governed)
@@ -65,6 +71,10 @@ wanted_mode(const pulse_governed *governed)
     int8_t of_group = governed->group->preempt;
     if (of_group == PULSE_PREEMPT_OFF || of_group == PULSE_PREEMPT_ANYWHERE) {
         return (pulse_preempt_mode)of_group;
+    }
+    if (is_under_chaos(governed->governor)) {
+        // Whatever its tier, at the places that need nobody's consent.
+        return PULSE_PREEMPT_AWAIT;
     }
     if (pulse_tiers_effective(governed) < PULSE_TIER_YIELD) {
         return PULSE_PREEMPT_OFF;
@@ -314,8 +324,16 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
     }
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     uint64_t due = started + pulse_governed_budget(governed);
+    bool at_once = is_under_chaos(governed->governor) &&
+                   pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
+    if (at_once) {
+        due = started;
+    }
     process.request = (pulse_request){governed->segment, thread, due, 0, BURST};
     pulse_aim_at(due);
+    if (at_once) {
+        pulse_wakeup_trip(process.signal_number);
+    }
 }
 
 PySendResult

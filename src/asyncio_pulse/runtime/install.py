@@ -275,15 +275,14 @@ def run(
     Raises:
         ConfigError: The configuration is invalid; the coroutine was not started.
     """
-    try:
-        settings = resolve_config(config)
-    except BaseException:
-        main.close()
-        raise
     runner = asyncio.Runner(debug=debug, loop_factory=loop_factory)
     try:
         with runner:
-            install(settings, loop=runner.get_loop())
+            try:
+                install(resolve_config(config), loop=runner.get_loop())
+            except BaseException:
+                main.close()
+                raise
             return runner.run(main)
     finally:
         # After the runner has closed the loop: the tasks that it cancels are governed to their end.
