@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator
@@ -111,6 +112,29 @@ def test_a_group_opts_in_by_its_policy() -> None:
         return await task
 
     assert run_preempting(main(), groups={"reports": pulse.GroupPolicy(preempt="anywhere")}) > 0
+
+
+def test_a_group_that_opts_in_later_does_so_for_its_running_tasks() -> None:
+    async def main() -> int:
+        async def computing(done: asyncio.Event) -> None:
+            while not done.is_set():
+                for _ in range(100_000):
+                    pass
+                await asyncio.sleep(0)
+
+        done = asyncio.Event()
+        task = pulse.spawn(computing(done), group="reports")
+        await asyncio.sleep(0.02)
+        assert preemptions() == 0
+        manager = pulse.get_manager()
+        opted_in = {"reports": pulse.GroupPolicy(preempt="anywhere")}
+        manager.update_config(dataclasses.replace(manager.config, groups=opted_in))
+        await until_preempted(5)
+        done.set()
+        await task
+        return preemptions()
+
+    assert run_preempting(main()) >= 5
 
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

@@ -252,6 +252,21 @@ def test_modules_that_did_not_opt_in_are_left_alone() -> None:
     assert allowed[0] > 0
 
 
+def test_code_without_a_module_is_left_where_all_opted_in() -> None:
+    namespace: dict[str, Any] = {}
+    exec("def compute():\n    for _ in range(3_000_000):\n        pass\n", namespace)
+
+    async def template() -> None:
+        namespace["compute"]()
+
+    async def main() -> tuple[int, int]:
+        await pulse.spawn(template(), preemptible=True)
+        return preemptions(), refused("module")
+
+    assert run_preempting(main(), preemptible_modules=())[1] > 0
+    assert run_preempting(main(), preemptible_modules=("*",))[0] > 0
+
+
 def test_logging_is_left_alone_even_if_everything_opted_in() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

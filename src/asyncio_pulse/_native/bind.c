@@ -150,9 +150,6 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
     if (group->priority != PULSE_UNSET) {
         governed->priority = (uint8_t)group->priority;
     }
-    if (group->preempt != PULSE_UNSET) {
-        governed->flags |= PULSE_GOVERNED_OPTED;
-    }
     return enter_group(governed, group);
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     // With every poll: wall time and longest poll share a cache line.
     pulse_account account;
     pulse_counter max_ticks;
-    // Its tier is above Monitor.
+    // Its tier is above Monitor, or how far its tasks may be preempted is settled: their polls are not plain.
     bool tiered;
     // A Standing, once there is something to say against it; NULL before.
     PyObject *standing;

@@ -1,5 +1,6 @@
 // What came of preemption, by governor, and how far it may go there.
 #include "preemption.h"
+#include "tiers.h"
 
 // Places where it was put off; more than anybody reads.
 enum { MOST_PLACES = 256 };
@@ -100,6 +101,9 @@ pulse_group_set_preempt(PyObject *self, PyObject *argument)
         PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2 or None, got %ld", mode);
         return NULL;
     }
-    ((pulse_group *)self)->preempt = (int8_t)mode;
+    pulse_group *group = (pulse_group *)self;
+    group->preempt = (int8_t)mode;
+    const pulse_standing *standing = (const pulse_standing *)group->standing;
+    group->tiered = mode != PULSE_UNSET || (standing != NULL && standing->tier > 0);
     Py_RETURN_NONE;
 }

@@ -37,7 +37,8 @@ static int
 opted_in(const pulse_reach *reach, PyObject *package)
 {
     if (package == NULL) {
-        return 0;
+        // Made by `exec` in a bare dictionary, as compiled templates are: nobody's, so only all of them together opt it in.
+        return reach->modules == NULL;
     }
     int is_protected = PySet_Contains(reach->protected_modules, package);
     if (is_protected != 0) {

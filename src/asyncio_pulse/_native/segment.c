@@ -254,7 +254,7 @@ settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **res
         PyObject *arguments = PyObject_GetAttrString(cancellation, "args");
         bool has_message = arguments != NULL && PyTuple_Check(arguments) && PyTuple_GET_SIZE(arguments) > 0;
         PyObject *message = has_message ? PyTuple_GET_ITEM(arguments, 0) : Py_None;
-        PyObject *done = arguments == NULL ? NULL : PyObject_CallMethod(*result, "cancel", "O", message);
+        PyObject *done = arguments == NULL ? NULL : PyObject_CallMethod(*result, "cancel", "(O)", message);
         if (done != NULL && PyObject_IsTrue(done) == 1) {
             Py_CLEAR(segment->cancellation);
         }

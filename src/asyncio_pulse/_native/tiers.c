@@ -281,7 +281,7 @@ pulse_group_stand(PyObject *self, PyObject *standing)
         return NULL;
     }
     Py_XSETREF(group->standing, Py_IsNone(standing) ? NULL : Py_NewRef(standing));
-    group->tiered = tier_of(group->standing) > 0;
+    group->tiered = tier_of(group->standing) > 0 || group->preempt != PULSE_UNSET;
     Py_RETURN_NONE;
 }
 

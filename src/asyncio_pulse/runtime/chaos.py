@@ -18,24 +18,27 @@ from asyncio_pulse.runtime.ledger import managers
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 
-__all__ = ["CHAOS_VARIABLE", "chaos", "join_chaos"]
+__all__ = ["CHAOS_VARIABLE", "Chaos", "chaos", "current_chaos"]
 
 CHAOS_VARIABLE = "ASYNCIO_PULSE_CHAOS"
 """`SEED` or `SEED,PARK,PREEMPT`: every loop that is governed is under chaos from the beginning."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Chaos:
+class Chaos:
+    """What is done at random; nothing with probabilities of 0."""
+
     seed: int
     park: float
     preempt: float
 
     def apply(self, manager: TierManager) -> None:
+        """Put a loop under it."""
         # Workers differ, but each does the same in every run.
         manager.governor.set_chaos((self.seed + manager.worker_id) % 2**64, self.park, self.preempt)
 
 
-_CALM = _Chaos(0, 0.0, 0.0)
+_CALM = Chaos(0, 0.0, 0.0)
 _current = [_CALM]
 
 
@@ -43,11 +46,11 @@ _PROBABILITY = Share(0.2)
 _SEED = Range(0, 0, 2**64 - 1)
 
 
-def _checked(seed: object, park: object, preempt: object) -> _Chaos:
+def _checked(seed: object, park: object, preempt: object) -> Chaos:
     settings: dict[str, Setting] = {"seed": _SEED, "park": _PROBABILITY, "preempt": _PROBABILITY}
     given: dict[str, Any] = {"seed": seed, "park": park, "preempt": preempt}
     refuse("chaos", setting_faults(settings, given))
-    return _Chaos(**given)
+    return Chaos(**given)
 
 
 @contextlib.contextmanager
@@ -79,18 +82,16 @@ def _apply_everywhere() -> None:
         _current[0].apply(manager)
 
 
-def join_chaos(manager: TierManager) -> None:
-    """Have a loop that is governed from now on take part, if there is chaos.
+def current_chaos() -> Chaos:
+    """Return what a loop that is governed from now on has to take part in.
 
     Raises:
         ConfigError: `ASYNCIO_PULSE_CHAOS` is not what it may be.
     """
-    chosen = _current[0] if _current[0] is not _CALM else _from_environment()
-    if chosen is not _CALM:
-        chosen.apply(manager)
+    return _current[0] if _current[0] is not _CALM else _from_environment()
 
 
-def _from_environment() -> _Chaos:
+def _from_environment() -> Chaos:
     text = os.environ.get(CHAOS_VARIABLE, "")
     if not text:
         return _CALM

@@ -18,7 +18,7 @@ from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger, preemption
-from asyncio_pulse.runtime.chaos import join_chaos
+from asyncio_pulse.runtime.chaos import current_chaos
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.regions import async_with_bodies
@@ -193,9 +193,10 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
                 manager.update_config(config)
             _installations[id(target)].watch()
             return manager
+        chaos = current_chaos()
         installation = _Installation(target, config)
         _installations[id(target)] = installation
-        join_chaos(installation.manager)
+        chaos.apply(installation.manager)
         ledger.enter(installation.manager)
         _start_observing()
         return installation.manager
