@@ -69,7 +69,7 @@ def test_an_earlier_factory_is_given_what_it_is_given_without_us(loop_factory: L
         factories.append(RecordingFactory())
         loop.set_task_factory(factories[-1])
 
-    compare(loop_factory, scenario, prepare=prepare)
+    compare(loop_factory, scenario, prepare=prepare, parked=False)
     assert factories[0].calls == factories[1].calls
 
 
@@ -91,7 +91,7 @@ def test_an_earlier_factory_that_takes_no_keywords(loop_factory: LoopFactory) ->
     def prepare(loop: Loop) -> None:
         loop.call_soon(loop.set_task_factory, factory)
 
-    compare(loop_factory, scenario, prepare=prepare)
+    compare(loop_factory, scenario, prepare=prepare, parked=False)
 
 
 def test_an_earlier_factory_that_fails(loop_factory: LoopFactory) -> None:
@@ -174,7 +174,7 @@ def test_the_subclass_of_task_that_an_earlier_factory_makes(loop_factory: LoopFa
     def prepare(loop: Loop) -> None:
         loop.set_task_factory(lambda loop, coro, **keywords: OwnTask(coro, loop=loop, **keywords))
 
-    assert compare(loop_factory, scenario, prepare=prepare).outcome[0] is True  # type: ignore[index]
+    assert compare(loop_factory, scenario, prepare=prepare, parked=False).outcome[0] is True  # type: ignore[index]
 
 
 def test_tasks_made_past_the_factory_are_not_governed(loop_factory: LoopFactory) -> None:

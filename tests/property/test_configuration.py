@@ -15,7 +15,7 @@ from asyncio_pulse import ConfigError, ConfigProfile, GroupPolicy, TaskPriority,
 from asyncio_pulse.config import InterventionAction
 from asyncio_pulse.policy.group_policy import GROUP_SETTINGS, group_path
 from asyncio_pulse.policy.policies import SETTINGS
-from asyncio_pulse.policy.ranges import Choice, Flag, Named, Range, Setting, Share
+from asyncio_pulse.policy.ranges import Choice, Flag, Named, Packages, Range, Setting, Share
 from asyncio_pulse.policy.tables import config_from_table, config_to_table, flatten
 from asyncio_pulse.policy.tier_policy import TIER_SETTINGS
 from asyncio_pulse.reports.configuration import FORMATS
@@ -43,6 +43,8 @@ def allowed(setting: Setting) -> st.SearchStrategy[Any]:
             return st.booleans()
         case Choice():
             return st.sampled_from(setting.words)
+        case Packages():
+            return st.sampled_from([(), ("*",), ("numpy", "jinja2"), ["jinja2"]])
         case Named():
             members = list(type(setting.default))
             return st.sampled_from([*members, *map(int, members), *(member.name.title() for member in members)])
@@ -56,6 +58,8 @@ def refused(setting: Setting) -> st.SearchStrategy[Any]:
         others |= st.integers(max_value=setting.lowest - 1) | st.integers(min_value=setting.highest + 1) | st.booleans()
     elif isinstance(setting, Share):
         others |= st.floats(max_value=0, exclude_max=True) | st.floats(min_value=1, exclude_min=True) | st.booleans()
+    elif isinstance(setting, Packages):
+        return st.sampled_from(["5", {}, object, -1, ("*", "numpy"), ("a.b",), (5,)])
     return others
 
 
@@ -149,7 +153,7 @@ def test_every_single_value_of_a_group_that_is_not_allowed_is_named(
     assert (fault.field, fault.allowed) == (f"{group_path(pattern)}.{name}", GROUP_SETTINGS[name].allowed)
 
 
-@given(configurations(), st.dictionaries(st.sampled_from(list(SETTINGS)), st.just([]), min_size=2), st.data())
+@given(configurations(), st.dictionaries(st.sampled_from(list(SETTINGS)), st.just({}), min_size=2), st.data())
 def test_all_values_at_fault_are_named_at_once(
     config: TierConfig, wrong: dict[str, object], data: st.DataObject
 ) -> None:
@@ -157,7 +161,7 @@ def test_all_values_at_fault_are_named_at_once(
     names = data.draw(st.sets(st.sampled_from(list(TIER_SETTINGS[action])), min_size=1))
     tier = action.name.lower()
     table = {**config_to_table(config), **wrong}
-    table["tiers"][tier].update({name: [] for name in names})
+    table["tiers"][tier].update({name: {} for name in names})
     with pytest.raises(ConfigError) as caught:
         config_from_table(table)
     faults = caught.value.faults

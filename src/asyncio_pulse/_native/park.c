@@ -2,6 +2,7 @@
 
 #include "holders.h"
 #include "pump.h"
+#include "segment.h"
 #include "tiers.h"
 
 static uint64_t
@@ -361,6 +362,10 @@ pulse_park_abandon(pulse_governed *governed)
             PyErr_WriteUnraisable(governed->coro);
         }
         Py_XDECREF(closed);
+    }
+    if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
+        // Left in the middle of its code: the collector would find its coroutine running.
+        PyErr_WriteUnraisable(governed->coro);
     }
     pulse_park_forget(governed);
 }
