@@ -87,7 +87,7 @@ coverage-python: $(VENV)/.extra-dev $(CORE)
 	$(BIN)/coverage report
 
 coverage-native: $(VENV)/.extra-dev
-	tools/coverage_native.sh $(BIN)/python $(TESTS)
+	tools/coverage_native.sh $(BIN)/python $$(tools/core_suites.sh) tests/native
 
 venv: $(VENV)/.created
 build: $(CORE)

@@ -30,15 +30,10 @@ find_python() {
     return 1
 }
 
-# What the core does, on this interpreter. Left out is what Python code decides and shows, the same on every version: the
-# first version runs the whole.
 test_core() {
-    local venv=$1 others=() path
-    for path in tests/integration/test_{tiers,demo,cli,config_command,reconfiguration,breaker,slow_queue_loop}.py \
-        tests/integration/test_{asgi,autostart}_*.py; do
-        others+=("--ignore=$path")
-    done
-    "$venv/bin/python" -m pytest tests/unit tests/property tests/integration "${others[@]}"
+    local venv=$1
+    # shellcheck disable=SC2046
+    "$venv/bin/python" -m pytest $(tools/core_suites.sh)
 }
 
 test_asyncio() {
