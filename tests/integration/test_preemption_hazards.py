@@ -347,7 +347,8 @@ def test_no_preempt_holds_across_awaits_and_nests(loop_factory: LoopFactory) -> 
                     await inner()
                     await compute(50_000)
                     guarded[0] = False
-                await compute(50_000)
+                # Long enough for the next attempt: those in the guarded part made it wait.
+                await compute(500_000)
 
         async def compute(rounds: int) -> None:
             for _ in range(rounds):

@@ -36,7 +36,7 @@ async def main() -> int:
 
 
 with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-    assert asyncio.run(main()) > CYCLES // 10
+    assert asyncio.run(main()) > 0
     assert child.poll() is None
     child.communicate(b"\n")
 assert child.returncode == 0
