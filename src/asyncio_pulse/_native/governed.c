@@ -232,6 +232,17 @@ send_special(pulse_governed *governed, PyObject *value, PyObject **result)
     return pulse_governed_resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
 }
 
+// PyIter_Send without the call: nearly everything that is governed has am_send.
+PULSE_INLINE PySendResult
+send_to(PyObject *coro, PyObject *value, PyObject **result)
+{
+    const PyAsyncMethods *methods = Py_TYPE(coro)->tp_as_async;
+    if (PULSE_LIKELY(methods != NULL && methods->am_send != NULL)) {
+        return methods->am_send(coro, value, result);
+    }
+    return PyIter_Send(coro, value, result);
+}
+
 static PySendResult
 governed_am_send(PyObject *self, PyObject *value, PyObject **result)
 {
@@ -247,7 +258,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     }
     pulse_poll poll;
     pulse_poll_begin(&poll, thread, governed);
-    PySendResult outcome = PyIter_Send(governed->coro, value, result);
+    PySendResult outcome = send_to(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
     if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {
