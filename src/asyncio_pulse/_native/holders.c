@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "hooks.h"
 #include "tiers.h"
 
 // Deeper chains of awaiting coroutines are looked into so far.
 enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
 
-// The regions of a code object: bytes, pairs of uint16 offsets in instructions, from and to. Borrowed; NULL on failure.
+// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. Borrowed; NULL on failure.
 static PyObject *
 regions_of(pulse_state *state, PyObject *code)
 {
@@ -62,8 +63,9 @@ holds_in_frame(pulse_state *state, PyObject *coro)
 }
 
 bool
-pulse_is_holder(pulse_state *state, PyObject *coro)
+pulse_is_holder(pulse_governor *governor, PyObject *coro)
 {
+    pulse_state *state = governor->state;
     pulse_exception raised = pulse_exception_take();
     PyObject *each = Py_NewRef(coro);
     bool answer = false;
@@ -78,7 +80,10 @@ pulse_is_holder(pulse_state *state, PyObject *coro)
         Py_SETREF(each, PyObject_GetAttr(each, state->str_cr_await));
     }
     Py_XDECREF(each);
-    PyErr_Clear();
+    if (PyErr_Occurred()) {
+        // Code is analysed in Python, where a signal's handler may run.
+        pulse_hooks_settle(governor, NULL);
+    }
     pulse_exception_put_back(raised);
     return answer;
 }

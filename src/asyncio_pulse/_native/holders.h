@@ -6,7 +6,7 @@
 
 // Whether a suspended coroutine, or one that it awaits, is inside the body of an `async with`: it may hold a lock, a
 // semaphore, a connection. Runs Python code once for each code object; never fails.
-bool pulse_is_holder(pulse_state *state, PyObject *coro);
+bool pulse_is_holder(pulse_governor *governor, PyObject *coro);
 
 // The task that is being resumed is awaited by others. They lend it their priority: `priority` becomes the smallest number.
 // True if one of them is no offender: then this one must not wait. Never fails.

@@ -1,6 +1,7 @@
 #include "park.h"
 
 #include "holders.h"
+#include "hooks.h"
 #include "pump.h"
 #include "segment.h"
 #include "tiers.h"
@@ -113,7 +114,7 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
     pulse_pump *pump = governed->governor->pump;
     pulse_queue_request request = {
         .priority = (uint8_t)priority,
-        .is_holder = pulse_is_holder(governed->governor->state, governed->coro),
+        .is_holder = pulse_is_holder(governed->governor, governed->coro),
         .is_urgent = is_urgent,
         .key = parking->node.key,
         .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
@@ -143,7 +144,8 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     Py_XDECREF(loop);
     if (!queued) {
         if (PyErr_Occurred()) {
-            pulse_state_contain_error(governor->state);
+            // The loop's methods are Python code, where a signal's handler may run.
+            pulse_hooks_settle(governor, NULL);
         }
         Py_XDECREF(future);
         return NULL;

@@ -171,11 +171,13 @@ release(pulse_governor *governor, pulse_queue_node *node)
     note_wait(governor->pump, parking);
     PyObject *future = Py_NewRef(parking->future);
     PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
-    if (result == NULL) {
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         // Done already: its task was cancelled, and is about to throw.
         PyErr_Clear();
     }
-    Py_XDECREF(result);
+    else {
+        pulse_hooks_settle(governor, result);
+    }
     Py_DECREF(future);
     Py_DECREF((PyObject *)governed);
 }
@@ -290,6 +292,21 @@ run_pump(pulse_governor *governor)
     }
 }
 
+// Twice, if a signal's handler that ran in the loop's method raised: what is parked must not wait for ever.
+static void
+rearm(pulse_governor *governor)
+{
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    if (loop == NULL) {
+        pulse_state_contain_error(governor->state);
+        return;
+    }
+    for (int i = 0; i < 2 && pulse_pump_arm(governor, loop) < 0; i++) {
+        pulse_hooks_settle(governor, NULL);
+    }
+    Py_DECREF(loop);
+}
+
 static PyObject *
 token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *Py_UNUSED(keywords))
 {
@@ -316,11 +333,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
     }
     // Also with nothing queued, until the allowance is whole again.
     if (!is_empty(pump) || pump->turns != 0) {
-        PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
-        if (loop == NULL || pulse_pump_arm(governor, loop) < 0) {
-            pulse_state_contain_error(governor->state);
-        }
-        Py_XDECREF(loop);
+        rearm(governor);
     }
     Py_RETURN_NONE;
 }
