@@ -12,6 +12,8 @@ import asyncio_pulse as pulse
 from asyncio_pulse.config import ConfigProfile
 from tests.conftest import LoopFactory
 
+pytestmark = pytest.mark.timing
+
 BURN_S = 0.01
 HOGS = 20
 

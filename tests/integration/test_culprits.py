@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timing
+
 CULPRITS = Path(__file__).with_name("culprits")
 NAMES = sorted(path.stem for path in CULPRITS.glob("*.py") if path.stem not in ("__init__", "run"))
 NEEDS = {"dataframe_apply": "pandas", "encoder": "fastapi", "template": "jinja2", "matrix": "numpy"}

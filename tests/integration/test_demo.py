@@ -16,6 +16,8 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
 
+pytestmark = pytest.mark.timing
+
 DEMO = [sys.executable, "-m", "asyncio_pulse", "demo"]
 
 

@@ -167,6 +167,7 @@ def test_nested_calls(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.timing
 def test_the_time_of_a_call_is_its_groups_and_not_its_callers(run: Run) -> None:
     @governed(group="call")
     async def call() -> None:

@@ -33,6 +33,7 @@ def test_a_coroutine_that_never_awaits_lets_others_run(loop_factory: LoopFactory
     assert forced > 0
 
 
+@pytest.mark.timing
 def test_many_take_turns(loop_factory: LoopFactory) -> None:
     async def main() -> list[int]:
         with hogs(5) as tasks:

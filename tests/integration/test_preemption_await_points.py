@@ -15,6 +15,8 @@ from tests.integration.preempting import (
     until_preempted,
 )
 
+pytestmark = pytest.mark.timing
+
 
 async def never_empty_queue(done: asyncio.Event) -> None:
     queue: asyncio.Queue[int] = asyncio.Queue()

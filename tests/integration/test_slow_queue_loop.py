@@ -18,6 +18,8 @@ import pytest
 import asyncio_pulse as pulse
 from tests.integration.offenders import LoopFactory, burn, parking_config, run, spawn_offender, strict_config
 
+pytestmark = pytest.mark.timing
+
 SLICE_US = 1_000
 PERIOD_S = 0.002
 BEATS = 20

@@ -164,6 +164,7 @@ async def run_for(cpu_ms: int, groups: tuple[str, ...]) -> dict[str, int]:
     return slices
 
 
+@pytest.mark.timing
 def test_the_isolated_keep_to_their_share_and_are_not_starved(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         await offend("worst", InterventionAction.ISOLATE)
@@ -178,6 +179,7 @@ def test_the_isolated_keep_to_their_share_and_are_not_starved(loop_factory: Loop
     run(loop_factory, main, strict_config(groups=ISOLATING, slow_queue=settings, poll_budget_us=SLICE_US // 2))
 
 
+@pytest.mark.timing
 def test_the_isolated_have_an_idle_loop_to_themselves(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         await offend("worst", InterventionAction.ISOLATE)
@@ -191,6 +193,7 @@ def test_the_isolated_have_an_idle_loop_to_themselves(loop_factory: LoopFactory)
     run(loop_factory, main, strict_config(groups=ISOLATING))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("share", [0.0])
 def test_the_isolated_without_a_share_get_one_slice_each_threshold(loop_factory: LoopFactory, share: float) -> None:
     async def main() -> None:

@@ -58,6 +58,7 @@ def attempt(check: Callable[[], None]) -> None:
 # Ordinary traffic.
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("ms", "one_in", "per_second"), [(3, 1, 100), (3, 200, 2000)], ids=["every poll 3 ms", "one poll in 200 3 ms"]
 )
@@ -75,6 +76,7 @@ def test_ordinary_traffic_is_left_alone(ms: float, one_in: int, per_second: floa
     attempt(check)
 
 
+@pytest.mark.timing
 def test_collections_are_not_held_against_those_in_whose_polls_they_happen(loop_factory: LoopFactory) -> None:
     kept = [[number] for number in range(500_000)]
 
@@ -122,6 +124,7 @@ async def mixed_traffic() -> None:
     )
 
 
+@pytest.mark.timing
 def test_a_cpu_bound_thread_is_not_held_against_tasks(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         with cpu_bound_thread(1_000):
@@ -133,6 +136,7 @@ def test_a_cpu_bound_thread_is_not_held_against_tasks(loop_factory: LoopFactory)
     attempt(check)
 
 
+@pytest.mark.timing
 def test_a_thread_that_keeps_the_gil_is_not_held_against_tasks_but_named(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         with cpu_bound_thread(10_000_000):
@@ -166,6 +170,7 @@ def child_cgroup() -> Iterator[Path]:
         cgroup.rmdir()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_throttled_process_is_not_held_against_its_tasks(loop: str) -> None:
     if loop == "uvloop":
@@ -197,6 +202,7 @@ SOONER = pulse.TierConfig(
 )
 
 
+@pytest.mark.timing
 def test_a_route_that_burns_is_found_and_let_go_when_it_is_mended(loop_factory: LoopFactory) -> None:
     burned = 0
 
@@ -330,6 +336,7 @@ def test_no_task_is_lost_when_the_mode_changes_under_load(loop_factory: LoopFact
     assert (metrics.tasks_alive, metrics.internal_errors) == (0, 0)
 
 
+@pytest.mark.timing
 def test_off_costs_no_more_than_a_plain_task_factory(loop_factory: LoopFactory) -> None:
     def plain(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coro, loop=loop, **options)

@@ -39,6 +39,7 @@ def watchdog_run_ns() -> int:
     raise AssertionError("there is no watchdog")
 
 
+@pytest.mark.timing
 @ON_LINUX
 def test_an_idle_watchdog_hardly_wakes_and_hardly_works(loop_factory: LoopFactory) -> None:
     async def idle() -> tuple[float, float]:
@@ -64,6 +65,7 @@ def stalls_after(loop_factory: LoopFactory, block: object) -> tuple[Stall, ...]:
     return pulse.run(main(), loop_factory=loop_factory)
 
 
+@pytest.mark.timing
 @ON_LINUX
 def test_c_code_that_keeps_the_gil_is_seen_when_it_lets_go(loop_factory: LoopFactory) -> None:
     # PyDLL calls without letting go of the GIL.
@@ -73,10 +75,12 @@ def test_c_code_that_keeps_the_gil_is_seen_when_it_lets_go(loop_factory: LoopFac
     assert stall.gil_held_ns > stall.wall_ns * 0.8
 
 
+@pytest.mark.timing
 def test_a_short_block_is_no_stall(loop_factory: LoopFactory) -> None:
     assert stalls_after(loop_factory, lambda: burn(0.03)) == ()
 
 
+@pytest.mark.timing
 def test_a_stall_is_seen_while_it_lasts(loop_factory: LoopFactory) -> None:
     seen: list[Stall] = []
 
@@ -111,6 +115,7 @@ def test_a_stopped_loop_is_not_stalled(any_loop: asyncio.AbstractEventLoop) -> N
     pulse.uninstall(loop=any_loop)
 
 
+@pytest.mark.timing
 def test_a_threshold_decides_what_a_stall_is(loop_factory: LoopFactory) -> None:
     async def main() -> tuple[Stall, ...]:
         manager = pulse.get_manager()
@@ -123,6 +128,7 @@ def test_a_threshold_decides_what_a_stall_is(loop_factory: LoopFactory) -> None:
     assert pulse.run(main(), loop_factory=loop_factory) == ()
 
 
+@pytest.mark.timing
 def test_utilisation_and_lag_are_those_of_the_loop(loop_factory: LoopFactory) -> None:
     async def main() -> tuple[LoopMetrics, LoopMetrics]:
         manager = pulse.get_manager()
@@ -213,6 +219,7 @@ def test_the_watched_epoll_object_does_what_the_selector_asks_of_it() -> None:
     assert selector._selector is None or selector._selector.closed
 
 
+@pytest.mark.timing
 def test_a_loop_in_another_thread_is_watched_there(loop_factory: LoopFactory) -> None:
     found: list[Stall] = []
     thread = threading.Thread(target=lambda: found.extend(stalls_after(loop_factory, lambda: time.sleep(0.4))))

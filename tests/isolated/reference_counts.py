@@ -20,6 +20,7 @@ ROUNDS = measuring.rounds(short=1_000, long=50_000)
 WARM_UP = 2_000
 # What a dict or a free list may grow by, and less than one object for each round.
 ALLOWED_BYTES = 4_000 + 6 * ROUNDS
+ATTEMPTS = 3
 # Not immortal in any version, so that a reference too many or too few shows.
 GROUP_NAME = "a group of " + str(len(sys.argv))
 WRAPPERS = dict(KNOWN_WRAPPERS)
@@ -244,16 +245,25 @@ def held() -> dict[str, int]:
     return measuring.core_objects() | counts | {"None": sys.getrefcount(None), "all": total}
 
 
-tracemalloc.start()
-for name, call in CALLS.items():
-    repeat(call, WARM_UP)
+def kept_by(call: Callable[[], None]) -> tuple[dict[str, int], int]:
+    """Count the references and the bytes that a number of calls leave behind."""
     before, bytes_before = held(), tracemalloc.get_traced_memory()[0]
     repeat(call, ROUNDS)
     after, bytes_after = held(), tracemalloc.get_traced_memory()[0]
     changed = {key: after[key] - before[key] for key in before if abs(after[key] - before[key]) > ROUNDS // 2}
-    assert not changed, f"{name}: references after {ROUNDS} calls: {changed}"
-    assert not measuring.MEMORY_IS_TOLD or bytes_after - bytes_before < ALLOWED_BYTES, (
-        f"{name}: {bytes_after - bytes_before} bytes more"
-    )
+    return changed, bytes_after - bytes_before
+
+
+tracemalloc.start()
+for name, call in CALLS.items():
+    repeat(call, WARM_UP)
+    # What leaks does so every time; a cache of the interpreter's may happen to grow in one of them.
+    for _ in range(ATTEMPTS):
+        changed, grown = kept_by(call)
+        assert not changed, f"{name}: references after {ROUNDS} calls: {changed}"
+        if not measuring.MEMORY_IS_TOLD or grown < ALLOWED_BYTES:
+            break
+    else:
+        raise AssertionError(f"{name}: {grown} bytes more, and so in each of {ATTEMPTS} attempts")
 shared.close()
 print("ok")
