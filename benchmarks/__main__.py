@@ -26,6 +26,8 @@ NAMES = (
     "web_service",
     "slow_queue",
     "preemption",
+    "heartbeats",
+    "suspensions",
 )
 RESULTS = Path(__file__).parent / "results"
 
