@@ -82,7 +82,7 @@ layers: $(VENV)/.extra-dev
 
 coverage-python: $(VENV)/.extra-dev $(CORE)
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q $(TESTS)
+	$(BIN)/coverage run -m pytest -q -m 'not timing' $$(tools/traced_suites.sh)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

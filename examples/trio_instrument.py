@@ -54,7 +54,7 @@ async def main() -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(polite, 100)
-        nursery.start_soon(greedy, 0.05)
+        nursery.start_soon(greedy, 0.03)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asyncio_pulse import _core
 from asyncio_pulse.runtime.install import _installations
@@ -29,6 +30,19 @@ FAILED = pytest.StashKey[bool]()
 NEEDS_PREEMPTION = ("/test_preemption", "test_chaos.py::test_a_correct_program", "[preempt")
 
 
+UNDER_ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
+
+# Properties are the same in every run, and no machine is too slow for them; where all is traced each example is dear.
+settings.register_profile(
+    "pulse",
+    derandomize=True,
+    deadline=None,
+    max_examples=25 if UNDER_ASAN or sys.gettrace() is not None else 100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("pulse")
+
+
 def pytest_configure() -> None:
     """Take SIGINT back where a shell has it ignored, as for background jobs: children inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -41,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What compares times gets more than one attempt, for the machine may be busy with something else; a safety test never.
     """
     reason = None
-    if "asan" in os.environ.get("LD_PRELOAD", ""):
+    if UNDER_ASAN:
         reason = "the address sanitizer does not know greenlet's stacks"
     elif sys.gettrace() is not None:
         reason = "nothing is preempted under a trace function, such as that of coverage"

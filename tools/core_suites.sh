@@ -5,6 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 echo tests/unit tests/property tests/integration
 for path in tests/integration/test_{tiers,demo,cli,config_command,reconfiguration,breaker,slow_queue_loop}.py \
-    tests/integration/test_{asgi,autostart}_*.py; do
+    tests/integration/test_{asgi,autostart}_*.py \
+    tests/property/test_{configuration,tiers}.py tests/unit/test_{demo,reports}_*.py \
+    tests/unit/test_{group_policy,metrics_model,policies,profiles,route_templates,settings,slow_queue_config}.py \
+    tests/unit/test_{tables,tier_facts,tier_policy,tiers}.py; do
     echo "--ignore=$path"
 done

@@ -25,11 +25,8 @@ sanitized() {
 
 echo "== address and undefined-behaviour sanitizers"
 sanitized "$python" -c 'import asyncio_pulse._core as core; assert "build/sanitize" in core.__file__, core.__file__'
-suites=()
-for suite in unit property integration isolated native; do
-    [ ! -d "tests/$suite" ] || suites+=("tests/$suite")
-done
-sanitized "$python" -m pytest -q "${suites[@]}"
+# shellcheck disable=SC2046
+sanitized "$python" -m pytest -q $(tools/core_suites.sh) tests/native
 
 if ! command -v valgrind >/dev/null; then
     echo "== valgrind: skipped, it is not installed"

@@ -146,6 +146,7 @@ def test_an_error_that_nobody_retrieves(loop_factory: LoopFactory, debug: bool) 
     assert ("Object created at" in found) is debug
 
 
+@pytest.mark.timing
 def test_a_slow_step_is_reported(loop_factory: LoopFactory) -> None:
     async def slow() -> None:
         time.sleep(0.02)

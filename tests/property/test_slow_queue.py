@@ -185,7 +185,7 @@ class SlowQueueMachine(RuleBasedStateMachine):
 
 
 TestSlowQueue = SlowQueueMachine.TestCase
-TestSlowQueue.settings = settings(max_examples=200, stateful_step_count=50)
+TestSlowQueue.settings = settings(max_examples=2 * settings.default.max_examples, stateful_step_count=50)
 
 
 @given(

@@ -123,7 +123,6 @@ def test_the_worst_poll_of_a_nameless_coroutine_has_the_name_of_its_type(governo
         ((None, "options"), "options must be Options or None, got 'options'"),
         ((), "coro"),
     ],
-    ids=str,
 )
 def test_bad_input_is_named(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(TypeError, match=message):

@@ -125,7 +125,7 @@ async def pause_once() -> None:
     await pause()
 
 
-@pytest.mark.parametrize("traceback", [None, [], ["no frame"], [lambda: None]], ids=str)
+@pytest.mark.parametrize("traceback", [None, [], ["no frame"], [lambda: None]])
 def test_a_task_of_a_strange_type_is_left_as_it_is(traceback: Any) -> None:
     class Strange:
         _source_traceback = traceback
