@@ -95,9 +95,7 @@ step(pulse_segment *segment)
 static int
 give_way(pulse_segment *segment)
 {
-    PyGreenlet *parent = PyGreenlet_GET_PARENT(greenlet_of(segment));
-    PyObject *got = parent == NULL ? NULL : PyGreenlet_Switch(parent, no_arguments, NULL);
-    Py_XDECREF(parent);
+    PyObject *got = PyGreenlet_Switch((PyGreenlet *)segment->parent, no_arguments, NULL);
     Py_XDECREF(got);
     return got == NULL ? -1 : 0;
 }
@@ -156,10 +154,12 @@ pulse_segment_arm(pulse_governed *governed)
 static int
 set_parent(pulse_segment *segment)
 {
-    PyGreenlet *current = PyGreenlet_GetCurrent();
-    PyGreenlet *parent = PyGreenlet_GET_PARENT(greenlet_of(segment));
-    int result = current == parent ? 0 : PyGreenlet_SetParent(greenlet_of(segment), current);
-    Py_XDECREF(parent);
+    PyObject *current = (PyObject *)PyGreenlet_GetCurrent();
+    int result = 0;
+    if (current != segment->parent) {
+        result = current == NULL ? -1 : PyGreenlet_SetParent(greenlet_of(segment), (PyGreenlet *)current);
+        segment->parent = result < 0 ? NULL : current;
+    }
     Py_XDECREF(current);
     return result;
 }
@@ -193,10 +193,12 @@ resume(pulse_segment *segment)
         return -1;
     }
     segment->said = SAID_NOTHING;
+    segment->resumed = true;
     PyObject *got = PyGreenlet_Switch(greenlet_of(segment), no_arguments, NULL);
     while (segment->said == SAID_NOTHING && PyGreenlet_ACTIVE(greenlet_of(segment))) {
         got = forward(segment, got);
     }
+    segment->resumed = false;
     if (segment->said == SAID_NOTHING) {
         Py_XDECREF(got);
         if (!PyErr_Occurred()) {
@@ -271,7 +273,7 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
 {
     pulse_segment *segment = governed->segment;
     *result = NULL;
-    if (pulse_segment_is_running(segment)) {
+    if (segment->resumed) {
         // The coroutine itself raises that it is running.
         return exception == NULL ? PyIter_Send(governed->coro, value, result)
                                  : throw_into(governed->coro, exception, result);

@@ -10,6 +10,8 @@
 typedef struct pulse_segment {
     PyObject_HEAD
     PyObject *greenlet;
+    // Whom it gives way to. Borrowed: the greenlet owns its parent.
+    PyObject *parent;
     // NULL once it is gone.
     pulse_governed *governed;
     // What the coroutine gets next: a value, or an exception.
@@ -23,6 +25,8 @@ typedef struct pulse_segment {
     pulse_exception raised;
     // Why the greenlet gave way; nothing if another library's greenlet did.
     uint8_t said;
+    // Somebody resumed it and has not been given way to.
+    bool resumed;
     // It stands in the middle of its code, rather than at an await.
     bool preempted;
     // Is in the list of those that are.
