@@ -20,7 +20,7 @@ from peers import PEERS, Peer
 PARK = 0.5
 """Higher than the default: each test has a loop of its own, with few resumptions."""
 
-PREEMPT = 0.0
+PREEMPT = 0.5
 
 
 def matches(module: str, patterns: list[str]) -> bool:
