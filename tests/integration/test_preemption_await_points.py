@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from asyncio_pulse.lowlevel import chaos
@@ -130,3 +131,25 @@ def test_a_library_is_not_left_where_it_awaits_itself(
         assert (sorted(numbers) == list(range(20))) == whole
 
     run_preempting(main(), loop_factory, preemptible_modules=named)
+
+
+def test_a_lock_of_anyio_has_one_owner(loop_factory: LoopFactory) -> None:
+    """It looks whether it is cancelled between seeing that it is free and taking hold."""
+    inside: list[int] = []
+
+    async def enter(lock: anyio.Lock, number: int) -> None:
+        async with lock:
+            inside.append(number)
+            await anyio.sleep(0)
+            assert inside.pop() == number
+            assert not inside
+
+    async def main() -> None:
+        lock = anyio.Lock()
+        with chaos(1, park=0.0, preempt=1.0):
+            async with anyio.create_task_group() as group:
+                for number in range(5):
+                    group.start_soon(enter, lock, number)
+        assert preemptions() >= 5
+
+    run_preempting(main(), loop_factory, preemptible_modules=())

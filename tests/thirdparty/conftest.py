@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import LoopFactory
 from tests.thirdparty.services import postgres_server, redis_server
-from tests.thirdparty.ways import UNDER_CHAOS, WAYS, Scenario, Way
+from tests.thirdparty.ways import ENDINGS, UNDER_CHAOS, WAYS, Scenario, Way
 
 Run = Callable[[Scenario[Any]], Any]
 
@@ -46,6 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how much danger there was."""
     if UNDER_CHAOS.runs:
         terminalreporter.write_line(f"other people's libraries under chaos: {UNDER_CHAOS}")
+    if ENDINGS:
+        endings = ", ".join(f"{count:,} {ending}" for ending, count in sorted(ENDINGS.items()))
+        terminalreporter.write_line(f"operations over pools: {endings}")
 
 
 @pytest.fixture(params=WAYS, ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import os
@@ -49,6 +50,10 @@ class Danger:
 
 UNDER_CHAOS = Danger()
 """All runs of this process in which chaos struck, without those that have a process for themselves."""
+
+
+ENDINGS: collections.Counter[str] = collections.Counter()
+"""How operations over pools ended that were cancelled at random, governed or not."""
 
 
 @dataclasses.dataclass(frozen=True)
