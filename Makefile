@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SEEDS ?= 100
 OPERATIONS ?= 10000
+PEERS ?= anyio aiohttp starlette websockets
 BIN := $(VENV)/bin
 NATIVE := $(wildcard src/asyncio_pulse/_native/*.[ch])
 TESTS := $(wildcard $(addprefix tests/,unit property integration isolated thirdparty native architecture typing))
@@ -55,9 +56,9 @@ test-asyncio:
 test-anyio:
 	tools/core_tests.sh --anyio 3.11 3.12 3.13 3.14
 
-# The own tests of aiohttp and Starlette, governed and under chaos. The source distribution of websockets has no tests.
+# The own tests of these, governed and under chaos. PEERS=websockets==17.0.1 names another version than the newest.
 test-peers:
-	tools/peer_tests.sh $(PYTHON) 1 aiohttp starlette
+	tools/peer_tests.sh $(PYTHON) 1 $(PEERS)
 
 docs: $(VENV)/.extra-docs $(CORE)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs

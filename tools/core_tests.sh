@@ -44,22 +44,6 @@ test_asyncio() {
     "$venv/bin/python" tools/foreign_tests/cpython_suite.py
 }
 
-# anyio's tests expect both addresses of localhost, and many containers know but one: the other one for this command only.
-with_both_addresses() {
-    local hosts
-    if getent ahostsv6 localhost | grep -q '^::1 '; then
-        "$@"
-        return
-    fi
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "anyio's tests need the address ::1 of localhost: put it into /etc/hosts, or run this as root" >&2
-        return 1
-    fi
-    hosts=$(mktemp)
-    { cat /etc/hosts && echo '::1 localhost'; } >"$hosts"
-    unshare --mount --propagation private sh -c 'mount --bind "$0" /etc/hosts && rm "$0" && exec "$@"' "$hosts" "$@"
-}
-
 test_anyio() {
     local venv=$1 directory=build/anyio-$2 sources
     rm -rf "$directory"
@@ -67,7 +51,7 @@ test_anyio() {
     tar -x -f "$directory"/anyio-*.tar.gz -C "$directory"
     sources=("$directory"/anyio-*/)
     "$venv/bin/pip" install --quiet "${sources[0]}" --group "${sources[0]}pyproject.toml:test"
-    with_both_addresses "$venv/bin/python" tools/foreign_tests/anyio_suite.py "${sources[0]}"
+    tools/with_both_addresses.sh "$venv/bin/python" tools/foreign_tests/peer_suite.py anyio "${sources[0]}"
 }
 
 run_tests() {

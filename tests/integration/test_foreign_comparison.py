@@ -25,9 +25,11 @@ elif module == "vanishing" and not govern:
 if module == "skipped":
     outcomes = {"m.Class.test_elsewhere": "skipped: for another platform"}
 polls = 7 if govern and module not in ("idle", "skipped") else 0
-parked = 3 if os.environ.get("ASYNCIO_PULSE_CHAOS") == "1,0.5,0.0" and module != "calm" else 0
-assert govern or not parked
-pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, "polls": polls, "parked": parked}))
+chaos = os.environ.get("ASYNCIO_PULSE_CHAOS") == "1,0.5,0.5"
+assert govern or not chaos
+parked, preempted = 3 * (chaos and module != "calm"), 2 * (chaos and module not in ("calm", "polite"))
+counts = {"polls": polls, "parked": parked, "preempted": preempted}
+pathlib.Path(output).write_text(json.dumps({"outcomes": outcomes, **counts}))
 """
 
 COMPARE = """
@@ -35,7 +37,7 @@ import pathlib, sys
 from comparing import Kept, Suite, compare
 kept = [Kept("test_chang*", "^tex.$", "a good reason")] if "kept" in sys.argv else []
 without_tasks = {"idle"} if "without_tasks" in sys.argv else set()
-chaos = "1,0.5,0.0" if "chaos" in sys.argv else ""
+chaos = "1,0.5,0.5" if "chaos" in sys.argv else ""
 compare(Suite("others", pathlib.Path(sys.argv[1]), [sys.argv[2]], kept, without_tasks, chaos=chaos))
 """
 
@@ -101,11 +103,12 @@ def test_a_module_without_tasks_need_not_be_governed(tmp_path: Path) -> None:
 def test_chaos_meets_the_governed_run_alone(tmp_path: Path) -> None:
     status, text = compare(tmp_path, "same", "chaos")
     assert status == 0
-    assert "3 parked" in text
+    assert "3 parked,      2 preempted" in text
 
 
-def test_chaos_that_does_not_strike_is_a_failure(tmp_path: Path) -> None:
-    status, text = compare(tmp_path, "calm", "chaos")
+@pytest.mark.parametrize("module", ["calm", "polite"])
+def test_chaos_that_does_not_strike_is_a_failure(tmp_path: Path, module: str) -> None:
+    status, text = compare(tmp_path, module, "chaos")
     assert status == 1
     assert "chaos did not strike" in text
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from asyncio_pulse.lowlevel import chaos
 from tests.conftest import LoopFactory
 from tests.integration.preempting import (
+    preemptions,
     put_at_yield,
     run_preempting,
     until_preempted,
@@ -70,5 +75,83 @@ def test_loops_over_ready_awaits_are_left_at_await_points(
         await until_preempted(20)
         done.set()
         await task
+
+    run_preempting(main(), loop_factory, preemptible_modules=())
+
+
+LIBRARY = """
+entered = []
+
+
+async def look_whether_cancelled():
+    pass
+
+
+async def enter():
+    before = len(entered)
+    await look_whether_cancelled()
+    entered.append(before)
+    return before
+"""
+
+
+def read_library(directory: Path) -> Any:
+    """Import it from there."""
+    directory.mkdir(parents=True)
+    (directory / "its_library.py").write_text(LIBRARY)
+    found = importlib.util.spec_from_file_location("its_library", directory / "its_library.py")
+    assert found is not None
+    assert found.loader is not None
+    library = importlib.util.module_from_spec(found)
+    found.loader.exec_module(library)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("directory", "named", "whole"),
+    [
+        ("site-packages", (), True),
+        ("dist-packages", ("others",), True),
+        ("application", (), False),
+        ("site-packages", ("its_library",), False),
+        ("site-packages", ("*",), False),
+    ],
+)
+def test_a_library_is_not_left_where_it_awaits_itself(
+    loop_factory: LoopFactory, tmp_path: Path, directory: str, named: tuple[str, ...], whole: bool
+) -> None:
+    library = read_library(tmp_path / directory)
+
+    async def use() -> Any:
+        return await library.enter()
+
+    async def main() -> None:
+        with chaos(1, park=0.0, preempt=1.0):
+            numbers = await asyncio.gather(*(use() for _ in range(20)))
+        # Each was left where it awaits the library.
+        assert preemptions() >= 20
+        assert (sorted(numbers) == list(range(20))) == whole
+
+    run_preempting(main(), loop_factory, preemptible_modules=named)
+
+
+def test_a_lock_of_anyio_has_one_owner(loop_factory: LoopFactory) -> None:
+    """It looks whether it is cancelled between seeing that it is free and taking hold."""
+    inside: list[int] = []
+
+    async def enter(lock: anyio.Lock, number: int) -> None:
+        async with lock:
+            inside.append(number)
+            await anyio.sleep(0)
+            assert inside.pop() == number
+            assert not inside
+
+    async def main() -> None:
+        lock = anyio.Lock()
+        with chaos(1, park=0.0, preempt=1.0):
+            async with anyio.create_task_group() as group:
+                for number in range(5):
+                    group.start_soon(enter, lock, number)
+        assert preemptions() >= 5
 
     run_preempting(main(), loop_factory, preemptible_modules=())

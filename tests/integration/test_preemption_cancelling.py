@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import contextlib
 import time
 from types import TracebackType
 
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse.lowlevel import chaos
 from tests.conftest import LoopFactory
 from tests.integration.preempting import preemptions, put_at_yield, run_preempting, until_preempted
 
@@ -269,7 +270,6 @@ def test_uncancelling_counts_as_without_preemption(loop_factory: LoopFactory) ->
     run_preempting(main(), loop_factory)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="before 3.13 asyncio itself does not forget it")
 def test_what_was_taken_back_before_it_was_told_is_forgotten(loop_factory: LoopFactory) -> None:
     async def taken_back(begun: asyncio.Event, told: asyncio.Event) -> str:
         task = asyncio.current_task()
@@ -293,6 +293,50 @@ def test_what_was_taken_back_before_it_was_told_is_forgotten(loop_factory: LoopF
         return await task
 
     assert run_preempting(main(), loop_factory) == "done"
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_timeout_is_over_with_its_block(loop_factory: LoopFactory, earlier: int) -> None:
+    """The time ran out while the task was left at an await that does not suspend: nobody is cancelled behind the block."""
+
+    async def hurried() -> tuple[bool, str]:
+        task = asyncio.current_task()
+        assert task is not None
+        for _ in range(earlier):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(0) as timeout:
+            await ready()
+        await asyncio.sleep(0.001)
+        return timeout.expired(), "done"
+
+    async def main() -> None:
+        with chaos(1, park=0.0, preempt=1.0):
+            assert await asyncio.create_task(hurried()) == (True, "done")
+
+    run_preempting(main(), loop_factory)
+
+
+def test_what_opted_in_to_nothing_keeps_what_it_returns(loop_factory: LoopFactory) -> None:
+    """Cancelled where plain asyncio would not have suspended it, it has taken the item: that must not be lost."""
+
+    async def take(queue: asyncio.Queue[str]) -> str:
+        return await queue.get()
+
+    async def main() -> None:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue.put_nowait("item")
+        with chaos(1, park=0.0, preempt=1.0):
+            task = asyncio.create_task(take(queue))
+            before = preemptions()
+            while preemptions() == before:
+                await asyncio.sleep(0)
+            assert not task.done()
+            assert task.cancel()
+            assert await task == "item"
+
+    run_preempting(main(), loop_factory)
 
 
 def test_a_group_of_tasks_cancels_one_that_never_awaits(loop_factory: LoopFactory) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import LoopFactory
 from tests.thirdparty.services import postgres_server, redis_server
-from tests.thirdparty.ways import WAYS, Scenario, Way
+from tests.thirdparty.ways import ENDINGS, UNDER_CHAOS, WAYS, Scenario, Way
 
 Run = Callable[[Scenario[Any]], Any]
 
@@ -40,6 +40,15 @@ class _Skipped(pytest.Module):
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Skip what cannot be imported, with the reason."""
     return _Skipped.from_parent(parent, path=module_path) if MISSING else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how much danger there was."""
+    if UNDER_CHAOS.runs:
+        terminalreporter.write_line(f"other people's libraries under chaos: {UNDER_CHAOS}")
+    if ENDINGS:
+        endings = ", ".join(f"{count:,} {ending}" for ending, count in sorted(ENDINGS.items()))
+        terminalreporter.write_line(f"operations over pools: {endings}")
 
 
 @pytest.fixture(params=WAYS, ids=str)

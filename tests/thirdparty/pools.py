@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 import redis.asyncio as redis
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 SIZE = 4
@@ -43,13 +44,14 @@ Pool = Callable[[], AbstractAsyncContextManager[Connection]]
 CREATE = [
     "DROP TABLE IF EXISTS pairs",
     "DROP TABLE IF EXISTS places",
-    "CREATE TABLE pairs AS SELECT key, key * 7 + 1 AS value FROM generate_series(0, 49) AS key",
-    f"CREATE TABLE places AS SELECT name, {AMOUNT} AS amount FROM unnest(ARRAY['left', 'right']) AS name",
+    "CREATE TABLE pairs AS WITH RECURSIVE keys(key) AS "
+    f"(SELECT 0 UNION ALL SELECT key + 1 FROM keys WHERE key < {KEYS - 1}) SELECT key, key * 7 + 1 AS value FROM keys",
+    f"CREATE TABLE places AS SELECT 'left' AS name, {AMOUNT} AS amount UNION ALL SELECT 'right', {AMOUNT}",
 ]
 READ = "SELECT value FROM pairs WHERE key = "
 TAKE = "UPDATE places SET amount = amount - 1 WHERE name = 'left'"
 GIVE = "UPDATE places SET amount = amount + 1 WHERE name = 'right'"
-TOTAL = "SELECT sum(amount)::int FROM places"
+TOTAL = "SELECT sum(amount) FROM places"
 
 
 class AsyncpgConnection(Connection):
@@ -71,8 +73,8 @@ class AsyncpgConnection(Connection):
 
 
 @asynccontextmanager
-async def asyncpg_pool(address: str) -> AsyncIterator[Pool]:
-    async with asyncpg.create_pool(f"postgresql://{address}", min_size=0, max_size=SIZE) as pool:
+async def asyncpg_pool(url: str) -> AsyncIterator[Pool]:
+    async with asyncpg.create_pool(url, min_size=0, max_size=SIZE) as pool:
         for statement in CREATE:
             await pool.execute(statement)
 
@@ -102,10 +104,19 @@ class SqlalchemyConnection(Connection):
         return int(await self._connection.scalar(text(TOTAL)))
 
 
+def keep_readers_from_waiting(connection: DBAPIConnection, _: object) -> None:
+    """Let them read while somebody writes; and let nobody wait for the disk."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = OFF")
+    cursor.close()
+
+
 @asynccontextmanager
-async def sqlalchemy_pool(address: str) -> AsyncIterator[Pool]:
-    url = f"postgresql+asyncpg://{address}"
+async def sqlalchemy_pool(url: str) -> AsyncIterator[Pool]:
     engine = create_async_engine(url, pool_size=SIZE, max_overflow=0, pool_timeout=WAIT_S)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", keep_readers_from_waiting)
     try:
         async with engine.begin() as connection:
             for statement in CREATE:

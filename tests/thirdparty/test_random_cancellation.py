@@ -15,8 +15,8 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, TierConfig, TierPolicyBuilder
 from tests.conftest import LoopFactory
-from tests.thirdparty.pools import AMOUNT, KEYS, SIZE, Pool, asyncpg_pool, redis_pool, sqlalchemy_pool, value_of
-from tests.thirdparty.ways import WAYS, Way
+from tests.thirdparty.pools import AMOUNT, KEYS, SIZE, WAIT_S, Pool, asyncpg_pool, redis_pool, sqlalchemy_pool, value_of
+from tests.thirdparty.ways import ENDINGS, WAYS, Way
 
 OPERATIONS = int(os.environ.get("ASYNCIO_PULSE_TEST_OPERATIONS", "200"))
 """Of each pool, in each way; `make test-thirdparty` asks for ten thousand."""
@@ -102,20 +102,25 @@ async def use_whole_pool(pool: Pool) -> int:
         return sum(await asyncio.gather(*(hold() for _ in range(SIZE))))
 
 
-POOLS = {"asyncpg": asyncpg_pool, "sqlalchemy": sqlalchemy_pool, "redis": redis_pool}
+Opening = functools.partial[AbstractAsyncContextManager[Pool]]
 
 
-@pytest.fixture(scope="session", params=POOLS)
-def opened(request: pytest.FixtureRequest) -> functools.partial[AbstractAsyncContextManager[Pool]]:
+@pytest.fixture(scope="session", params=["asyncpg", "sqlalchemy-asyncpg", "sqlalchemy-aiosqlite", "redis"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opening:
     """Open the pool of each library."""
-    address = request.getfixturevalue("redis_url" if request.param == "redis" else "postgres")
-    return functools.partial(POOLS[request.param], address)
+    if request.param == "redis":
+        return functools.partial(redis_pool, request.getfixturevalue("redis_url"))
+    if request.param == "sqlalchemy-aiosqlite":
+        file = tmp_path_factory.mktemp("sqlite") / "pairs.db"
+        return functools.partial(sqlalchemy_pool, f"sqlite+aiosqlite:///{file}?timeout={WAIT_S}")
+    address = request.getfixturevalue("postgres")
+    if request.param == "asyncpg":
+        return functools.partial(asyncpg_pool, f"postgresql://{address}")
+    return functools.partial(sqlalchemy_pool, f"postgresql+asyncpg://{address}")
 
 
 @pytest.mark.parametrize("way", WAYS[:4], ids=str)
-def test_pools_survive_random_cancellation(
-    way: Way, loop_factory: LoopFactory, opened: functools.partial[AbstractAsyncContextManager[Pool]]
-) -> None:
+def test_pools_survive_random_cancellation(way: Way, loop_factory: LoopFactory, opened: Opening) -> None:
     async def scenario() -> tuple[collections.Counter[str], int]:
         endings: collections.Counter[str] = collections.Counter()
         async with opened() as pool:
@@ -125,6 +130,7 @@ def test_pools_survive_random_cancellation(
             return endings, await use_whole_pool(pool)
 
     (endings, usable), manager = way.run(loop_factory, scenario, RESTLESS, timeout_s=60 + OPERATIONS * 0.05)
+    ENDINGS.update(endings)
     assert usable == SIZE
     assert endings["wrong"] == 0
     # redis-py 8.1 swallows a cancellation that meets a pipeline which gives its connection back, governed or not.

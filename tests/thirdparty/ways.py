@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -19,13 +21,39 @@ Scenario = Callable[[], Coroutine[Any, Any, T]]
 PARK = 0.5
 """Higher than the default: a scenario has few resumptions, and some of them must be struck with any seed."""
 
-PREEMPT = 0.0
+PREEMPT = 0.5
 
 SEEDS = int(os.environ.get("ASYNCIO_PULSE_TEST_SEEDS", "2"))
 """How many seeds of chaos each scenario meets; `make test-thirdparty` asks for a hundred."""
 
 TIMEOUT_S = 60.0
 """For one scenario, which takes well under a second: a wake-up was lost."""
+
+
+@dataclasses.dataclass
+class Danger:
+    """How many runs there were, and what they met."""
+
+    runs: int = 0
+    polls: int = 0
+    parked: int = 0
+    preempted: int = 0
+
+    def add(self, more: Danger) -> None:
+        """Count another's as well."""
+        for name, count in vars(more).items():
+            setattr(self, name, getattr(self, name) + count)
+
+    def __str__(self) -> str:
+        return f"{self.runs:,} runs, {self.polls:,} polls, {self.parked:,} parked, {self.preempted:,} preempted"
+
+
+UNDER_CHAOS = Danger()
+"""All runs of this process in which chaos struck, without those that have a process for themselves."""
+
+
+ENDINGS: collections.Counter[str] = collections.Counter()
+"""How operations over pools ended that were cancelled at random, governed or not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +105,17 @@ class Way:
         return contextlib.nullcontext() if self.seed is None else chaos(self.seed, park=PARK, preempt=PREEMPT)
 
     def _check_danger(self, manager: pulse.TierManager | None) -> None:
-        if manager is not None:
-            assert manager.get_metrics().polls > 0, "nothing was governed"
-            assert self.seed is None or manager.governor.slow_queue()["parked"] > 0, "chaos did not strike"
+        if manager is None:
+            return
+        met = Danger(
+            1, manager.get_metrics().polls, manager.slow_queue().parked, manager.get_preemption_metrics().preemptions
+        )
+        assert met.polls > 0, "nothing was governed"
+        if self.seed is not None:
+            assert met.parked > 0, "chaos did not park"
+            # A tracer sees every line, and nothing is preempted between two of them.
+            assert met.preempted > 0 or sys.gettrace() is not None, "chaos did not preempt"
+            UNDER_CHAOS.add(met)
 
 
 WAYS = [Way(governed=False), Way(governed=True), *(Way(governed=True, seed=seed) for seed in range(SEEDS))]

@@ -65,7 +65,7 @@ class Suite:
         without_tasks: Modules that run no task here.
         directory: Where the modules run; here if None.
         arguments: More for the script, after its own.
-        chaos: What `ASYNCIO_PULSE_CHAOS` is to be in the governed runs, such as `1,0.2,0.0`; no chaos if empty.
+        chaos: What `ASYNCIO_PULSE_CHAOS` is to be in the governed runs, such as `1,0.2,0.2`; no chaos if empty.
     """
 
     name: str
@@ -80,11 +80,12 @@ class Suite:
 
 @dataclass
 class Run:
-    """What became of a module's tests: outcomes by test, such as `failed: the traceback`; polls governed, and parked."""
+    """What became of a module's tests: outcomes by test, such as `failed: the traceback`; how many polls were struck."""
 
     outcomes: dict[str, str]
     polls: int = 0
     parked: int = 0
+    preempted: int = 0
 
     def count(self, kind: str) -> int:
         """Count the tests with an outcome of this kind."""
@@ -187,8 +188,9 @@ def compare(suite: Suite, modules: list[str] | None = None) -> None:
         total.outcomes.update(governed.outcomes)
         total.polls += governed.polls
         total.parked += governed.parked
+        total.preempted += governed.preempted
         total_unexpected += count
-    if suite.chaos and total.parked == 0:
+    if suite.chaos and min(total.parked, total.preempted) == 0:
         print("chaos did not strike")
         total_unexpected += 1
     print(f"{suite.name}: {describe(total)}, {total_unexpected} unexpected")
@@ -197,5 +199,6 @@ def compare(suite: Suite, modules: list[str] | None = None) -> None:
 
 def describe(governed: Run) -> str:
     """Tell how much a governed run was worth."""
-    polls = f"{governed.polls:7} governed polls" + (f", {governed.parked:6} parked" if governed.parked else "")
-    return f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped, {polls}"
+    struck = f", {governed.parked:6} parked, {governed.preempted:6} preempted" if governed.parked else ""
+    tests = f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped"
+    return f"{tests}, {governed.polls:7} governed polls{struck}"

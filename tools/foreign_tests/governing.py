@@ -49,6 +49,10 @@ class Polls:
         """Count those that waited in the slow queue first."""
         return sum(manager.governor.slow_queue()["parked"] for manager in self._managers)
 
+    def preempted(self) -> int:
+        """Count those that were left in the middle."""
+        return sum(manager.get_preemption_metrics().preemptions for manager in self._managers)
+
 
 def govern_every_loop(polls: Polls, *more: type[asyncio.AbstractEventLoop]) -> None:
     """Have each loop of asyncio, and of more types, governed from its birth and whatever task factory it is given."""

@@ -2,8 +2,10 @@
 
     python peer_suite.py NAME SOURCE [--chaos SEED] [--modules NAME ...]
     python peer_suite.py NAME --requirements
+    python peer_suite.py NAME --repository
 
-SOURCE is an unpacked source distribution of the version that is installed. The second form tells what its tests need.
+SOURCE is the source of the version that is installed. The other forms tell what its tests need, and where they are if
+they are not in the source distribution.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from peers import PEERS, Peer
 PARK = 0.5
 """Higher than the default: each test has a loop of its own, with few resumptions."""
 
-PREEMPT = 0.0
+PREEMPT = 0.5
 
 
 def matches(module: str, patterns: list[str]) -> bool:
@@ -30,7 +32,7 @@ def matches(module: str, patterns: list[str]) -> bool:
 
 def modules(peer: Peer, source: Path) -> list[str]:
     """Name the test modules that are run, relative to the source."""
-    found = sorted(str(path.relative_to(source)) for path in source.glob("tests/**/test_*.py"))
+    found = sorted(str(path.relative_to(source)) for path in source.glob(f"{peer.tests}/**/test_*.py"))
     return [module for module in found if not matches(module, peer.skipped)]
 
 
@@ -56,11 +58,14 @@ if __name__ == "__main__":
     parser.add_argument("name", choices=PEERS, metavar="NAME")
     parser.add_argument("source", type=Path, nargs="?", metavar="SOURCE")
     parser.add_argument("--requirements", action="store_true")
+    parser.add_argument("--repository", action="store_true")
     parser.add_argument("--chaos", type=int, metavar="SEED")
     parser.add_argument("--modules", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     if arguments.requirements:
         print(*PEERS[arguments.name].requirements, sep="\n")
+    elif arguments.repository:
+        print(PEERS[arguments.name].repository)
     elif arguments.source is None:
         parser.error("SOURCE is missing")
     else:

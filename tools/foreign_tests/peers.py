@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from comparing import Kept
@@ -14,6 +15,8 @@ class Peer:
     Attributes:
         requirements: What its tests import, beyond the library.
         arguments: pytest's arguments.
+        tests: The directory of the tests.
+        repository: Where they are, with a tag for each version, if the source distribution has none.
         skipped: Modules that are not run, as shell patterns.
         without_tasks: Modules that run no task.
         kept: Differences that governing is.
@@ -21,15 +24,45 @@ class Peer:
     """
 
     requirements: list[str]
-    arguments: list[str]
+    arguments: list[str] = field(default_factory=list)
+    tests: str = "tests"
+    repository: str = ""
     skipped: list[str] = field(default_factory=list)
     without_tasks: list[str] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     kept_under_chaos: list[Kept] = field(default_factory=list)
 
 
+ANYIO = Peer(
+    requirements=[
+        "blockbuster",
+        "coverage",
+        "hypothesis",
+        "psutil",
+        "pytest-mock",
+        "pytest-timeout",
+        "trustme",
+        "truststore",
+    ],
+    # Without the tests that need the Internet, and those on the loop of another library.
+    arguments=["-m", "not network", "-k", "not trio"],
+    without_tasks=["*/test_all_attributes.py", "*/test_lazyimport.py", "*/test_typedattr.py"],
+)
+
 AIOHTTP = Peer(
-    requirements=["blockbuster", "freezegun", "proxy.py", "pytest-mock", "pytest-timeout", "trustme"],
+    requirements=[
+        "blockbuster",
+        "brotli",
+        "coverage",
+        "freezegun",
+        "gunicorn",
+        "isal",
+        "proxy.py",
+        "pytest-mock",
+        "pytest-timeout",
+        "trustme",
+        "zlib_ng",
+    ],
     # Its own options are for several processes and for coverage.
     arguments=["-o", "addopts=", "-p", "pytest_mock", "-p", "pytest_timeout", "-m", "not dev_mode and not internal"],
     skipped=["*/test_benchmarks_*", "*/autobahn/*"],
@@ -80,4 +113,13 @@ STARLETTE = Peer(
     ],
 )
 
-PEERS = {"aiohttp": AIOHTTP, "starlette": STARLETTE}
+WEBSOCKETS = Peer(
+    requirements=["werkzeug"],
+    # Made for unittest: without this pytest would find our own settings above them.
+    arguments=["-c", os.devnull, "--rootdir", "."],
+    # Of the others one half has no tasks, and the other half is for threads and trio.
+    tests="tests/asyncio",
+    repository="https://github.com/python-websockets/websockets",
+)
+
+PEERS = {"aiohttp": AIOHTTP, "anyio": ANYIO, "starlette": STARLETTE, "websockets": WEBSOCKETS}

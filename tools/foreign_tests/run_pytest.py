@@ -51,7 +51,7 @@ def main() -> None:
         sys.exit(f"pytest ended with {status!r}")
     answer: dict[str, Any] = {"outcomes": outcomes.by_test}
     if polls is not None:
-        answer |= {"polls": polls.total(), "parked": polls.parked()}
+        answer |= {"polls": polls.total(), "parked": polls.parked(), "preempted": polls.preempted()}
     with open(output, "w") as file:
         json.dump(answer, file)
 

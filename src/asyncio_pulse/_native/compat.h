@@ -61,13 +61,6 @@ pulse_exception_take_object(void)
     return taken.value;
 }
 
-// Since 3.13 a task that was uncancelled as often as it was cancelled forgets a cancellation that it was not told of yet.
-#if PY_VERSION_HEX >= 0x030d0000
-#define PULSE_UNCANCEL_FORGETS true
-#else
-#define PULSE_UNCANCEL_FORGETS false
-#endif
-
 // If StopIteration is set, take it and its value, a new reference; else leave things as they are.
 static inline bool
 pulse_stop_iteration_take(PyObject **value)

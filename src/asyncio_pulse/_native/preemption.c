@@ -38,6 +38,7 @@ static struct {
     unsigned long main_thread;
     int signal_number;
     PyObject *protected_modules;
+    PyObject *library_paths;
     // signal.getsignal, and the handler that it must tell.
     PyObject *getsignal;
     PyObject *handler;
@@ -206,6 +207,7 @@ reach_of(const pulse_segment *segment)
         .package = segment->package,
         .modules = preemption->modules,
         .protected_modules = process.protected_modules,
+        .library_paths = process.library_paths,
         .through_iteration = preemption->through_iteration,
         .coroutine = governed->coro,
     };
@@ -275,12 +277,13 @@ leave(pulse_request *request)
     // still; another round handles them.
     PyErr_SetInterruptEx(process.signal_number);
     inner_polls inner = {thread->current, atomic_load_explicit(&thread->poll_started, memory_order_relaxed)};
+    segment->opted_in = mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE;
     Py_INCREF(segment);
     int result = pulse_segment_leave(segment);
     // Gone with its wrapper: what was raised unwinds what is left.
     if (segment->governed != NULL) {
         put_back(thread, segment->governed, &inner);
-        if (result == 0 && mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE && pulse_segment_is_cancelled(segment)) {
+        if (result == 0 && segment->opted_in && pulse_segment_is_cancelled(segment)) {
             pulse_reach reach = reach_of(segment);
             result = pulse_safe_to_cancel(&reach) ? pulse_segment_raise_cancellation(segment) : 0;
         }
@@ -391,8 +394,9 @@ PyObject *
 pulse_preemption_start(PyObject *module, PyObject *arguments)
 {
     int signal_number;
-    PyObject *protected_modules;
-    if (!PyArg_ParseTuple(arguments, "iO!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules)) {
+    PyObject *protected_modules, *library_paths;
+    if (!PyArg_ParseTuple(arguments, "iO!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
+                          &PyTuple_Type, &library_paths)) {
         return NULL;
     }
     if (process.state != NULL) {
@@ -417,6 +421,7 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
     process.signal_number = signal_number;
     process.main_thread = PyThread_get_thread_ident();
     Py_XSETREF(process.protected_modules, Py_NewRef(protected_modules));
+    Py_XSETREF(process.library_paths, Py_NewRef(library_paths));
     process.state = pulse_state_of_module(module);
     Py_RETURN_NONE;
 }

@@ -102,12 +102,36 @@ judge_segment(const pulse_reach *reach, pulse_frame *frame)
     }
 }
 
-// A coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty.
+// Somebody else's code: protected, or installed and not named by the program as its own.
+static bool
+is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+{
+    if (package != NULL) {
+        if (PySet_Contains(reach->protected_modules, package) != 0) {
+            return true;
+        }
+        if (reach->modules == NULL || PySet_Contains(reach->modules, package) == 1) {
+            return false;
+        }
+    }
+    PyObject *filename = frame->code->co_filename, *paths = reach->library_paths;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); i++) {
+        if (PyUnicode_Find(filename, PyTuple_GET_ITEM(paths, i), 0, PyUnicode_GET_LENGTH(filename), 1) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty. Inside
+// a library an `await` that does not suspend is often part of something that must not be divided: of a lock that
+// looks whether it is cancelled before it takes hold, of a check and what is written because of it.
 static pulse_rule
-judge_await_point(pulse_frame *frame)
+judge_await_point(const pulse_reach *reach, pulse_frame *frame)
 {
     uint8_t here;
-    if (marks_at(frame, &here) == NULL || !(frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
+    const pulse_code_marks *marks = marks_at(frame, &here);
+    if (marks == NULL || !(frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
         return PULSE_RULE_INSTRUCTION;
     }
     bool resumes = (frame->code->co_flags & CO_ASYNC_GENERATOR) && (here & PULSE_MARK_YIELDED);
@@ -115,10 +139,12 @@ judge_await_point(pulse_frame *frame)
         return PULSE_RULE_INSTRUCTION;
     }
     pulse_frame caller = *frame;
-    if (!pulse_frame_beneath(&caller) || marks_at(&caller, &here) == NULL || !is_await_edge(&caller, here)) {
+    const pulse_code_marks *of_caller = pulse_frame_beneath(&caller) ? marks_at(&caller, &here) : NULL;
+    if (of_caller == NULL || !is_await_edge(&caller, here)) {
         return PULSE_RULE_INSTRUCTION;
     }
-    return PULSE_PLACE_SAFE;
+    bool is_internal = is_library(reach, frame, marks->package) && is_library(reach, &caller, of_caller->package);
+    return is_internal ? PULSE_RULE_MODULE : PULSE_PLACE_SAFE;
 }
 
 pulse_rule
@@ -129,7 +155,7 @@ pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where)
         return PULSE_RULE_INSTRUCTION;
     }
     pulse_rule rule =
-        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_segment(reach, where) : judge_await_point(where);
+        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_segment(reach, where) : judge_await_point(reach, where);
     // Not enough memory to judge: then it is not safe.
     PyErr_Clear();
     return rule;

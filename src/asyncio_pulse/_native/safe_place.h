@@ -9,7 +9,7 @@
 
 typedef enum {
     PULSE_PREEMPT_OFF,
-    // Only where a coroutine that is awaited begins.
+    // Only where a coroutine that is awaited begins, but not inside a library.
     PULSE_PREEMPT_AWAIT,
     // Anywhere in code that opted in, by the rules.
     PULSE_PREEMPT_ANYWHERE,
@@ -44,6 +44,8 @@ typedef struct {
     PyObject *modules;
     // Never, whatever was opted in: a frozenset.
     PyObject *protected_modules;
+    // What the path of installed code has in it: a tuple of str.
+    PyObject *library_paths;
     // C code that only draws values from a generator may be in between.
     bool through_iteration;
     // The coroutine at the bottom, a native one.

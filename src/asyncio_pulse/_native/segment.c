@@ -220,22 +220,39 @@ pulse_segment_raise_cancellation(pulse_segment *segment)
     return -1;
 }
 
-bool
-pulse_segment_is_cancelled(pulse_segment *segment)
+// How often the running task was asked to cancel and did not take it back; 0 if that is not known.
+static long
+count_requests(pulse_governed *governed)
 {
-    if (segment->cancellation == NULL || !PULSE_UNCANCEL_FORGETS || segment->governed == NULL) {
-        return segment->cancellation != NULL;
-    }
     pulse_exception raised = pulse_exception_take();
-    PyObject *task = pulse_current_task(pulse_state_of_module(segment->governed->module)->current_task);
+    PyObject *task = pulse_current_task(pulse_state_of_module(governed->module)->current_task);
     PyObject *count = task == NULL || Py_IsNone(task) ? NULL : PyObject_CallMethod(task, "cancelling", NULL);
-    if (count != NULL && PyObject_IsTrue(count) == 0) {
-        Py_CLEAR(segment->cancellation);
-    }
+    long requests = count == NULL ? 0 : PyLong_AsLong(count);
     Py_XDECREF(count);
     Py_XDECREF(task);
     PyErr_Clear();
     pulse_exception_put_back(raised);
+    return requests;
+}
+
+// The coroutine is told later. What made it be cancelled may be over by then, such as the time of a timeout whose block it
+// has left: without preemption it would never have been told.
+static void
+keep_cancellation(pulse_segment *segment, PyObject *exception)
+{
+    if (segment->cancellation == NULL) {
+        segment->requests = count_requests(segment->governed);
+    }
+    Py_XSETREF(segment->cancellation, Py_NewRef(exception));
+}
+
+bool
+pulse_segment_is_cancelled(pulse_segment *segment)
+{
+    if (segment->cancellation != NULL && segment->governed != NULL &&
+        count_requests(segment->governed) < segment->requests) {
+        Py_CLEAR(segment->cancellation);
+    }
     return segment->cancellation != NULL;
 }
 
@@ -244,7 +261,7 @@ static PySendResult
 settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **result)
 {
     PyObject *cancellation = segment->cancellation;
-    if (outcome == PYGEN_ERROR) {
+    if (outcome == PYGEN_ERROR || (outcome == PYGEN_RETURN && !segment->opted_in)) {
         Py_CLEAR(segment->cancellation);
     }
     else if (outcome == PYGEN_RETURN) {
@@ -281,7 +298,7 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
     bool cancels = exception != NULL &&
                    PyErr_GivenExceptionMatches(exception, pulse_state_of_module(governed->module)->cancelled_error);
     if (segment->preempted && cancels) {
-        Py_XSETREF(segment->cancellation, Py_NewRef(exception));
+        keep_cancellation(segment, exception);
     }
     else if (exception != NULL) {
         Py_XSETREF(segment->exception, Py_NewRef(exception));

@@ -19,6 +19,11 @@ typedef struct pulse_segment {
     PyObject *exception;
     // A cancellation that waits for a place where it may be raised.
     PyObject *cancellation;
+    // How often the task was asked to cancel by then: fewer, and it was taken back.
+    long requests;
+    // Only code that opted in is ended by one that waits when it returns; else what it returned would be lost, such as an
+    // item that it took from a queue.
+    bool opted_in;
     // What its last step came to.
     PySendResult outcome;
     PyObject *result;

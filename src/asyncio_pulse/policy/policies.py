@@ -120,7 +120,8 @@ class TierConfig:
             otherwise: "off", "await" or "anywhere". With "off" nobody is, whatever they or their group say.
         preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
             the parts of the standard library that only compute; ("*",) for all but those that share state, such as
-            asyncio, logging and threading.
+            asyncio, logging and threading. For await points those that are not to be taken for libraries although
+            they are installed like them.
         preempt_through_c: "iteration" also suspends generators that C code draws from, such as those of `sum` or
             `list`; "off" does not.
         tier_policies: The four tiers, in the order of their actions.

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import inspect
 import logging
+import os
 import signal
 import sys
 import sysconfig
@@ -28,6 +29,7 @@ PROTECTED_MODULES = frozenset(
         "_frozen_importlib",
         "_frozen_importlib_external",
         "_weakrefset",
+        "anyio",
         "asyncio",
         "asyncio_pulse",
         "concurrent",
@@ -52,6 +54,13 @@ PROTECTED_MODULES = frozenset(
     }
 )
 """Top-level packages that are never preempted, whatever is opted in: their state is shared between tasks."""
+
+LIBRARY_PATHS = (
+    f"{os.sep}site-packages{os.sep}",
+    f"{os.sep}dist-packages{os.sep}",
+    os.path.join(os.path.dirname(os.__file__), ""),
+)
+"""What the path of installed code has in it: nobody is suspended where one library awaits itself or another."""
 
 PURE_MODULES = frozenset(
     {
@@ -207,7 +216,7 @@ def start() -> None:
         _say_once("every signal that could be used is handled by the program")
         return
     try:
-        _core.start_preemption(number, PROTECTED_MODULES)
+        _core.start_preemption(number, PROTECTED_MODULES, LIBRARY_PATHS)
     except BaseException:
         _signal.give_back()
         raise
