@@ -326,13 +326,14 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
     uint64_t due = started + pulse_governed_budget(governed);
     bool at_once = is_under_chaos(governed->governor) &&
                    pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
+    process.request = (pulse_request){governed->segment, thread, at_once ? started : due, 0, BURST};
     if (at_once) {
-        due = started;
-    }
-    process.request = (pulse_request){governed->segment, thread, due, 0, BURST};
-    pulse_aim_at(due);
-    if (at_once) {
+        // Nobody else has to be woken for it.
+        atomic_store(&pulse_the_aim.deadline, started);
         pulse_wakeup_trip(process.signal_number);
+    }
+    else {
+        pulse_aim_at(due);
     }
 }
 
