@@ -264,10 +264,20 @@ def test_c_code_that_draws_from_a_generator_is_left_only_on_request() -> None:
     assert fewer < refusals
 
 
+ELSEWHERE = """
+inside = 0
+def compute():
+    global inside
+    inside += 1
+    for _ in range(300):
+        pass
+    inside -= 1
+"""
+
+
 def test_modules_that_did_not_opt_in_are_left_alone() -> None:
     module: Any = ModuleType("elsewhere")
-    code = "inside = 0\ndef compute():\n    global inside\n    inside += 1\n    for _ in range(300):\n        pass\n    inside -= 1"
-    exec(code, module.__dict__)
+    exec(ELSEWHERE, module.__dict__)
     inside: set[int] = set()
 
     async def elsewhere() -> None:
