@@ -66,6 +66,8 @@ def endanger(
     *,
     rule: str | None = None,
     tasks: int = 3,
+    times: int = MANY,
+    within_s: float = WITHIN_S,
     wrong: Callable[[], object] = lambda: False,
     **settings: Any,
 ) -> None:
@@ -76,15 +78,17 @@ def endanger(
         loop_factory: Makes the loop.
         rule: The one that the work is about, if it is about one.
         tasks: How many do it at once.
+        times: More than so many preemptions are wanted.
+        within_s: Seconds that they may take.
         wrong: Whether one of them was left where it must not be; asked in every turn, when none of them runs.
         settings: Those of the configuration.
     """
 
     async def main() -> None:
-        end = time.monotonic() + WITHIN_S
+        end = time.monotonic() + within_s
 
         async def repeat() -> None:
-            while preemptions() <= MANY and time.monotonic() < end:
+            while preemptions() <= times and time.monotonic() < end:
                 await work()
 
         spawned = [pulse.spawn(repeat(), preemptible=True) for _ in range(tasks)]
@@ -94,7 +98,7 @@ def endanger(
             await asyncio.sleep(0)
         await asyncio.gather(*spawned)
         assert wrongs == 0
-        assert preemptions() > MANY
+        assert preemptions() > times
         assert rule is None or refused(rule) > 0
 
     run_preempting(main(), loop_factory, **{"poll_budget_us": AT_ONCE_US, **settings})
