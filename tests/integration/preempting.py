@@ -18,6 +18,14 @@ T = TypeVar("T")
 SOON_US = 500
 """A budget that leaves room for many preemptions in a short test."""
 
+AT_ONCE_US = 50
+"""One that preempts some thousand times a second."""
+
+MANY = 1_000
+"""What is safe fewer times may still be luck."""
+
+WITHIN_S = 60.0
+
 
 def run_preempting(
     main: Coroutine[Any, Any, T],
@@ -39,7 +47,7 @@ def refused(rule: str) -> int:
     return int(pulse.get_manager().governor.preemption_record()["refused"][rule])
 
 
-async def until_preempted(times: int, *, within_s: float = 30.0) -> None:
+async def until_preempted(times: int, *, within_s: float = WITHIN_S) -> None:
     """Wait until there were so many preemptions.
 
     Raises:
@@ -50,6 +58,50 @@ async def until_preempted(times: int, *, within_s: float = 30.0) -> None:
         if time.monotonic() > end:
             raise TimeoutError(f"{preemptions()} preemptions of {times} in {within_s} s")
         await asyncio.sleep(0.001)
+
+
+def endanger(
+    work: Callable[[], Coroutine[Any, Any, object]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    *,
+    rule: str | None = None,
+    tasks: int = 3,
+    times: int = MANY,
+    within_s: float = WITHIN_S,
+    wrong: Callable[[], object] = lambda: False,
+    **settings: Any,
+) -> None:
+    """Let tasks repeat some work until they were preempted many times, and kept from it by a rule at least once.
+
+    Args:
+        work: What each task repeats.
+        loop_factory: Makes the loop.
+        rule: The one that the work is about, if it is about one.
+        tasks: How many do it at once.
+        times: More than so many preemptions are wanted.
+        within_s: Seconds that they may take.
+        wrong: Whether one of them was left where it must not be; asked in every turn, when none of them runs.
+        settings: Those of the configuration.
+    """
+
+    async def main() -> None:
+        end = time.monotonic() + within_s
+
+        async def repeat() -> None:
+            while preemptions() <= times and time.monotonic() < end:
+                await work()
+
+        spawned = [pulse.spawn(repeat(), preemptible=True) for _ in range(tasks)]
+        wrongs = 0
+        while not all(task.done() for task in spawned):
+            wrongs += bool(wrong())
+            await asyncio.sleep(0)
+        await asyncio.gather(*spawned)
+        assert wrongs == 0
+        assert preemptions() > times
+        assert rule is None or refused(rule) > 0
+
+    run_preempting(main(), loop_factory, **{"poll_budget_us": AT_ONCE_US, **settings})
 
 
 def put_at_yield(task: asyncio.Task[Any]) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import dataclasses
-import sys
-import traceback
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -138,47 +134,6 @@ def test_a_group_that_opts_in_later_does_so_for_its_running_tasks() -> None:
     assert run_preempting(main()) >= 5
 
 
-variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
-
-
-def test_the_context_is_the_tasks_own(loop_factory: LoopFactory) -> None:
-    async def main() -> None:
-        async def compute(name: str) -> None:
-            assert variable.get() == "outer"
-            before = contextvars.copy_context()
-            variable.set(name)
-            asyncio.get_running_loop().call_soon(lambda: seen.append(variable.get()))
-            for _ in range(300_000):
-                assert variable.get() == name
-            await asyncio.sleep(0)
-            assert variable.get() == name
-            assert before[variable] == "outer"
-
-        seen: list[str] = []
-        variable.set("outer")
-        await asyncio.gather(*(pulse.spawn(compute(name), preemptible=True) for name in "abc"))
-        assert variable.get() == "outer"
-        assert sorted(seen) == ["a", "b", "c"]
-        assert preemptions() > 10
-
-    run_preempting(main(), loop_factory)
-
-
-def test_the_running_task_is_known(loop_factory: LoopFactory) -> None:
-    async def main() -> None:
-        async def compute() -> None:
-            me = asyncio.current_task()
-            view = pulse.current()
-            for _ in range(200_000):
-                assert asyncio.current_task() is me
-                assert pulse.current()._governed is view._governed
-
-        await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
-        assert preemptions() > 10
-
-    run_preempting(main(), loop_factory)
-
-
 def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         @pulse.governed(priority=pulse.TaskPriority.HIGH)
@@ -208,72 +163,6 @@ def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factor
         # Of its one poll only what came after the last time that it was left; the rest is the task's.
         assert call.polls == 1
         assert call.wall_time_ns < view.wall_time_ns
-
-    run_preempting(main(), loop_factory)
-
-
-def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) -> None:
-    async def main() -> None:
-        async def compute(number: int) -> None:
-            for _ in range(200):
-                try:
-                    raise KeyError(number)
-                except KeyError as error:
-                    handled = {sys.exc_info()[1] for _ in range(10)}
-                    for _ in range(2000):
-                        handled.add(sys.exc_info()[1])
-                    wrong = handled - {error}
-                assert not wrong
-            assert sys.exc_info()[1] is None
-            raise LookupError(number)
-
-        tasks = [pulse.spawn(compute(number), preemptible=True) for number in range(3)]
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for number, error in enumerate(results):
-            assert isinstance(error, LookupError)
-            assert error.args == (number,)
-            assert traceback.extract_tb(error.__traceback__)[-1].name == "compute"
-        assert preemptions() > 100
-
-    run_preempting(main(), loop_factory)
-
-
-def test_generators_of_both_kinds_are_preempted_inside(loop_factory: LoopFactory) -> None:
-    def numbers(count: int) -> Iterator[int]:
-        for number in range(count):  # noqa: UP028 - each must come to this frame
-            yield number
-
-    async def later(count: int) -> AsyncIterator[int]:
-        for number in range(count):
-            yield number
-
-    async def main() -> None:
-        async def compute() -> int:
-            total = 0
-            for number in numbers(200_000):
-                total += number
-            async for number in later(200_000):
-                total += number
-            return total
-
-        results = await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
-        assert set(results) == {2 * sum(range(200_000))}
-        assert preemptions() > 30
-
-    run_preempting(main(), loop_factory)
-
-
-def test_deep_recursion_goes_on(loop_factory: LoopFactory) -> None:
-    def deep(depth: int) -> int:
-        return 0 if depth == 0 else 1 + deep(depth - 1)
-
-    async def main() -> None:
-        async def compute() -> int:
-            return sum([deep(400) for _ in range(500)])
-
-        results = await asyncio.gather(*(pulse.spawn(compute(), preemptible=True) for _ in range(3)))
-        assert set(results) == {400 * 500}
-        assert preemptions() > 20
 
     run_preempting(main(), loop_factory)
 

@@ -1,13 +1,9 @@
-"""Preemption beside other users of greenlets and signals, and inside itself."""
+"""Preemption beside other users of greenlets, and inside itself."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,15 +11,8 @@ import greenlet
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse import _core
 from tests.conftest import LoopFactory
-from tests.integration.preempting import (
-    compute_until,
-    preemptions,
-    refused,
-    run_preempting,
-    until_preempted,
-)
+from tests.integration.preempting import compute_until, preemptions, run_preempting, until_preempted
 
 
 class Spawned(greenlet.greenlet):
@@ -173,111 +162,5 @@ def test_a_segment_gives_way_to_whoever_resumes_it_now(loop_factory: LoopFactory
         await until_preempted(20)
         stop.set()
         assert await asyncio.wait_for(task, 20) == "outer"
-
-    run_preempting(main(), loop_factory)
-
-
-def test_signals_of_the_program_do_not_wait_for_who_was_left(loop_factory: LoopFactory) -> None:
-    own = signal.SIGRTMIN + 7
-    sent: list[int] = []
-    # How many were sent when the last one was handled: two that come together are handled once.
-    handled = [0]
-    main_thread = threading.main_thread().ident or 0
-
-    def send(enough: asyncio.Event) -> None:
-        while not enough.is_set():
-            sent.append(own)
-            signal.pthread_kill(main_thread, own)
-            # Meanwhile the main thread waits for the GIL, and its time is over: it sees both signals at once, and ours,
-            # which has the lower number, leaves.
-            end = time.perf_counter() + 0.003
-            while time.perf_counter() < end:
-                pass
-
-    async def main() -> None:
-        stop, enough = asyncio.Event(), asyncio.Event()
-        late: set[int] = set()
-        task = pulse.spawn(compute_until(stop), preemptible=True)
-        thread = threading.Thread(target=send, args=(enough,))
-        thread.start()
-        while len(sent) < 100:
-            await asyncio.sleep(0)
-            count = len(sent)
-            for _ in range(10):
-                pass
-            if handled[0] < count:
-                late.add(count)
-        enough.set()
-        await asyncio.to_thread(thread.join)
-        stop.set()
-        await task
-        assert preemptions() > 10
-        # The sender may lose the GIL between noting and sending.
-        assert len(late) <= 2
-
-    earlier = signal.signal(own, lambda number, frame: handled.__setitem__(0, len(sent)))
-    try:
-        # Longer than a thread may keep the GIL from another one.
-        run_preempting(main(), loop_factory, poll_budget_us=7_000)
-    finally:
-        signal.signal(own, earlier)
-
-
-def test_signals_of_the_loop_are_not_lost_in_bursts(loop_factory: LoopFactory) -> None:
-    handled: list[int] = []
-    lost: list[int] = []
-
-    def send() -> None:
-        for number in range(150):
-            time.sleep(0.001)
-            os.kill(os.getpid(), signal.SIGUSR1)
-            end = time.monotonic() + 2
-            while len(handled) <= number - len(lost) and time.monotonic() < end:
-                time.sleep(0.001)
-            if time.monotonic() >= end:
-                lost.append(number)
-                return
-
-    async def main() -> None:
-        async def refused_often(thread: threading.Thread) -> None:
-            while thread.is_alive():
-                max(range(100), key=lambda number: sum([number for _ in range(100)]))
-                await asyncio.sleep(0)
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, handled.append, 1)
-        thread = threading.Thread(target=send)
-        thread.start()
-        await pulse.spawn(refused_often(thread), preemptible=True)
-        thread.join()
-        loop.remove_signal_handler(signal.SIGUSR1)
-        assert refused("c_code") > 1000
-        assert not lost
-
-    run_preempting(main(), loop_factory, poll_budget_us=50)
-
-
-def test_a_handler_that_the_program_sets_later_is_left_alone(loop_factory: LoopFactory) -> None:
-    strays: list[int] = []
-
-    async def main() -> None:
-        async def computing() -> None:
-            for _ in range(1_500_000):
-                pass
-
-        await pulse.spawn(computing(), preemptible=True)
-        assert preemptions() > 0
-        earlier = signal.signal(signal.SIGURG, lambda number, frame: strays.append(number))
-        try:
-            for _ in range(3):
-                await pulse.spawn(computing(), preemptible=True)
-            few, before = len(strays), preemptions()
-            await pulse.spawn(computing(), preemptible=True)
-            assert preemptions() > before
-            # Until it was noticed, in the first poll that nobody left.
-            assert len(strays) == few <= 3
-            assert signal.getsignal(signal.SIGURG) is not signal.SIG_DFL
-        finally:
-            signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
 
     run_preempting(main(), loop_factory)

@@ -15,6 +15,7 @@
 #include "slow_queue.h"
 #include "tiers.h"
 #include "turns.h"
+#include "wakeup.h"
 #include "watchdog.h"
 
 void
@@ -91,6 +92,7 @@ static PyObject *
 after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     pulse_threads_after_fork(pulse_state_of_module(module));
+    pulse_wakeup_after_fork();
     Py_RETURN_NONE;
 }
 

@@ -45,28 +45,20 @@ request(preempt_watchdog *watchdog)
 #endif
 }
 
-// Sleep, unless there is something to aim at sooner; UINT64_MAX is for good. Whoever aims looks at `sleeps_until` after
-// that, and we look at the aim after having set it: one of us sees the other.
+// Sleep, unless there is something to aim at sooner that was not asked for yet; UINT64_MAX is for good. Whoever aims looks
+// at `sleeps_until` after that, and we look at the aim after having set it: one of us sees the other.
 static void
-sleep_until(preempt_watchdog *watchdog, uint64_t until)
+sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
 {
     atomic_store(&pulse_the_aim.sleeps_until, until);
     uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
-    bool is_early = deadline != 0 && deadline < until;
+    bool is_early = deadline != 0 && deadline != asked && deadline < until;
     if (!is_early && now < until && !atomic_load(&watchdog->stopping)) {
         PY_TIMEOUT_T us = until == UINT64_MAX ? -1 : (PY_TIMEOUT_T)(pulse_clock_to_ns(until - now) / 1000 + 1);
         PyThread_acquire_lock_timed(watchdog->wake, us, 0);
         pulse_counter_add(&watchdog->wake_ups, 1);
     }
     atomic_store(&pulse_the_aim.sleeps_until, 0);
-}
-
-// For a while that nobody can shorten.
-static void
-pause_for(preempt_watchdog *watchdog, PY_TIMEOUT_T us)
-{
-    PyThread_acquire_lock_timed(watchdog->wake, us, 0);
-    pulse_counter_add(&watchdog->wake_ups, 1);
 }
 
 static void
@@ -78,15 +70,15 @@ watch(preempt_watchdog *watchdog)
         uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
         if (deadline == 0) {
             idle++;
-            sleep_until(watchdog, idle > LINGERS ? UINT64_MAX : now + pulse_clock_from_ns(LINGER_US * 1000));
+            sleep_until(watchdog, idle > LINGERS ? UINT64_MAX : now + pulse_clock_from_ns(LINGER_US * 1000), asked);
             continue;
         }
         idle = 0;
         if (now < deadline) {
-            sleep_until(watchdog, deadline);
+            sleep_until(watchdog, deadline, asked);
         }
         else if (deadline == asked) {
-            pause_for(watchdog, ASKED_US);
+            sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
         }
         else {
             asked = deadline;
@@ -193,7 +185,7 @@ pulse_preempt_watchdog_stop(void)
     if (atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
         PyThread_release_lock(watchdog->wake);
     }
-    // Otherwise it is awake, or in a short pause. It takes no GIL; others may go on while it ends.
+    // Otherwise it is awake. It takes no GIL; others may go on while it ends.
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
     Py_END_ALLOW_THREADS

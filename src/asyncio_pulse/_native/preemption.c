@@ -14,7 +14,8 @@ enum {
     BURST = 1000,
     // After a burst in vain, wait so many times what it took: a tenth of the time at most goes into looking.
     DUTY = 9,
-    SHORTEST_WAIT_US = 100,
+    // What lasts, such as a trace function, costs a signal each time.
+    SHORTEST_WAIT_US = 500,
     // A poll that was left no later than this after its deadline, or than its budget if that is longer, is a forced yield.
     GRACE_US = 1000,
     // Only decided and counted.
@@ -248,12 +249,14 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uin
     pulse_counter_add(&preemption->refused[rule], 1);
     uint64_t now = pulse_clock_ticks();
     request->spent += now - began;
+    // Until the poll ends: the loop cannot look sooner for what its signals write.
+    pulse_wakeup_divert();
     bool is_lasting = rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET;
     if (!is_lasting && request->boundaries_left-- > 0) {
-        pulse_wakeup_trip(process.signal_number);
+        PyErr_SetInterruptEx(process.signal_number);
         return;
     }
-    pulse_wakeup_restore(process.signal_number);
+    pulse_wakeup_pass_on(process.signal_number);
     pulse_preemption_note_place(preemption, rule, where);
     pulse_counter_add(&preemption->gave_up, 1);
     uint64_t wait = request->spent * DUTY, shortest = pulse_clock_from_ns(SHORTEST_WAIT_US * 1000);
@@ -329,13 +332,15 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
     uint64_t due = started + pulse_governed_budget(governed);
     bool at_once = is_under_chaos(governed->governor) &&
                    pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
+    process.request = (pulse_request){governed->segment, thread, at_once ? started : due, 0, BURST};
     if (at_once) {
-        due = started;
+        // Nobody else has to be woken for it.
+        atomic_store(&pulse_the_aim.deadline, started);
+        pulse_wakeup_divert();
+        PyErr_SetInterruptEx(process.signal_number);
     }
-    process.request = (pulse_request){governed->segment, thread, due, 0, BURST};
-    pulse_aim_at(due);
-    if (at_once) {
-        pulse_wakeup_trip(process.signal_number);
+    else {
+        pulse_aim_at(due);
     }
 }
 

@@ -5,8 +5,9 @@
 #include <unistd.h>
 #endif
 
-// Every signal that Python notes is also written, as one byte, to the descriptor of signal.set_wakeup_fd. Hundreds in a
-// burst would fill that pipe, and the bytes of the program's own signals would be lost.
+// Every signal that Python notes is also written, as one byte, to the descriptor of signal.set_wakeup_fd. Those of a burst,
+// or of a poll that goes on for seconds, would fill that pipe: some 280 bytes are enough for asyncio's. Then the bytes of the
+// program's own signals would be lost.
 static struct {
     int sink[2];
     // signal.set_wakeup_fd; the C function behind it is hidden.
@@ -15,6 +16,17 @@ static struct {
     // What was in force, new reference; NULL while nothing is diverted.
     PyObject *diverted;
 } wakeup = {.sink = {-1, -1}};
+
+#ifndef _WIN32
+static void
+set_flags(void)
+{
+    for (int i = 0; i < 2; i++) {
+        fcntl(wakeup.sink[i], F_SETFL, O_NONBLOCK);
+        fcntl(wakeup.sink[i], F_SETFD, FD_CLOEXEC);
+    }
+}
+#endif
 
 int
 pulse_wakeup_init(void)
@@ -33,10 +45,7 @@ pulse_wakeup_init(void)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    for (int i = 0; i < 2; i++) {
-        fcntl(wakeup.sink[i], F_SETFL, O_NONBLOCK);
-        fcntl(wakeup.sink[i], F_SETFD, FD_CLOEXEC);
-    }
+    set_flags();
     wakeup.sink_number = PyLong_FromLong(wakeup.sink[1]);
     return wakeup.sink_number == NULL ? -1 : 0;
 #else
@@ -45,18 +54,33 @@ pulse_wakeup_init(void)
 }
 
 void
-pulse_wakeup_trip(int signal_number)
+pulse_wakeup_after_fork(void)
+{
+#ifndef _WIN32
+    int own[2];
+    // Under the same numbers: signals may be diverted just now.
+    if (wakeup.sink[0] >= 0 && pipe(own) == 0) {
+        for (int i = 0; i < 2; i++) {
+            dup2(own[i], wakeup.sink[i]);
+            close(own[i]);
+        }
+        set_flags();
+    }
+#endif
+}
+
+void
+pulse_wakeup_divert(void)
 {
     if (wakeup.diverted == NULL) {
         wakeup.diverted = PyObject_CallOneArg(wakeup.set_wakeup_fd, wakeup.sink_number);
         PyErr_Clear();
     }
-    PyErr_SetInterruptEx(signal_number);
 }
 
 // Pass on what is in the pipe; to nobody if there is no descriptor.
 static void
-pass_on(int signal_number, long descriptor)
+empty_sink(int signal_number, long descriptor)
 {
 #ifndef _WIN32
     unsigned char bytes[256];
@@ -73,6 +97,14 @@ pass_on(int signal_number, long descriptor)
     (void)signal_number;
     (void)descriptor;
 #endif
+}
+
+void
+pulse_wakeup_pass_on(int signal_number)
+{
+    if (wakeup.diverted != NULL) {
+        empty_sink(signal_number, PyLong_AsLong(wakeup.diverted));
+    }
 }
 
 void
@@ -93,7 +125,7 @@ pulse_wakeup_restore(int signal_number)
     // A descriptor that was closed in the meantime is refused: then there is none.
     PyErr_Clear();
     Py_XDECREF(found);
-    pass_on(signal_number, PyLong_AsLong(earlier));
+    empty_sink(signal_number, PyLong_AsLong(earlier));
     Py_DECREF(earlier);
     pulse_exception_put_back(raised);
 }

@@ -1,4 +1,4 @@
-// Ask for our signal's handler at the next boundary of bytecodes, without waking event loops by it.
+// Keeps our signals, which come in hundreds, from what event loops are woken by.
 //
 // Only in the main thread, with the GIL; runs no Python code of the program.
 #ifndef PULSE_WAKEUP_H
@@ -9,11 +9,16 @@
 // Once a process. -1 with an exception on failure.
 int pulse_wakeup_init(void);
 
-// Have the handler called at the next boundary. Between the first of many such calls and `pulse_wakeup_restore`, what
-// signals write to wake the event loop goes to a pipe of ours.
-void pulse_wakeup_trip(int signal_number);
+// In a forked child: a pipe of its own, not its parent's.
+void pulse_wakeup_after_fork(void);
 
-// The end of that: what the program's own signals wrote meanwhile is passed on. Does nothing if nothing was asked.
+// From now on what signals write to wake the event loop goes to a pipe of ours. Nothing is done if it goes there already.
+void pulse_wakeup_divert(void);
+
+// Pass on what the program's own signals wrote meanwhile, after a thousand signals at the latest: the pipe is finite.
+void pulse_wakeup_pass_on(int signal_number);
+
+// The end of it, with all that is to be passed on. Nothing is done if it was not diverted.
 void pulse_wakeup_restore(int signal_number);
 
 #endif

@@ -1,0 +1,15 @@
+"""asyncio's own primitives under preemption at random; a million of them in `tests/stress`."""
+
+from __future__ import annotations
+
+from asyncio_pulse.lowlevel import chaos
+from tests.conftest import LoopFactory
+from tests.integration.preempting import endanger
+from tests.integration.primitives import Primitives
+
+
+def test_primitives_hold_under_preemption_at_random(loop_factory: LoopFactory) -> None:
+    shared = Primitives()
+    with chaos(1, park=0.05, preempt=0.8):
+        endanger(shared.work, loop_factory, rule="module", tasks=5)
+    shared.check_end()
