@@ -88,7 +88,7 @@ tasks = numbers_of(
 )
 by_priority = st.tuples(*[numbers] * 4)
 queues = numbers_of(QueueMetrics, queued=by_priority, served=by_priority, waits=histograms)
-slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
+slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues, overlong_turns=queues)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )

@@ -62,6 +62,7 @@ FULL_REPORT = ProcessReport(
         1,
         QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
         QueueMetrics(waits=Histogram(((1999, 1),))),
+        QueueMetrics(waits=Histogram(((2999, 1),))),
     ),
     preemption=PreemptionMetrics(
         preemptions=3,

@@ -234,3 +234,14 @@ def test_the_slow_queue_has_a_line_if_anything_was_parked() -> None:
         report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
         assert ("slow queue" in format_reports([report], 10)) is bool(parked)
         assert line in format_reports([report], 10)
+
+
+def test_overlong_turns_have_a_line_if_anything_waited_for_another_one() -> None:
+    for waits, line in (
+        (Histogram(), ""),
+        (Histogram(((1_999_999, 1_200),)), "\noverlong turns: 1,200 polls put aside, waited p50 2.0 ms, p99 2.0 ms\n"),
+    ):
+        queue = SlowQueueMetrics(overlong_turns=QueueMetrics(waits=waits))
+        report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+        assert ("overlong" in format_reports([report], 10)) is bool(line)
+        assert line in format_reports([report], 10)

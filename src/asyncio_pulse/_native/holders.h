@@ -8,6 +8,9 @@
 // semaphore, a connection. Runs Python code once for each code object; never fails.
 bool pulse_is_holder(pulse_governor *governor, PyObject *coro);
 
+// Whether a governed call that a task awaits is more urgent than NORMAL. Never fails.
+bool pulse_has_urgent_call(pulse_governed *governed);
+
 // The task that is being resumed is awaited by others. They lend it their priority: `priority` becomes the smallest number.
 // True if one of them is no offender: then this one must not wait. Never fails.
 bool pulse_is_waited_for(pulse_governed *governed, unsigned *priority);

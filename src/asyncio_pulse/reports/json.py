@@ -27,6 +27,7 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.metrics.slow_queue import QUEUES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -141,7 +142,7 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
 
 
 def _slow_queue_to_dict(metrics: SlowQueueMetrics) -> dict[str, Any]:
-    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in ("queue", "isolated")}
+    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in QUEUES}
     return {**dataclasses.asdict(metrics), **queues}
 
 
@@ -195,7 +196,7 @@ def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
 
 
 def _slow_queue_from_dict(fields: Mapping[str, Any]) -> SlowQueueMetrics:
-    queues = {name: _queue_from_dict(fields[name]) for name in ("queue", "isolated") if name in fields}
+    queues = {name: _queue_from_dict(fields[name]) for name in QUEUES if name in fields}
     return _known(SlowQueueMetrics, {**fields, **queues})
 
 

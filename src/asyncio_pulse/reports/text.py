@@ -9,6 +9,7 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     ProcessReport,
+    QueueMetrics,
     RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
@@ -113,6 +114,8 @@ def process_lines(report: ProcessReport) -> list[str]:
     lines += tier_lines.mode_lines(report)
     if report.slow_queue.parked:
         lines.append(_slow_queue_line(report.slow_queue))
+    if report.slow_queue.overlong_turns.waits.count:
+        lines.append(_overlong_turns_line(report.slow_queue.overlong_turns))
     if metrics.preemptions:
         delay = report.preemption.delay
         times = f"{wording.duration(delay.percentile(50))}, p99 {wording.duration(delay.percentile(99))}"
@@ -125,11 +128,17 @@ def process_lines(report: ProcessReport) -> list[str]:
 def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
     waits = Histogram.merge((metrics.queue.waits, metrics.isolated.waits))
     overflows = metrics.queue.overflows + metrics.isolated.overflows
+    return f"slow queue: {wording.count(metrics.parked)} parked, {_waited(waits, overflows)}"
+
+
+def _overlong_turns_line(queue: QueueMetrics) -> str:
+    aside = wording.plural(queue.waits.count, "poll")
+    return f"overlong turns: {aside} put aside, {_waited(queue.waits, queue.overflows)}"
+
+
+def _waited(waits: Histogram, overflows: int) -> str:
     full = f", full {wording.count(overflows)} times" if overflows else ""
-    return (
-        f"slow queue: {wording.count(metrics.parked)} parked, waited p50 {wording.duration(waits.percentile(50))}, "
-        f"p99 {wording.duration(waits.percentile(99))}{full}"
-    )
+    return f"waited p50 {wording.duration(waits.percentile(50))}, p99 {wording.duration(waits.percentile(99))}{full}"
 
 
 def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:

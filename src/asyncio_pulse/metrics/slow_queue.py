@@ -1,0 +1,75 @@
+"""What waited in the slow queue of a loop, and for how long."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from asyncio_pulse.metrics.histogram import Histogram
+
+__all__ = ["QUEUES", "QueueMetrics", "SlowQueueMetrics"]
+
+QUEUES = ("queue", "isolated", "overlong_turns")
+"""The queues of a SlowQueueMetrics."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueueMetrics:
+    """One of the queues of a loop in which resumptions wait; counts by priority are CRITICAL, HIGH, NORMAL, LOW."""
+
+    queued: tuple[int, ...] = (0, 0, 0, 0)
+    """How many wait now."""
+    served: tuple[int, ...] = (0, 0, 0, 0)
+    """How many were released in their turn."""
+    rescues: int = 0
+    """How many of those because their flow had waited for the starvation threshold."""
+    overflows: int = 0
+    """How many found the queue full, and ran at once."""
+    high_water_mark: int = 0
+    """The most that ever waited."""
+    waits: Histogram = Histogram()
+    """From parking to release, of those that were served; in steps of a microsecond."""
+
+    @classmethod
+    def merge(cls, queues: Iterable[QueueMetrics]) -> QueueMetrics:
+        """Add up the queues of several loops; the high-water mark is the highest one."""
+        parts = [cls(), *queues]
+        return cls(
+            queued=tuple(map(sum, zip(*(part.queued for part in parts), strict=True))),
+            served=tuple(map(sum, zip(*(part.served for part in parts), strict=True))),
+            rescues=sum(part.rescues for part in parts),
+            overflows=sum(part.overflows for part in parts),
+            high_water_mark=max(part.high_water_mark for part in parts),
+            waits=Histogram.merge(part.waits for part in parts),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SlowQueueMetrics:
+    """What was done with resumptions that did not run at once, or might not have: nearly all of offenders."""
+
+    parked: int = 0
+    """Had to wait."""
+    admitted: int = 0
+    """Ran at once, on what was left of the turn's allowance."""
+    cancelled: int = 0
+    """Were cancelled while they waited."""
+    lifted: int = 0
+    """Did not have to wait, because a task that is no offender awaits theirs."""
+    slices: int = 0
+    """Polls that were charged to the offenders' allowance."""
+    queue: QueueMetrics = QueueMetrics()
+    """Of those at Yield."""
+    isolated: QueueMetrics = QueueMetrics()
+    """Of those at Isolate."""
+    overlong_turns: QueueMetrics = QueueMetrics()
+    """Of NORMAL and LOW tasks that are no offenders, for a turn with room for them: `turn_budget_ms`."""
+
+    @classmethod
+    def merge(cls, parts: Iterable[SlowQueueMetrics]) -> SlowQueueMetrics:
+        """Add up several loops."""
+        loops = [cls(), *parts]
+        counters = ("parked", "admitted", "cancelled", "lifted", "slices")
+        queues: dict[str, Any] = {name: QueueMetrics.merge(getattr(loop, name) for loop in loops) for name in QUEUES}
+        return cls(**{name: sum(getattr(loop, name) for loop in loops) for name in counters}, **queues)
