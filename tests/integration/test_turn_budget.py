@@ -163,7 +163,7 @@ def test_urgent_ones_never_wait(loop_factory: LoopFactory) -> None:
     """Not the task, nor one that it awaits, nor one in the middle of an urgent call."""
 
     async def main() -> None:
-        crowd = Crowd(50)
+        crowd = Crowd(100)
         polls = dict.fromkeys(("urgent", "awaited", "caller", "other"), 0)
         stop = asyncio.Event()
 
@@ -191,8 +191,8 @@ def test_urgent_ones_never_wait(loop_factory: LoopFactory) -> None:
         stop.set()
         await asyncio.gather(*tasks)
         await crowd.end()
-        # Once in each of the turns that it takes to serve everybody: five of them.
-        assert all(polls[name] >= 3 * polls["other"] for name in ("urgent", "awaited", "caller")), polls
+        # Once in each of the turns that it takes to serve everybody: ten of them, and not one for each.
+        assert all(3 <= polls[name] / polls["other"] <= 60 for name in ("urgent", "awaited", "caller")), polls
 
     run(loop_factory, main)
 

@@ -115,9 +115,8 @@ pulse_has_urgent_call(pulse_governed *governed)
     return answer;
 }
 
-// The governed coroutine of the task whose wake-up this callback is, or NULL; new reference.
-static pulse_governed *
-waiter_of(pulse_state *state, PyObject *callback)
+pulse_governed *
+pulse_waiter_of(pulse_state *state, PyObject *callback)
 {
     // By type and not by attribute: most callbacks are others, and an error that is raised costs more than all the rest.
     PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
@@ -145,7 +144,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
     for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
         PyObject *entry = PyList_GET_ITEM(callbacks, i);
         pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
-                                     ? waiter_of(state, PyTuple_GET_ITEM(entry, 0))
+                                     ? pulse_waiter_of(state, PyTuple_GET_ITEM(entry, 0))
                                      : NULL;
         if (waiter != NULL) {
             *priority = waiter->priority < *priority ? waiter->priority : *priority;

@@ -165,6 +165,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     *delivery = (pulse_delivery){0};
     Py_XSETREF(parking->future, Py_NewRef(future));
     parking->parked_at = pulse_clock_ticks();
+    parking->waited_ticks = 0;
     set_state(governed, PULSE_PARKED);
     governor->flags |= PULSE_GOVERNOR_PARKS;
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
@@ -209,7 +210,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
     }
     parking->waits = way_of(governed);
     parking->is_urgent = false;
-    parking->expected_ticks = 0;
+    parking->expected_ticks = parking->waited_ticks = 0;
     join_flow(governed, priority);
     if (is_forced || !is_admitted(governed, priority)) {
         bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;

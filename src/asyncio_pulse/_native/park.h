@@ -45,6 +45,8 @@ typedef struct pulse_parking {
     // Already taken off the allowance when it was released.
     uint64_t expected_ticks;
     uint64_t parked_at;
+    // Until it was released.
+    uint64_t waited_ticks;
     PyObject *future;
     // What was delivered: one of the two.
     PyObject *value;

@@ -23,10 +23,11 @@ typedef struct {
 } pulse_pump_token;
 
 static void
-note_wait(pulse_pump *pump, const pulse_parking *parking)
+note_wait(pulse_pump *pump, pulse_parking *parking)
 {
     pulse_group *group = parking->group;
     uint64_t waited = pulse_clock_ticks() - parking->parked_at;
+    parking->waited_ticks = waited;
     group->releases++;
     if (waited > pump->breaker_ticks) {
         group->late_releases++;

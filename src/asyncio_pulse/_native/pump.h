@@ -22,6 +22,8 @@ typedef struct pulse_pump {
     // The group to tell of, owned, or NULL; and how long it waited.
     pulse_group *overdue;
     uint64_t overdue_ticks;
+    // Who is no offender and waited for one that was parked, a dict, or NULL.
+    PyObject *kept_waiting;
     // What offenders may still use before the next grant; below 0 when a slice was longer than expected.
     int64_t allowance_ticks;
     // The same for those who were cancelled while parked, each turn.

@@ -50,5 +50,10 @@ pulse_pump_statistics(const pulse_governor *governor)
         }
         Py_XDECREF(queue);
     }
+    PyObject *kept = pump->kept_waiting == NULL ? PyDict_New() : PyDict_Copy(pump->kept_waiting);
+    if (all != NULL && (kept == NULL || PyDict_SetItemString(all, "kept_waiting", kept) < 0)) {
+        Py_CLEAR(all);
+    }
+    Py_XDECREF(kept);
     return all;
 }

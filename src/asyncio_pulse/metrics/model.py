@@ -10,12 +10,13 @@ import dataclasses
 from collections.abc import Mapping
 
 from asyncio_pulse.metrics.histogram import Histogram
-from asyncio_pulse.metrics.slow_queue import QueueMetrics, SlowQueueMetrics
+from asyncio_pulse.metrics.slow_queue import KeptWaiting, QueueMetrics, SlowQueueMetrics
 
 __all__ = [
     "DerivedMetrics",
     "GroupMetrics",
     "Histogram",
+    "KeptWaiting",
     "LoopMetrics",
     "LoopTiers",
     "Metrics",

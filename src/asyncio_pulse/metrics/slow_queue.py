@@ -8,7 +8,7 @@ from typing import Any
 
 from asyncio_pulse.metrics.histogram import Histogram
 
-__all__ = ["QUEUES", "QueueMetrics", "SlowQueueMetrics"]
+__all__ = ["QUEUES", "KeptWaiting", "QueueMetrics", "SlowQueueMetrics"]
 
 QUEUES = ("queue", "isolated", "overlong_turns")
 """The queues of a SlowQueueMetrics."""
@@ -46,6 +46,32 @@ class QueueMetrics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class KeptWaiting:
+    """Tasks that are no offenders were woken by an offender that had been parked for longer than a slow poll lasts."""
+
+    waiter: str
+    """The coroutine that waited; `__qualname__`."""
+    holder: str
+    """The one that it waited for."""
+    group: str
+    """The latter's group."""
+    count: int = 0
+    """How often."""
+    longest_ns: int = 0
+    """The longest time that the latter was parked before; the former may have begun to wait in the middle of it."""
+
+    @classmethod
+    def merge(cls, parts: Iterable[KeptWaiting]) -> tuple[KeptWaiting, ...]:
+        """Add up those of the same names, the longest first."""
+        found: dict[tuple[str, str, str], KeptWaiting] = {}
+        for part in parts:
+            names = (part.waiter, part.holder, part.group)
+            known = found.get(names, cls(*names))
+            found[names] = cls(*names, known.count + part.count, max(known.longest_ns, part.longest_ns))
+        return tuple(sorted(found.values(), key=lambda each: -each.longest_ns))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SlowQueueMetrics:
     """What was done with resumptions that did not run at once, or might not have: nearly all of offenders."""
 
@@ -65,6 +91,8 @@ class SlowQueueMetrics:
     """Of those at Isolate."""
     overlong_turns: QueueMetrics = QueueMetrics()
     """Of NORMAL and LOW tasks that are no offenders, for a turn with room for them: `turn_budget_ms`."""
+    kept_waiting: tuple[KeptWaiting, ...] = ()
+    """Who was kept waiting by whom, on loops that show what is ready: asyncio's. The longest first."""
 
     @classmethod
     def merge(cls, parts: Iterable[SlowQueueMetrics]) -> SlowQueueMetrics:
@@ -72,4 +100,8 @@ class SlowQueueMetrics:
         loops = [cls(), *parts]
         counters = ("parked", "admitted", "cancelled", "lifted", "slices")
         queues: dict[str, Any] = {name: QueueMetrics.merge(getattr(loop, name) for loop in loops) for name in QUEUES}
-        return cls(**{name: sum(getattr(loop, name) for loop in loops) for name in counters}, **queues)
+        return cls(
+            **{name: sum(getattr(loop, name) for loop in loops) for name in counters},
+            **queues,
+            kept_waiting=KeptWaiting.merge(each for loop in loops for each in loop.kept_waiting),
+        )

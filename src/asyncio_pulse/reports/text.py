@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     ProcessReport,
     QueueMetrics,
     RefusedPlace,
@@ -114,6 +115,8 @@ def process_lines(report: ProcessReport) -> list[str]:
     lines += tier_lines.mode_lines(report)
     if report.slow_queue.parked:
         lines.append(_slow_queue_line(report.slow_queue))
+    if report.slow_queue.kept_waiting:
+        lines += _kept_waiting_lines(report.slow_queue.kept_waiting[0])
     if report.slow_queue.overlong_turns.waits.count:
         lines.append(_overlong_turns_line(report.slow_queue.overlong_turns))
     if metrics.preemptions:
@@ -129,6 +132,15 @@ def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
     waits = Histogram.merge((metrics.queue.waits, metrics.isolated.waits))
     overflows = metrics.queue.overflows + metrics.isolated.overflows
     return f"slow queue: {wording.count(metrics.parked)} parked, {_waited(waits, overflows)}"
+
+
+def _kept_waiting_lines(longest: KeptWaiting) -> list[str]:
+    times = wording.plural(longest.count, "time")
+    return [
+        f"a Monitor task waited up to {wording.duration(longest.longest_ns)} for parked work, {times}:",
+        f"{INDENT}{longest.waiter} for {longest.holder} of {longest.group}",
+        f"{INDENT}give the latter max_tier=WARN if others depend on it, or await its task",
+    ]
 
 
 def _overlong_turns_line(queue: QueueMetrics) -> str:

@@ -15,6 +15,7 @@ from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     LoopMetrics,
     LoopTiers,
     Metrics,
@@ -315,7 +316,8 @@ class TierManager:
         """What waited, what was served, and for how long it had waited, since the loop was governed."""
         raw = self.governor.slow_queue()
         queues = {name: _queue_metrics(raw.pop(name)) for name in QUEUES}
-        return SlowQueueMetrics(**{**raw, **queues})
+        kept = (KeptWaiting(*names, *numbers) for names, numbers in raw.pop("kept_waiting").items())
+        return SlowQueueMetrics(**{**raw, **queues, "kept_waiting": KeptWaiting.merge(kept)})
 
     def stalls(self) -> tuple[Stall, ...]:
         """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
