@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     LoopMetrics,
     LoopTiers,
     Metrics,
@@ -88,7 +89,13 @@ tasks = numbers_of(
 )
 by_priority = st.tuples(*[numbers] * 4)
 queues = numbers_of(QueueMetrics, queued=by_priority, served=by_priority, waits=histograms)
-slow_queues = numbers_of(SlowQueueMetrics, queue=queues, isolated=queues)
+slow_queues = numbers_of(
+    SlowQueueMetrics,
+    queue=queues,
+    isolated=queues,
+    overlong_turns=queues,
+    kept_waiting=st.lists(numbers_of(KeptWaiting, waiter=names, holder=names, group=names), max_size=3).map(tuple),
+)
 workers = st.lists(numbers_of(WorkerMetrics), max_size=3).map(
     lambda found: {worker.worker_id: worker for worker in found}
 )

@@ -37,6 +37,33 @@ def test_the_higher_of_two_tiers_is_in_force_capped(governor: core.Governor, own
         driven.governed.close()
 
 
+@pytest.mark.parametrize("cap", range(4))
+def test_a_group_s_cap_holds_for_its_critical_tasks_unless_they_have_one(governor: core.Governor, cap: int) -> None:
+    for options, expected in ((core.Options(priority=0), cap), (core.Options(priority=0, max_tier=1), 1)):
+        driven = Driven(governor, work(), options)
+        driven.poll()
+        group = driven.governed.group
+        assert group is not None
+        group.stand(standing_at(3))
+        group.set_max_tier(cap)
+        assert driven.governed.tier == expected
+        group.set_max_tier(None)
+        assert driven.governed.tier == 1
+        driven.governed.close()
+
+
+def test_only_a_tier_or_none_can_be_a_group_s_cap(governor: core.Governor) -> None:
+    driven = Driven(governor, work())
+    driven.poll()
+    group = driven.governed.group
+    assert group is not None
+    with pytest.raises(ValueError, match="a tier is 0 to 3, got 4"):
+        group.set_max_tier(4)
+    with pytest.raises(TypeError):
+        group.set_max_tier("warn")  # type: ignore[arg-type]
+    driven.governed.close()
+
+
 def test_only_a_standing_can_stand(governor: core.Governor) -> None:
     driven = Driven(governor, work())
     driven.poll()

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     LoopMetrics,
     LoopTiers,
     Metrics,
@@ -62,6 +63,8 @@ FULL_REPORT = ProcessReport(
         1,
         QueueMetrics((0, 0, 1, 0), (1, 2, 3, 4), 1, 2, 3, Histogram(((999, 1),))),
         QueueMetrics(waits=Histogram(((1999, 1),))),
+        QueueMetrics(waits=Histogram(((2999, 1),))),
+        (KeptWaiting("wait", "hold", "jobs", 2, 30_000_000),),
     ),
     preemption=PreemptionMetrics(
         preemptions=3,
@@ -72,6 +75,7 @@ FULL_REPORT = ProcessReport(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(process_reports, max_size=3))
 def test_a_report_survives_the_way_through_json(reports: list[ProcessReport]) -> None:
     text = json.dumps(to_dict(reports), allow_nan=False)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     Metrics,
     ProcessReport,
     QueueMetrics,
@@ -234,3 +235,26 @@ def test_the_slow_queue_has_a_line_if_anything_was_parked() -> None:
         report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
         assert ("slow queue" in format_reports([report], 10)) is bool(parked)
         assert line in format_reports([report], 10)
+
+
+def test_overlong_turns_have_a_line_if_anything_waited_for_another_one() -> None:
+    for waits, line in (
+        (Histogram(), ""),
+        (Histogram(((1_999_999, 1_200),)), "\noverlong turns: 1,200 polls put aside, waited p50 2.0 ms, p99 2.0 ms\n"),
+    ):
+        queue = SlowQueueMetrics(overlong_turns=QueueMetrics(waits=waits))
+        report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+        assert ("overlong" in format_reports([report], 10)) is bool(line)
+        assert line in format_reports([report], 10)
+
+
+def test_who_waited_longest_for_parked_work_is_named_with_what_to_do() -> None:
+    kept = (KeptWaiting("wait", "hold", "jobs", 2, 30_000_000), KeptWaiting("others", "hold", "jobs", 1, 20_000_000))
+    queue = SlowQueueMetrics(parked=2, kept_waiting=kept)
+    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+    assert (
+        "\na Monitor task waited up to 30 ms for parked work, 2 times:\n"
+        "    wait for hold of jobs\n"
+        "    give the latter max_tier=WARN if others depend on it, or await its task\n"
+    ) in format_reports([report], 10)
+    assert "others for" not in format_reports([report], 10)

@@ -3,6 +3,7 @@
 // At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
 // it inherits; and creation stays cheap.
 #include "tiers.h"
+#include "turn_budget.h"
 
 enum { MOST_WRAPPERS = 4 };
 
@@ -154,7 +155,7 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
 }
 
 static int
-apply(pulse_governed *governed, pulse_options *options)
+enter_options(pulse_governed *governed, pulse_options *options)
 {
     if (governed->group == NULL || (options != NULL && options->group != NULL)) {
         if (find_and_enter_group(governed, options) < 0) {
@@ -179,6 +180,14 @@ apply(pulse_governed *governed, pulse_options *options)
     }
     Py_XSETREF(governed->options, Py_NewRef((PyObject *)options));
     return 0;
+}
+
+static int
+apply(pulse_governed *governed, pulse_options *options)
+{
+    int result = enter_options(governed, options);
+    pulse_turn_count_urgent(governed);
+    return result;
 }
 
 // A task made of a decorated function runs the decorator's coroutine, which awaits the governed call at once: then the

@@ -89,13 +89,14 @@ PyObject *
 pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share",
-                            "breaker_ms", NULL};
+                            "breaker_ms", "turn_budget_ms", NULL};
     int algorithm;
     unsigned int max_size;
-    unsigned long long seed, starvation_ms, slice_us, breaker_ms;
+    unsigned long long seed, starvation_ms, slice_us, breaker_ms, turn_budget_ms;
     double share;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdK:configure_slow_queue", names, &algorithm, &max_size, &seed,
-                                     &starvation_ms, &slice_us, &share, &breaker_ms)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdKK:configure_slow_queue", names, &algorithm, &max_size, &seed,
+                                     &starvation_ms, &slice_us, &share, &breaker_ms,
+                                     &turn_budget_ms)) {
         return NULL;
     }
     if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {
@@ -110,6 +111,7 @@ pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kw
         .slice_ticks = from_us(slice_us),
         .isolated_share = share,
         .breaker_ticks = from_us(breaker_ms * 1000),
+        .turn_ticks = from_us(turn_budget_ms * 1000),
     };
     if (pulse_pump_configure((pulse_governor *)self, &settings) < 0) {
         return NULL;

@@ -10,6 +10,7 @@
 #include "segment.h"
 #include "thrown.h"
 #include "tiers.h"
+#include "turn_budget.h"
 #include "watchdog.h"
 
 uint64_t
@@ -131,6 +132,7 @@ no_longer_alive(pulse_governed *governed)
         if (governed->group != NULL) {
             atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
         }
+        pulse_turn_count_urgent(governed);
     }
 }
 

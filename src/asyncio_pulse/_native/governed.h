@@ -41,6 +41,7 @@ typedef struct pulse_governed {
     uint32_t flags;
     uint8_t priority;
     bool counted_alive;
+    bool counted_urgent;
     // no_preempt() blocks that it is in.
     uint8_t guards;
     // A pulse_preempt_mode, and whether it is only observed.

@@ -28,6 +28,8 @@ enum {
     PULSE_GOVERNOR_CHAOS = 1u << 5,
     // Something is parked: who begins to await it lifts that.
     PULSE_GOVERNOR_PARKS = 1u << 6,
+    // Turns have a budget, and somebody urgent lives.
+    PULSE_GOVERNOR_CUTS_TURNS = 1u << 7,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 
@@ -86,6 +88,8 @@ typedef struct pulse_governor {
     uint64_t slow_ticks;
     pulse_counter tasks;
     pulse_counter alive;
+    // Coroutines that live and are more urgent than NORMAL.
+    uint32_t urgent_alive;
     uint64_t governed_since;
     // 0 while polls are measured.
     uint64_t governed_until;

@@ -41,7 +41,7 @@ group_new(pulse_state *state, PyObject *name, bool is_explicit)
     if (group != NULL) {
         group->name = Py_NewRef(name);
         group->is_explicit = is_explicit;
-        group->priority = group->preempt = PULSE_UNSET;
+        group->priority = group->preempt = group->max_tier = PULSE_UNSET;
     }
     return group;
 }
@@ -119,23 +119,37 @@ get_standing(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(standing != NULL ? standing : Py_None);
 }
 
+// A number from 0 to 3, or None for PULSE_UNSET.
 static PyObject *
-group_set_priority(PyObject *self, PyObject *priority)
+set_number(PyObject *value, const char *what, int8_t *number)
 {
-    long number = Py_IsNone(priority) ? PULSE_UNSET : PyLong_AsLong(priority);
+    long given = Py_IsNone(value) ? PULSE_UNSET : PyLong_AsLong(value);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    if (number < PULSE_UNSET || number >= PULSE_PRIORITIES) {
-        PyErr_Format(PyExc_ValueError, "a priority is 0 to 3, got %ld", number);
+    if (given < PULSE_UNSET || given > 3) {
+        PyErr_Format(PyExc_ValueError, "a %s is 0 to 3, got %ld", what, given);
         return NULL;
     }
-    ((pulse_group *)self)->priority = (int8_t)number;
+    *number = (int8_t)given;
     Py_RETURN_NONE;
+}
+
+static PyObject *
+group_set_priority(PyObject *self, PyObject *priority)
+{
+    return set_number(priority, "priority", &((pulse_group *)self)->priority);
+}
+
+static PyObject *
+group_set_max_tier(PyObject *self, PyObject *tier)
+{
+    return set_number(tier, "tier", &((pulse_group *)self)->max_tier);
 }
 
 static PyMethodDef group_methods[] = {
     {"set_priority", group_set_priority, METH_O, "Priority of its tasks that have none of their own, from their first poll."},
+    {"set_max_tier", group_set_max_tier, METH_O, "The highest tier that its tasks may come to; None where nothing says so."},
     {"set_preempt", pulse_group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
     {"stand", pulse_group_stand, METH_O, "Put a Standing in force, or None for none."},
     {"snapshot", group_snapshot, METH_NOARGS, "Its counters, times in ns, and its histogram as (upper bound, count)."},

@@ -32,6 +32,8 @@ typedef struct {
     bool introduced;
     // That of its tasks which have none of their own; PULSE_UNSET for none.
     int8_t priority;
+    // The highest tier that was allowed it by name; PULSE_UNSET for what holds for all.
+    int8_t max_tier;
     // How far its tasks may be preempted, a pulse_preempt_mode; PULSE_UNSET for what holds for all.
     int8_t preempt;
     pulse_histogram histogram;

@@ -62,6 +62,21 @@ holds_in_frame(pulse_state *state, PyObject *coro)
     return answer;
 }
 
+// The coroutine that one awaits, or the one that a governed one wraps; takes a reference and gives one, NULL at the end.
+static PyObject *
+next_awaited(pulse_state *state, PyObject *coro)
+{
+    PyObject *next = NULL;
+    if (Py_IS_TYPE(coro, state->governed_type)) {
+        next = Py_NewRef(((pulse_governed *)coro)->coro);
+    }
+    else if (PyCoro_CheckExact(coro)) {
+        next = PyObject_GetAttr(coro, state->str_cr_await);
+    }
+    Py_DECREF(coro);
+    return next;
+}
+
 bool
 pulse_is_holder(pulse_governor *governor, PyObject *coro)
 {
@@ -69,15 +84,9 @@ pulse_is_holder(pulse_governor *governor, PyObject *coro)
     pulse_exception raised = pulse_exception_take();
     PyObject *each = Py_NewRef(coro);
     bool answer = false;
-    for (int i = 0; i < MOST_AWAITED && each != NULL && !Py_IsNone(each) && !answer; i++) {
-        if (Py_IS_TYPE(each, state->governed_type)) {
-            Py_SETREF(each, Py_NewRef(((pulse_governed *)each)->coro));
-        }
-        if (!PyCoro_CheckExact(each)) {
-            break;
-        }
-        answer = holds_in_frame(state, each);
-        Py_SETREF(each, PyObject_GetAttr(each, state->str_cr_await));
+    for (int i = 0; i < MOST_AWAITED && each != NULL && !answer; i++) {
+        answer = PyCoro_CheckExact(each) && holds_in_frame(state, each);
+        each = next_awaited(state, each);
     }
     Py_XDECREF(each);
     if (PyErr_Occurred()) {
@@ -88,9 +97,26 @@ pulse_is_holder(pulse_governor *governor, PyObject *coro)
     return answer;
 }
 
-// The governed coroutine of the task whose wake-up this callback is, or NULL; new reference.
-static pulse_governed *
-waiter_of(pulse_state *state, PyObject *callback)
+bool
+pulse_has_urgent_call(pulse_governed *governed)
+{
+    pulse_state *state = governed->governor->state;
+    pulse_exception raised = pulse_exception_take();
+    PyObject *each = Py_NewRef(governed->coro);
+    bool answer = false;
+    for (int i = 0; i < MOST_AWAITED && each != NULL && !answer; i++) {
+        bool is_call = Py_IS_TYPE(each, state->governed_type);
+        answer = is_call && ((pulse_governed *)each)->priority < PULSE_PRIORITY_NORMAL;
+        each = next_awaited(state, each);
+    }
+    Py_XDECREF(each);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+    return answer;
+}
+
+pulse_governed *
+pulse_waiter_of(pulse_state *state, PyObject *callback)
 {
     // By type and not by attribute: most callbacks are others, and an error that is raised costs more than all the rest.
     PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
@@ -118,7 +144,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
     for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
         PyObject *entry = PyList_GET_ITEM(callbacks, i);
         pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
-                                     ? waiter_of(state, PyTuple_GET_ITEM(entry, 0))
+                                     ? pulse_waiter_of(state, PyTuple_GET_ITEM(entry, 0))
                                      : NULL;
         if (waiter != NULL) {
             *priority = waiter->priority < *priority ? waiter->priority : *priority;

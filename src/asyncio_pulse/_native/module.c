@@ -197,6 +197,7 @@ add_names(pulse_state *state)
         intern(&state->str_call_later, "call_later") < 0 || intern(&state->str_is_running, "is_running") < 0 ||
         intern(&state->str_get_coro, "get_coro") < 0 || intern(&state->str_set_result, "set_result") < 0 ||
         intern(&state->str_create_future, "create_future") < 0 || intern(&state->str_ready, "_ready") < 0 ||
+        intern(&state->str_callback, "_callback") < 0 ||
         intern(&state->str_future_blocking, "_asyncio_future_blocking") < 0 ||
         intern(&state->str_callbacks, "_callbacks") < 0 || intern(&state->str_call_soon, "call_soon") < 0 ||
         intern(&state->str_call_soon_threadsafe, "call_soon_threadsafe") < 0 ||
@@ -358,6 +359,7 @@ module_free(void *module)
     Py_CLEAR(state->str_get_coro);
     Py_CLEAR(state->str_set_result);
     Py_CLEAR(state->str_ready);
+    Py_CLEAR(state->str_callback);
     Py_CLEAR(state->str_create_future);
     Py_CLEAR(state->str_future_blocking);
     Py_CLEAR(state->str_callbacks);

@@ -5,6 +5,7 @@
 #include "pump.h"
 #include "segment.h"
 #include "tiers.h"
+#include "turn_budget.h"
 
 static uint64_t
 now_ns(void)
@@ -44,7 +45,7 @@ leave_queue(pulse_governed *governed)
     pulse_parking *parking = governed->parking;
     pulse_pump *pump = governed->governor->pump;
     if (parking->node.is_queued) {
-        pulse_runqueue_remove(pulse_pump_queue(pump, parking), &parking->node);
+        pulse_runqueue_remove(pump->queues[parking->waits], &parking->node);
         Py_DECREF((PyObject *)governed);
     }
 }
@@ -66,15 +67,21 @@ is_struck(pulse_governor *governor)
            pulse_chaos_strikes(&governor->chaos, governor->chaos.park);
 }
 
+static pulse_way_to_wait
+way_of(const pulse_governed *governed)
+{
+    return pulse_tiers_effective(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
+}
+
 // Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
 static bool
 is_admitted(const pulse_governed *governed, unsigned priority)
 {
     const pulse_pump *pump = governed->governor->pump;
-    if (governed->parking->is_isolated || pump->allowance_ticks <= 0) {
+    if (governed->parking->waits == PULSE_WAITS_ISOLATED || pump->allowance_ticks <= 0) {
         return false;
     }
-    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queue, (uint8_t)priority, governed->parking->node.key);
+    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queues[PULSE_WAITS_AS_OFFENDER], (uint8_t)priority, governed->parking->node.key);
     return flow == NULL || flow->queued == 0;
 }
 
@@ -91,7 +98,7 @@ static void
 charge(pulse_parking *parking, uint64_t used_ticks)
 {
     if (!parking->is_urgent) {
-        pulse_runqueue *queue = pulse_pump_queue(parking->governed->governor->pump, parking);
+        pulse_runqueue *queue = parking->governed->governor->pump->queues[parking->waits];
         uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
         pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
     }
@@ -114,15 +121,17 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
     pulse_pump *pump = governed->governor->pump;
     pulse_queue_request request = {
         .priority = (uint8_t)priority,
-        .is_holder = pulse_is_holder(governed->governor, governed->coro),
+        .is_holder = parking->waits != PULSE_WAITS_FOR_TURN && pulse_is_holder(governed->governor, governed->coro),
         .is_urgent = is_urgent,
         .key = parking->node.key,
         .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
     };
     parking->is_urgent = is_urgent;
-    // A holder keeps others waiting: it is not held to the share of the isolated.
-    parking->is_isolated = parking->is_isolated && !request.is_holder;
-    if (!pulse_runqueue_enqueue(pulse_pump_queue(pump, parking), &parking->node, &request, now_ns())) {
+    if (request.is_holder) {
+        // It keeps others waiting: it is not held to the share of the isolated.
+        parking->waits = PULSE_WAITS_AS_OFFENDER;
+    }
+    if (!pulse_runqueue_enqueue(pump->queues[parking->waits], &parking->node, &request, now_ns())) {
         return false;
     }
     Py_INCREF((PyObject *)governed);
@@ -156,10 +165,29 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     *delivery = (pulse_delivery){0};
     Py_XSETREF(parking->future, Py_NewRef(future));
     parking->parked_at = pulse_clock_ticks();
+    parking->waited_ticks = 0;
     set_state(governed, PULSE_PARKED);
     governor->flags |= PULSE_GOVERNOR_PARKS;
-    pulse_counter_add(&governor->pump->parked, 1);
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        pulse_counter_add(&governor->pump->parked, 1);
+    }
     return future;
+}
+
+// Who is no offender waits only for the next turn, if this one is overlong.
+static PyObject *
+wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
+{
+    if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_turn_is_over(governed) ||
+        parking_of(governed) == NULL) {
+        return NULL;
+    }
+    pulse_parking *parking = governed->parking;
+    parking->waits = PULSE_WAITS_FOR_TURN;
+    parking->expected_ticks = 0;
+    // One line for all of them.
+    parking->node.key = 0;
+    return put_aside(governed, delivery, PULSE_PRIORITY_NORMAL, false);
 }
 
 // A new offender, or one that ran and was resumed.
@@ -167,7 +195,10 @@ static PyObject *
 park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
 {
     bool is_forced = is_struck(governed->governor);
-    if ((!is_forced && !wants_parking(governed)) || parking_of(governed) == NULL) {
+    if (!is_forced && !wants_parking(governed)) {
+        return wait_for_turn(governed, delivery);
+    }
+    if (parking_of(governed) == NULL) {
         return NULL;
     }
     pulse_pump *pump = governed->governor->pump;
@@ -177,9 +208,9 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
         pulse_counter_add(&pump->lifted, 1);
         return NULL;
     }
-    parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    parking->waits = way_of(governed);
     parking->is_urgent = false;
-    parking->expected_ticks = 0;
+    parking->expected_ticks = parking->waited_ticks = 0;
     join_flow(governed, priority);
     if (is_forced || !is_admitted(governed, priority)) {
         bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
@@ -261,7 +292,8 @@ pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
     PyObject *coro = PyObject_CallMethodNoArgs(awaited, state->str_get_coro);
     if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
         pulse_governed *other = (pulse_governed *)coro;
-        if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued) {
+        if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued &&
+            (other->parking->waits != PULSE_WAITS_FOR_TURN || governed->priority < PULSE_PRIORITY_NORMAL)) {
             pulse_pump_lift(governor, other->parking);
         }
     }
@@ -270,21 +302,31 @@ pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
     pulse_exception_put_back(raised);
 }
 
+// Take a slice off what offenders, or those at Isolate, may use; what was expected of it is off already.
+static void
+take_off_allowance(pulse_pump *pump, const pulse_parking *parking, uint64_t own_ticks)
+{
+    int64_t unexpected = (int64_t)own_ticks - (int64_t)parking->expected_ticks;
+    if (parking->waits == PULSE_WAITS_ISOLATED) {
+        pump->isolated_credit_ticks -= unexpected;
+    }
+    else {
+        pump->allowance_ticks -= unexpected;
+        pump->cancel_allowance_ticks -= (int64_t)own_ticks;
+    }
+    pulse_counter_add(&pump->slices, 1);
+}
+
 static void
 charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
-    pulse_pump *pump = governed->governor->pump;
     charge(parking, own_ticks);
-    if (parking->is_isolated) {
-        pump->isolated_credit_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
-    }
-    else {
-        pump->allowance_ticks += (int64_t)parking->expected_ticks - (int64_t)own_ticks;
-        pump->cancel_allowance_ticks -= (int64_t)own_ticks;
+    // A poll of who waited for a turn is one as any other.
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        take_off_allowance(governed->governor->pump, parking, own_ticks);
     }
     parking->expected_ticks = 0;
-    pulse_counter_add(&pump->slices, 1);
     // What the next slice of this group is expected to take.
     pulse_group *group = governed->group;
     group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
@@ -299,7 +341,8 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempt
     }
     else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
         // It was not in the queue before, but will be: the flow pays for this, too.
-        governed->parking->is_isolated = governed->parking->is_urgent = false;
+        governed->parking->waits = PULSE_WAITS_AS_OFFENDER;
+        governed->parking->is_urgent = false;
         join_flow(governed, governed->priority);
         charge_slice(governed, own_ticks);
     }
@@ -313,7 +356,7 @@ pulse_park_preempted(pulse_governed *governed, PyObject **result)
         return;
     }
     pulse_delivery nothing = {.value = Py_NewRef(Py_None)};
-    governed->parking->is_isolated = pulse_tiers_effective(governed) > PULSE_TIER_YIELD;
+    governed->parking->waits = way_of(governed);
     join_flow(governed, governed->priority);
     PyObject *future = put_aside(governed, &nothing, governed->priority, false);
     if (future != NULL) {

@@ -19,6 +19,17 @@ typedef enum {
     PULSE_IN_SLICE,
 } pulse_parking_state;
 
+// What one that is parked waits for; each has a queue of its own.
+typedef enum {
+    // Its turn among the offenders.
+    PULSE_WAITS_AS_OFFENDER,
+    // The share of those at Isolate.
+    PULSE_WAITS_ISOLATED,
+    // A turn of the loop that is not overlong.
+    PULSE_WAITS_FOR_TURN,
+    PULSE_WAYS_TO_WAIT,
+} pulse_way_to_wait;
+
 // Of one coroutine, from the first time that it may be parked.
 typedef struct pulse_parking {
     // First: the queue knows only this.
@@ -26,7 +37,7 @@ typedef struct pulse_parking {
     // Borrowed: its owner.
     pulse_governed *governed;
     pulse_parking_state state;
-    bool is_isolated;
+    pulse_way_to_wait waits;
     // Whose time is nobody's: it was critical, or about to be cancelled.
     bool is_urgent;
     // Held: the node's key is its address.
@@ -34,6 +45,8 @@ typedef struct pulse_parking {
     // Already taken off the allowance when it was released.
     uint64_t expected_ticks;
     uint64_t parked_at;
+    // Until it was released.
+    uint64_t waited_ticks;
     PyObject *future;
     // What was delivered: one of the two.
     PyObject *value;

@@ -4,6 +4,7 @@
 #include <structmember.h>
 
 #include "hooks.h"
+#include "turn_budget.h"
 
 enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
@@ -21,117 +22,12 @@ typedef struct {
     pulse_governor *governor;
 } pulse_pump_token;
 
-pulse_runqueue *
-pulse_pump_queue(const pulse_pump *pump, const pulse_parking *parking)
-{
-    return parking->is_isolated ? pump->isolated : pump->queue;
-}
-
-static uint32_t
-size_of(const pulse_runqueue *queue)
-{
-    return pulse_runqueue_statistics(queue)->size;
-}
-
 static void
-hold_group(void *Py_UNUSED(context), uintptr_t key)
-{
-    Py_INCREF((PyObject *)key);
-}
-
-static void
-release_group(void *Py_UNUSED(context), uintptr_t key)
-{
-    Py_DECREF((PyObject *)key);
-}
-
-static pulse_queue_settings
-queue_settings(const pulse_pump_settings *settings)
-{
-    uint64_t quantum_us = pulse_clock_to_ns(settings->slice_ticks) / 1000;
-    pulse_queue_settings own = {
-        .algorithm = settings->algorithm,
-        .max_size = settings->max_size,
-        .seed = settings->seed,
-        .starvation_threshold_ns = settings->starvation_threshold_ns,
-        .hold_key = hold_group,
-        .release_key = release_group,
-    };
-    for (unsigned i = 0; i < PULSE_QUEUE_PRIORITIES; i++) {
-        // 4, 3, 2, 1 halves of a slice, so that a NORMAL flow gets one slice a round.
-        uint64_t quantum = quantum_us * (PULSE_QUEUE_PRIORITIES - i) / 2;
-        quantum = quantum < 1 ? 1 : quantum;
-        own.quantum_us[i] = (uint32_t)(quantum < PULSE_QUEUE_LARGEST_QUANTUM_US ? quantum : PULSE_QUEUE_LARGEST_QUANTUM_US);
-    }
-    return own;
-}
-
-static pulse_runqueue *
-new_queue(const pulse_queue_settings *settings)
-{
-    pulse_runqueue *queue = pulse_runqueue_new(settings);
-    if (queue == NULL) {
-        PyErr_NoMemory();
-    }
-    return queue;
-}
-
-static pulse_pump *
-new_pump(const pulse_pump_settings *settings)
-{
-    pulse_pump *pump = PyMem_Calloc(1, sizeof *pump);
-    if (pump == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    pulse_queue_settings own = queue_settings(settings);
-    pump->queue = new_queue(&own);
-    pump->isolated = pump->queue == NULL ? NULL : new_queue(&own);
-    pump->context = pump->isolated == NULL ? NULL : PyContext_New();
-    if (pump->context == NULL) {
-        if (pump->isolated != NULL) {
-            pulse_runqueue_free(pump->isolated);
-        }
-        if (pump->queue != NULL) {
-            pulse_runqueue_free(pump->queue);
-        }
-        PyMem_Free(pump);
-        return NULL;
-    }
-    pump->allowance_ticks = pump->cancel_allowance_ticks = (int64_t)settings->slice_ticks;
-    return pump;
-}
-
-int
-pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settings)
-{
-    if (governor->pump == NULL) {
-        governor->pump = new_pump(settings);
-        if (governor->pump == NULL) {
-            return -1;
-        }
-    }
-    pulse_pump *pump = governor->pump;
-    pulse_queue_settings own = queue_settings(settings);
-    if (!pulse_runqueue_configure(pump->queue, &own) || !pulse_runqueue_configure(pump->isolated, &own)) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    pump->slice_ticks = settings->slice_ticks;
-    if (pump->allowance_ticks > (int64_t)pump->slice_ticks) {
-        pump->allowance_ticks = (int64_t)pump->slice_ticks;
-    }
-    pump->isolated_share = settings->isolated_share;
-    pump->breaker_ticks = settings->breaker_ticks;
-    pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
-    return 0;
-}
-
-static void
-note_wait(pulse_pump *pump, const pulse_parking *parking)
+note_wait(pulse_pump *pump, pulse_parking *parking)
 {
     pulse_group *group = parking->group;
     uint64_t waited = pulse_clock_ticks() - parking->parked_at;
+    parking->waited_ticks = waited;
     group->releases++;
     if (waited > pump->breaker_ticks) {
         group->late_releases++;
@@ -161,14 +57,15 @@ tell_overdue(pulse_governor *governor)
     Py_DECREF(group);
 }
 
-// Its future is done from now on, and the queue does not hold it any longer.
-static void
-release(pulse_governor *governor, pulse_queue_node *node)
+void
+pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node)
 {
     pulse_parking *parking = (pulse_parking *)node;
     pulse_governed *governed = parking->governed;
     parking->state = PULSE_RELEASED;
-    note_wait(governor->pump, parking);
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        note_wait(governor->pump, parking);
+    }
     PyObject *future = Py_NewRef(parking->future);
     PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
     if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
@@ -185,9 +82,9 @@ release(pulse_governor *governor, pulse_queue_node *node)
 void
 pulse_pump_lift(pulse_governor *governor, pulse_parking *parking)
 {
-    pulse_runqueue_remove(pulse_pump_queue(governor->pump, parking), &parking->node);
+    pulse_runqueue_remove(governor->pump->queues[parking->waits], &parking->node);
     pulse_counter_add(&governor->pump->lifted, 1);
-    release(governor, &parking->node);
+    pulse_pump_release_one(governor, &parking->node);
 }
 
 static uint64_t
@@ -198,17 +95,19 @@ expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
     return known != 0 ? known : pump->slice_ticks;
 }
 
-static void
-release_until(pulse_governor *governor, pulse_runqueue *queue, int64_t *left_ticks)
+int64_t
+pulse_pump_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks)
 {
     pulse_pump *pump = governor->pump;
+    pulse_runqueue *queue = pump->queues[waits];
     pulse_queue_node *node;
-    while (*left_ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
+    while (ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
         pulse_parking *parking = (pulse_parking *)node;
         parking->expected_ticks = expected_ticks(pump, parking);
-        *left_ticks -= (int64_t)parking->expected_ticks;
-        release(governor, node);
+        ticks -= (int64_t)parking->expected_ticks;
+        pulse_pump_release_one(governor, node);
     }
+    return ticks;
 }
 
 // The isolated get their share of the time that goes by; all of it when nobody else wants it; and one slice when they have
@@ -223,16 +122,14 @@ grant_isolated(pulse_governor *governor, bool others_wait)
     // Saved up while nothing was isolated: one slice at most.
     pump->isolated_credit_ticks = credit < (int64_t)pump->slice_ticks ? credit : (int64_t)pump->slice_ticks;
     pump->isolated_credited_at = now;
-    if (size_of(pump->isolated) == 0) {
+    if (pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) == 0) {
         pump->isolated_served_at = now;
         return;
     }
     bool starves = now - pump->isolated_served_at > pump->starvation_ticks;
     if (pump->isolated_credit_ticks > 0 || !others_wait || starves) {
         int64_t one_slice = 1;
-        int64_t before = one_slice;
-        release_until(governor, pump->isolated, &one_slice);
-        pump->isolated_credit_ticks -= before - one_slice;
+        pump->isolated_credit_ticks -= one_slice - pulse_pump_release(governor, PULSE_WAITS_ISOLATED, one_slice);
         pump->isolated_served_at = now;
     }
 }
@@ -241,17 +138,11 @@ static void
 grant(pulse_governor *governor, bool is_quiet)
 {
     pulse_pump *pump = governor->pump;
-    bool others_wait = !is_quiet || size_of(pump->queue) > 0;
+    bool others_wait = !is_quiet || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0;
     pump->turns = 0;
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
     grant_isolated(governor, others_wait);
-    release_until(governor, pump->queue, &pump->allowance_ticks);
-}
-
-static bool
-is_empty(const pulse_pump *pump)
-{
-    return size_of(pump->queue) == 0 && size_of(pump->isolated) == 0;
+    pump->allowance_ticks = pulse_pump_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
 }
 
 // Whether the loop, one of asyncio's, has nothing to run but us.
@@ -277,6 +168,15 @@ is_time_to_grant(const pulse_governor *governor, bool is_quiet)
     return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && is_alone(governor);
 }
 
+// Also with nothing queued, until the allowance is whole again.
+static bool
+has_offenders(const pulse_pump *pump)
+{
+    bool is_whole = pump->turns == 0 && pump->allowance_ticks >= (int64_t)pump->slice_ticks;
+    return !is_whole || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0 ||
+           pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) > 0;
+}
+
 static void
 run_pump(pulse_governor *governor)
 {
@@ -293,8 +193,8 @@ run_pump(pulse_governor *governor)
 }
 
 // Twice, if a signal's handler that ran in the loop's method raised: what is parked must not wait for ever.
-static void
-rearm(pulse_governor *governor)
+void
+pulse_pump_arm_here(pulse_governor *governor)
 {
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
     if (loop == NULL) {
@@ -323,17 +223,19 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         pulse_pump_release_all(governor);
         Py_RETURN_NONE;
     }
-    if (governor->turns != NULL) {
-        // It is the pump that keeps the loop from waiting.
-        atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
+    bool is_tracked = pulse_turn_begin(governor);
+    if (has_offenders(pump)) {
+        if (governor->turns != NULL) {
+            // It is the pump that keeps the loop from waiting.
+            atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
+        }
+        run_pump(governor);
     }
-    run_pump(governor);
-    if (is_empty(pump)) {
+    if (pulse_pump_is_empty(pump)) {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     }
-    // Also with nothing queued, until the allowance is whole again.
-    if (!is_empty(pump) || pump->turns != 0) {
-        rearm(governor);
+    if (is_tracked || has_offenders(pump)) {
+        pulse_pump_arm_here(governor);
     }
     Py_RETURN_NONE;
 }
@@ -381,20 +283,8 @@ pulse_pump_arm(pulse_governor *governor, PyObject *loop)
     if (pump->turns == 0) {
         pump->isolated_credited_at = pump->isolated_credited_at == 0 ? pulse_clock_ticks() : pump->isolated_credited_at;
     }
+    pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
     return schedule(governor, loop, governor->state->str_call_soon);
-}
-
-// The loop is gone, and nobody will run: let go.
-static void
-drop_all(pulse_pump *pump)
-{
-    pulse_queue_node *node;
-    while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
-           (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
-        pulse_governed *governed = ((pulse_parking *)node)->governed;
-        pulse_park_abandon(governed);
-        Py_DECREF((PyObject *)governed);
-    }
 }
 
 static void
@@ -402,9 +292,8 @@ release_all_here(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
     pulse_queue_node *node;
-    while ((node = pulse_runqueue_take_any(pump->queue)) != NULL ||
-           (node = pulse_runqueue_take_any(pump->isolated)) != NULL) {
-        release(governor, node);
+    while ((node = pulse_pump_take_any(pump)) != NULL) {
+        pulse_pump_release_one(governor, node);
     }
     governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     pump->turns = 0;
@@ -415,7 +304,7 @@ void
 pulse_pump_release_all(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
-    if (pump == NULL || is_empty(pump)) {
+    if (pump == NULL || pulse_pump_is_empty(pump)) {
         return;
     }
     pulse_exception raised = pulse_exception_take();
@@ -428,26 +317,11 @@ pulse_pump_release_all(pulse_governor *governor)
     // Otherwise the pump does it, in the loop's thread, and soon.
     else if (schedule(governor, loop, governor->state->str_call_soon_threadsafe) < 0) {
         PyErr_Clear();
-        drop_all(pump);
+        pulse_pump_drop_all(pump);
     }
     Py_XDECREF(loop);
     Py_XDECREF(running);
     pulse_exception_put_back(raised);
-}
-
-void
-pulse_pump_free(pulse_governor *governor)
-{
-    pulse_pump *pump = governor->pump;
-    if (pump != NULL) {
-        drop_all(pump);
-        Py_CLEAR(pump->overdue);
-        governor->pump = NULL;
-        pulse_runqueue_free(pump->queue);
-        pulse_runqueue_free(pump->isolated);
-        Py_CLEAR(pump->context);
-        PyMem_Free(pump);
-    }
 }
 
 static void
@@ -459,7 +333,7 @@ token_dealloc(PyObject *self)
         // Dropped uncalled: the loop was closed.
         governor->pump->armed = NULL;
         pulse_exception raised = pulse_exception_take();
-        drop_all(governor->pump);
+        pulse_pump_drop_all(governor->pump);
         pulse_exception_put_back(raised);
     }
     Py_DECREF(governor);

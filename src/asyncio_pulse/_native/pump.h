@@ -9,10 +9,12 @@
 #include "park.h"
 
 typedef struct pulse_pump {
-    pulse_runqueue *queue;
-    // Those at Isolate.
-    pulse_runqueue *isolated;
+    pulse_runqueue *queues[PULSE_WAYS_TO_WAIT];
     uint64_t slice_ticks;
+    // How long the polls of a turn may be together; 0 for as long as they are.
+    uint64_t turn_ticks;
+    // What all polls had used when this turn began.
+    uint64_t used_before_turn;
     double isolated_share;
     uint64_t starvation_ticks;
     // When more than one in a hundred of a group waited longer, the decisions are told.
@@ -20,6 +22,8 @@ typedef struct pulse_pump {
     // The group to tell of, owned, or NULL; and how long it waited.
     pulse_group *overdue;
     uint64_t overdue_ticks;
+    // Who is no offender and waited for one that was parked, a dict, or NULL.
+    PyObject *kept_waiting;
     // What offenders may still use before the next grant; below 0 when a slice was longer than expected.
     int64_t allowance_ticks;
     // The same for those who were cancelled while parked, each turn.
@@ -50,16 +54,24 @@ typedef struct {
     uint64_t slice_ticks;
     double isolated_share;
     uint64_t breaker_ticks;
+    uint64_t turn_ticks;
 } pulse_pump_settings;
 
 // Make or change a governor's pump; everything parked stays. -1 with an exception on failure.
 int pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settings);
 
-// The queue that a coroutine waits in.
-pulse_runqueue *pulse_pump_queue(const pulse_pump *pump, const pulse_parking *parking);
+// How many are parked in that way.
+uint32_t pulse_pump_waiting(const pulse_pump *pump, pulse_way_to_wait waits);
+bool pulse_pump_is_empty(const pulse_pump *pump);
 
 // Have the loop call the pump in its next turn. -1 with an exception if it cannot.
 int pulse_pump_arm(pulse_governor *governor, PyObject *loop);
+
+// The same for the loop that runs now. Leaves no exception.
+void pulse_pump_arm_here(pulse_governor *governor);
+
+// Release what waits in that way, in its order, until so much time is expected to be used. Returns what is left of it.
+int64_t pulse_pump_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks);
 
 // Release one that is queued, out of its turn.
 void pulse_pump_lift(pulse_governor *governor, pulse_parking *parking);
@@ -67,9 +79,18 @@ void pulse_pump_lift(pulse_governor *governor, pulse_parking *parking);
 // Release everything that is parked, in the loop's thread; from any thread.
 void pulse_pump_release_all(pulse_governor *governor);
 
+// Take out anybody, to empty the queues; NULL when nobody is left.
+pulse_queue_node *pulse_pump_take_any(pulse_pump *pump);
+
+// It is out of the queue, which held it, and its future is done from now on.
+void pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node);
+
+// The loop is gone, and nobody who is parked will run: let go of them.
+void pulse_pump_drop_all(pulse_pump *pump);
+
 void pulse_pump_free(pulse_governor *governor);
 
-// New dict of counters, and what both queues tell.
+// New dict of counters, and what the queues tell.
 PyObject *pulse_pump_statistics(const pulse_governor *governor);
 
 extern PyType_Spec pulse_pump_token_spec;

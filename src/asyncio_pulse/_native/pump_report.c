@@ -37,15 +37,23 @@ pulse_pump_statistics(const pulse_governor *governor)
     if (pump == NULL) {
         return PyDict_New();
     }
-    PyObject *queue = queue_statistics(pump->queue);
-    PyObject *isolated = queue == NULL ? NULL : queue_statistics(pump->isolated);
-    if (isolated == NULL) {
+    static const char *const names[] = {"queue", "isolated", "overlong_turns"};
+    PyObject *all = Py_BuildValue("{sKsKsKsKsK}", "parked", (unsigned long long)pulse_counter_read(&pump->parked), "admitted",
+                                  (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
+                                  (unsigned long long)pulse_counter_read(&pump->cancelled), "lifted",
+                                  (unsigned long long)pulse_counter_read(&pump->lifted), "slices",
+                                  (unsigned long long)pulse_counter_read(&pump->slices));
+    for (int waits = 0; all != NULL && waits < PULSE_WAYS_TO_WAIT; waits++) {
+        PyObject *queue = queue_statistics(pump->queues[waits]);
+        if (queue == NULL || PyDict_SetItemString(all, names[waits], queue) < 0) {
+            Py_CLEAR(all);
+        }
         Py_XDECREF(queue);
-        return NULL;
     }
-    return Py_BuildValue("{sKsKsKsKsKsNsN}", "parked", (unsigned long long)pulse_counter_read(&pump->parked), "admitted",
-                         (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
-                         (unsigned long long)pulse_counter_read(&pump->cancelled), "lifted",
-                         (unsigned long long)pulse_counter_read(&pump->lifted), "slices",
-                         (unsigned long long)pulse_counter_read(&pump->slices), "queue", queue, "isolated", isolated);
+    PyObject *kept = pump->kept_waiting == NULL ? PyDict_New() : PyDict_Copy(pump->kept_waiting);
+    if (all != NULL && (kept == NULL || PyDict_SetItemString(all, "kept_waiting", kept) < 0)) {
+        Py_CLEAR(all);
+    }
+    Py_XDECREF(kept);
+    return all;
 }

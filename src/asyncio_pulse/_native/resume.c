@@ -1,4 +1,5 @@
 // A resumption that is not plain: it may have to wait, runs in a segment, is told to hooks and decisions.
+#include "kept_waiting.h"
 #include "park.h"
 #include "poll.h"
 #include "preemption.h"
@@ -66,7 +67,9 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
 {
     pulse_poll poll;
     pulse_poll_begin_special(&poll, thread, governed);
+    Py_ssize_t ready_before = pulse_kept_waiting_begin(governed);
     PySendResult outcome = deliver(governed, &poll, delivery, result);
+    pulse_kept_waiting_end(governed, ready_before);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result) && !poll.preempted;
     pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
     pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);

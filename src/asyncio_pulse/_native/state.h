@@ -59,6 +59,7 @@ typedef struct {
     PyObject *str_get_coro;
     PyObject *str_set_result;
     PyObject *str_ready;
+    PyObject *str_callback;
     PyObject *str_create_future;
     PyObject *str_future_blocking;
     PyObject *str_callbacks;

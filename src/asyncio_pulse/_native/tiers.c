@@ -30,6 +30,8 @@ group_standing(const pulse_governed *governed)
     return governed->group == NULL ? NULL : governed->group->standing;
 }
 
+// The nearest that was given by name, the task's or its group's. Accounts keep to their caps by themselves; but a task shares
+// its group's tier, and nothing beyond Warn happens to what is critical unless that was asked for.
 static unsigned
 cap_of(const pulse_governed *governed)
 {
@@ -37,7 +39,9 @@ cap_of(const pulse_governed *governed)
     if (options != NULL && options->max_tier != PULSE_UNSET) {
         return (unsigned)options->max_tier;
     }
-    // Nothing beyond Warn happens to what is critical, whatever its group does.
+    if (governed->group != NULL && governed->group->max_tier != PULSE_UNSET) {
+        return (unsigned)governed->group->max_tier;
+    }
     return governed->priority == 0 ? 1 : 3;
 }
 
@@ -72,12 +76,46 @@ break_run(PyObject *standing)
     }
 }
 
+static bool
+is_settled(PyObject *standing, uint64_t now)
+{
+    return standing != NULL && now < standing_of(standing)->settled_until;
+}
+
+static void
+count_untold(PyObject *standing, const pulse_verdict *verdict)
+{
+    if (standing != NULL) {
+        standing_of(standing)->untold_violations += verdict->violation;
+    }
+}
+
+// Whether a bad poll can change no tier in force: account and group are as high as they may come. A group that is there
+// speaks for those of its tasks that may come no higher, either. Telling Python costs 200 us where its code has gone from
+// the caches.
+static bool
+can_change_nothing(const pulse_governed *governed, uint64_t now)
+{
+    if (!governed->group->is_explicit) {
+        return is_settled(governed->standing, now);
+    }
+    const pulse_options *options = (const pulse_options *)governed->options;
+    // What is critical is urgent as long as its own account is low.
+    bool is_spoken_for = governed->priority != 0 && (options == NULL || options->max_tier == PULSE_UNSET);
+    return is_settled(group_standing(governed), now) && (is_spoken_for || is_settled(governed->standing, now));
+}
+
 void
 pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObject *stack, uint64_t ended)
 {
     pulse_governor *governor = governed->governor;
     break_run(governed->standing);
     break_run(group_standing(governed));
+    if (can_change_nothing(governed, ended)) {
+        count_untold(governed->standing, verdict);
+        count_untold(group_standing(governed), verdict);
+        return;
+    }
     if (governor->decisions == NULL || governor->due_count == PULSE_MOST_DUE) {
         return;
     }
@@ -302,37 +340,38 @@ standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
     }
     standing->tier = (uint8_t)tier;
     standing->good_run = standing->untold = 0;
-    standing->quiet_until = 0;
+    standing->quiet_until = standing->settled_until = 0;
     return 0;
 }
 
+// `closure` is where in a standing the time is.
+static uint64_t *
+time_of(PyObject *self, void *closure)
+{
+    return (uint64_t *)(void *)((char *)self + (size_t)closure);
+}
+
 static int
-standing_set_quiet_until(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+standing_set_time(PyObject *self, PyObject *value, void *closure)
 {
     unsigned long long until_ns = value == NULL ? 0 : PyLong_AsUnsignedLongLong(value);
     if (PyErr_Occurred()) {
         return -1;
     }
-    standing_of(self)->quiet_until = pulse_clock_from_ns(until_ns);
+    *time_of(self, closure) = pulse_clock_from_ns(until_ns);
     return 0;
 }
 
 static PyObject *
-standing_get_quiet_until(PyObject *self, void *Py_UNUSED(closure))
+standing_get_time(PyObject *self, void *closure)
 {
-    return PyLong_FromUnsignedLongLong(ns(standing_of(self)->quiet_until));
+    return PyLong_FromUnsignedLongLong(ns(*time_of(self, closure)));
 }
 
 static PyObject *
 standing_get_tier(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromLong(standing_of(self)->tier);
-}
-
-static PyObject *
-standing_get_last_poll(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLongLong(ns(standing_of(self)->last_poll));
 }
 
 static void
@@ -345,14 +384,21 @@ standing_dealloc(PyObject *self)
 
 static PyMemberDef standing_members[] = {
     {"observed", T_BOOL, offsetof(pulse_standing, observed), 0, "Decided and counted, but not acted upon."},
+    {"untold_violations", T_UINT, offsetof(pulse_standing, untold_violations), 0,
+     "Violations while `settled_until_ns` lay ahead, since this was last set to 0."},
     {NULL},
 };
 
 static PyGetSetDef standing_getset[] = {
     {"tier", standing_get_tier, standing_set_tier, "The tier in force once it is made to stand; 0..3.", NULL},
-    {"quiet_until_ns", standing_get_quiet_until, standing_set_quiet_until,
-     "Until then good polls are not told; ns of monotonic_ns, 0 for always.", NULL},
-    {"last_poll_ns", standing_get_last_poll, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.", NULL},
+    {"quiet_until_ns", standing_get_time, standing_set_time,
+     "Until then good polls are not told; ns of monotonic_ns, 0 for always.",
+     (void *)offsetof(pulse_standing, quiet_until)},
+    {"settled_until_ns", standing_get_time, standing_set_time,
+     "Until then bad polls are not told, if group and task are; ns of monotonic_ns, 0 for always.",
+     (void *)offsetof(pulse_standing, settled_until)},
+    {"last_poll_ns", standing_get_time, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.",
+     (void *)offsetof(pulse_standing, last_poll)},
     {NULL},
 };
 

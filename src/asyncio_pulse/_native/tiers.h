@@ -1,7 +1,7 @@
 // Tiers: what the decisions, which are made in Python, are told, and where their outcome is in force.
 //
-// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them; good ones
-// only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in here, and what it raises goes nowhere.
+// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them, except where
+// they can change nothing; good ones only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in here, and what it raises goes nowhere.
 #ifndef PULSE_TIERS_H
 #define PULSE_TIERS_H
 
@@ -20,6 +20,9 @@ typedef struct {
     uint64_t last_poll;
     // Until then good polls can change nothing, and are not told.
     uint64_t quiet_until;
+    // The same for bad ones: those that break the budget are counted, and told with the next.
+    uint64_t settled_until;
+    uint32_t untold_violations;
 } pulse_standing;
 
 extern PyType_Spec pulse_standing_spec;

@@ -7,12 +7,16 @@ worker runs may show a poll in one counter and not yet in the next. All times ar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from asyncio_pulse.metrics.histogram import Histogram
+from asyncio_pulse.metrics.slow_queue import KeptWaiting, QueueMetrics, SlowQueueMetrics
 
 __all__ = [
     "DerivedMetrics",
     "GroupMetrics",
     "Histogram",
+    "KeptWaiting",
     "LoopMetrics",
     "LoopTiers",
     "Metrics",
@@ -28,53 +32,6 @@ __all__ = [
     "WorkerMetrics",
     "WorstPoll",
 ]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Histogram:
-    """Durations in log-linear buckets, eight to an octave: a percentile is at most 12.5 % too high, never too low.
-
-    Source of the layout: HdrHistogram, Gil Tene, 2012.
-    """
-
-    buckets: tuple[tuple[int, int], ...] = ()
-    """Pairs of (upper bound in ns, count > 0), ascending; empty buckets are left out."""
-
-    @property
-    def count(self) -> int:
-        """How many durations were recorded, >= 0."""
-        return sum(count for _, count in self.buckets)
-
-    def percentile(self, percent: float) -> int:
-        """Upper bound of the bucket that holds the given percentile.
-
-        Args:
-            percent: 0 < percent <= 100.
-
-        Returns:
-            Nanoseconds; 0 for an empty histogram.
-
-        Raises:
-            ValueError: The percentage is out of range.
-        """
-        if not 0 < percent <= 100:
-            raise ValueError(f"percent must be above 0 and at most 100, got {percent!r}")
-        rank = self.count * percent / 100
-        seen = 0
-        for upper, count in self.buckets:
-            seen += count
-            if seen >= rank:
-                return upper
-        return 0
-
-    @classmethod
-    def merge(cls, histograms: Iterable[Histogram]) -> Histogram:
-        """Add histograms of one process (the bounds come from one clock, so equal buckets have equal bounds)."""
-        total: dict[int, int] = {}
-        for histogram in histograms:
-            for upper, count in histogram.buckets:
-                total[upper] = total.get(upper, 0) + count
-        return cls(tuple(sorted(total.items())))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -309,68 +266,6 @@ class LoopMetrics:
     def p99_lag_ns(self) -> int:
         """99th percentile of the lag."""
         return min(self.lag.percentile(99), self.max_lag_ns)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class QueueMetrics:
-    """One of the queues of a loop in which resumptions wait; counts by priority are CRITICAL, HIGH, NORMAL, LOW."""
-
-    queued: tuple[int, ...] = (0, 0, 0, 0)
-    """How many wait now."""
-    served: tuple[int, ...] = (0, 0, 0, 0)
-    """How many were released in their turn."""
-    rescues: int = 0
-    """How many of those because their flow had waited for the starvation threshold."""
-    overflows: int = 0
-    """How many found the queue full, and ran at once."""
-    high_water_mark: int = 0
-    """The most that ever waited."""
-    waits: Histogram = Histogram()
-    """From parking to release, of those that were served; in steps of a microsecond."""
-
-    @classmethod
-    def merge(cls, queues: Iterable[QueueMetrics]) -> QueueMetrics:
-        """Add up the queues of several loops; the high-water mark is the highest one."""
-        parts = [cls(), *queues]
-        return cls(
-            queued=tuple(map(sum, zip(*(part.queued for part in parts), strict=True))),
-            served=tuple(map(sum, zip(*(part.served for part in parts), strict=True))),
-            rescues=sum(part.rescues for part in parts),
-            overflows=sum(part.overflows for part in parts),
-            high_water_mark=max(part.high_water_mark for part in parts),
-            waits=Histogram.merge(part.waits for part in parts),
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SlowQueueMetrics:
-    """What was done with the resumptions of offenders: tasks whose tier is Yield or Isolate."""
-
-    parked: int = 0
-    """Had to wait."""
-    admitted: int = 0
-    """Ran at once, on what was left of the turn's allowance."""
-    cancelled: int = 0
-    """Were cancelled while they waited."""
-    lifted: int = 0
-    """Did not have to wait, because a task that is no offender awaits theirs."""
-    slices: int = 0
-    """Polls that were charged to the offenders' allowance."""
-    queue: QueueMetrics = QueueMetrics()
-    """Of those at Yield."""
-    isolated: QueueMetrics = QueueMetrics()
-    """Of those at Isolate."""
-
-    @classmethod
-    def merge(cls, parts: Iterable[SlowQueueMetrics]) -> SlowQueueMetrics:
-        """Add up several loops."""
-        loops = [cls(), *parts]
-        counters = ("parked", "admitted", "cancelled", "lifted", "slices")
-        return cls(
-            **{name: sum(getattr(loop, name) for loop in loops) for name in counters},
-            queue=QueueMetrics.merge(loop.queue for loop in loops),
-            isolated=QueueMetrics.merge(loop.isolated for loop in loops),
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

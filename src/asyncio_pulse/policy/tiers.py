@@ -23,6 +23,7 @@ __all__ = [
     "decay",
     "earliest_demotion",
     "enforce_cap",
+    "enter_violations",
     "on_bad_poll",
     "on_good_polls",
 ]
@@ -163,9 +164,14 @@ def on_bad_poll(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) ->
     standing.last_poll_ns = now_ns
     standing.good_polls = 0
     _enter(standing, poll, rules, now_ns)
-    if standing.rate.count(int(poll.violation), now_ns) > rules.config.violation_rate_threshold:
-        standing.cooldown_until_ns = now_ns + rules.config.cooldown_duration_ms * NS_PER_MS
+    enter_violations(standing, int(poll.violation), rules, now_ns)
     return _promote(standing, rules, now_ns)
+
+
+def enter_violations(standing: Standing, violations: int, rules: Rules, now_ns: int) -> None:
+    """Enter so many violations that happened lately: too many a second forbid a step down."""
+    if standing.rate.count(violations, now_ns) > rules.config.violation_rate_threshold:
+        standing.cooldown_until_ns = now_ns + rules.config.cooldown_duration_ms * NS_PER_MS
 
 
 def on_good_polls(standing: Standing, in_a_row: int, rules: Rules, now_ns: int) -> TierStep | None:

@@ -12,6 +12,7 @@ from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     LoopMetrics,
     LoopTiers,
     Metrics,
@@ -27,6 +28,7 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.metrics.slow_queue import QUEUES
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -141,8 +143,9 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
 
 
 def _slow_queue_to_dict(metrics: SlowQueueMetrics) -> dict[str, Any]:
-    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in ("queue", "isolated")}
-    return {**dataclasses.asdict(metrics), **queues}
+    queues = {name: _queue_to_dict(getattr(metrics, name)) for name in QUEUES}
+    kept_waiting = [dataclasses.asdict(each) for each in metrics.kept_waiting]
+    return {**dataclasses.asdict(metrics), **queues, "kept_waiting": kept_waiting}
 
 
 def _queue_to_dict(queue: QueueMetrics) -> dict[str, Any]:
@@ -195,8 +198,9 @@ def _loop_from_dict(fields: Mapping[str, Any]) -> LoopMetrics:
 
 
 def _slow_queue_from_dict(fields: Mapping[str, Any]) -> SlowQueueMetrics:
-    queues = {name: _queue_from_dict(fields[name]) for name in ("queue", "isolated") if name in fields}
-    return _known(SlowQueueMetrics, {**fields, **queues})
+    queues = {name: _queue_from_dict(fields[name]) for name in QUEUES if name in fields}
+    kept_waiting = tuple(_known(KeptWaiting, each) for each in fields.get("kept_waiting", ()))
+    return _known(SlowQueueMetrics, {**fields, **queues, "kept_waiting": kept_waiting})
 
 
 def _queue_from_dict(fields: Mapping[str, Any]) -> QueueMetrics:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     ProcessReport,
+    QueueMetrics,
     RefusedPlace,
     SlowQueueMetrics,
     StackFrame,
@@ -113,6 +115,10 @@ def process_lines(report: ProcessReport) -> list[str]:
     lines += tier_lines.mode_lines(report)
     if report.slow_queue.parked:
         lines.append(_slow_queue_line(report.slow_queue))
+    if report.slow_queue.kept_waiting:
+        lines += _kept_waiting_lines(report.slow_queue.kept_waiting[0])
+    if report.slow_queue.overlong_turns.waits.count:
+        lines.append(_overlong_turns_line(report.slow_queue.overlong_turns))
     if metrics.preemptions:
         delay = report.preemption.delay
         times = f"{wording.duration(delay.percentile(50))}, p99 {wording.duration(delay.percentile(99))}"
@@ -125,11 +131,26 @@ def process_lines(report: ProcessReport) -> list[str]:
 def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
     waits = Histogram.merge((metrics.queue.waits, metrics.isolated.waits))
     overflows = metrics.queue.overflows + metrics.isolated.overflows
+    return f"slow queue: {wording.count(metrics.parked)} parked, {_waited(waits, overflows)}"
+
+
+def _kept_waiting_lines(longest: KeptWaiting) -> list[str]:
+    times = wording.plural(longest.count, "time")
+    return [
+        f"a Monitor task waited up to {wording.duration(longest.longest_ns)} for parked work, {times}:",
+        f"{INDENT}{longest.waiter} for {longest.holder} of {longest.group}",
+        f"{INDENT}give the latter max_tier=WARN if others depend on it, or await its task",
+    ]
+
+
+def _overlong_turns_line(queue: QueueMetrics) -> str:
+    aside = wording.plural(queue.waits.count, "poll")
+    return f"overlong turns: {aside} put aside, {_waited(queue.waits, queue.overflows)}"
+
+
+def _waited(waits: Histogram, overflows: int) -> str:
     full = f", full {wording.count(overflows)} times" if overflows else ""
-    return (
-        f"slow queue: {wording.count(metrics.parked)} parked, waited p50 {wording.duration(waits.percentile(50))}, "
-        f"p99 {wording.duration(waits.percentile(99))}{full}"
-    )
+    return f"waited p50 {wording.duration(waits.percentile(50))}, p99 {wording.duration(waits.percentile(99))}{full}"
 
 
 def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
     Histogram,
+    KeptWaiting,
     LoopMetrics,
     LoopTiers,
     Metrics,
@@ -29,6 +30,7 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.metrics.slow_queue import QUEUES
 from asyncio_pulse.policy.group_policy import PREEMPT_MODES
 from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
@@ -96,6 +98,7 @@ def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
         slice_us=settings.slice_time_per_turn_us or config.poll_budget_us,
         isolated_share=settings.isolated_loop_share,
         breaker_ms=config.park_breaker_ms,
+        turn_budget_ms=settings.turn_budget_ms,
     )
 
 
@@ -312,8 +315,9 @@ class TierManager:
     def slow_queue(self) -> SlowQueueMetrics:
         """What waited, what was served, and for how long it had waited, since the loop was governed."""
         raw = self.governor.slow_queue()
-        queue, isolated = _queue_metrics(raw.pop("queue")), _queue_metrics(raw.pop("isolated"))
-        return SlowQueueMetrics(queue=queue, isolated=isolated, **raw)
+        queues = {name: _queue_metrics(raw.pop(name)) for name in QUEUES}
+        kept = (KeptWaiting(*names, *numbers) for names, numbers in raw.pop("kept_waiting").items())
+        return SlowQueueMetrics(**{**raw, **queues, "kept_waiting": KeptWaiting.merge(kept)})
 
     def stalls(self) -> tuple[Stall, ...]:
         """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""

@@ -31,6 +31,7 @@ from asyncio_pulse.policy.tiers import (
     decay,
     earliest_demotion,
     enforce_cap,
+    enter_violations,
     on_bad_poll,
     on_good_polls,
 )
@@ -43,6 +44,9 @@ NS_PER_MS = 1_000_000
 NO_POLICY = GroupPolicy()
 MOST_LOGGED = 1_024
 """Log records within `warn_interval_ms`; more is noise."""
+SETTLED_NS = 100 * NS_PER_MS
+"""Bad polls of an account that can come no higher are counted by the core so long, and then told at once: often enough for
+the rate of violations, which is one of a second, and seldom enough to cost nothing beside them."""
 
 
 class Account(_core.Standing):
@@ -152,6 +156,7 @@ class TierDecisions:
         """An explicit group is used for the first time."""
         policy = self._config.group_policy(group.name)
         group.set_priority(policy.priority)
+        group.set_max_tier(policy.max_tier)
         group.set_preempt(None if policy.preempt is None else PREEMPT_MODES.index(policy.preempt))
 
     def on_bad_poll(
@@ -181,13 +186,18 @@ class TierDecisions:
                 account = self._account_of(holder, group, ended_ns)
                 account.priority = TaskPriority(coro.priority)
                 account.quiet_until_ns = 0
-                step = on_bad_poll(account.standing, poll, self._rules(account, ended_ns), ended_ns)
+                rules = self._rules(account, ended_ns)
+                self._enter_untold(account, rules, ended_ns)
+                step = on_bad_poll(account.standing, poll, rules, ended_ns)
                 self._apply(account, step, ended_ns, facts)
+                if account.tier >= rules.cap:
+                    account.settled_until_ns = ended_ns + SETTLED_NS
 
     def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
         """So many polls of an account above Monitor were good, up to now."""
         with self._deciding():
             rules = self._rules(account, now_ns)
+            self._enter_untold(account, rules, now_ns)
             step = on_good_polls(account.standing, in_a_row, rules, now_ns)
             self._apply(account, step, now_ns)
             if step is None and not account.standing.pending:
@@ -247,6 +257,11 @@ class TierDecisions:
         elif coro is not None and coro.options is not None and coro.options.max_tier is not None:
             cap = InterventionAction(coro.options.max_tier)
         return Rules.of(self._config, account.priority, cap, frozen=self._machine.is_frozen(now_ns))
+
+    def _enter_untold(self, account: Account, rules: Rules, now_ns: int) -> None:
+        if account.untold_violations:
+            enter_violations(account.standing, account.untold_violations, rules, now_ns)
+            account.untold_violations = 0
 
     def _decay(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
         account.standing.last_poll_ns = max(account.standing.last_poll_ns, last_poll_ns)
@@ -359,7 +374,7 @@ class TierDecisions:
             if group is not None:
                 self.on_new_group(group)
         for account in self._accounts():
-            account.quiet_until_ns = 0
+            account.quiet_until_ns = account.settled_until_ns = 0
             self._observe(account)
             self._apply(account, enforce_cap(account.standing, self._rules(account, now_ns), now_ns), now_ns)
 
