@@ -89,7 +89,18 @@ def test_who_was_kept_waiting_by_whom_is_told(loop_factory: LoopFactory, through
     run(loop_factory, main, strict_config(slow_poll_threshold_ms=1))
 
 
-def test_nobody_is_kept_waiting_by_a_service_or_by_offenders_among_themselves(loop_factory: LoopFactory) -> None:
+@pytest.mark.parametrize(
+    ("slow_ms", "waiters", "servers"),
+    [
+        (1, {"group": "good", "max_tier": InterventionAction.WARN}, {"max_tier": InterventionAction.WARN}),
+        (1, {"group": GROUP}, {}),
+        (60_000, {"group": "good", "max_tier": InterventionAction.WARN}, {}),
+    ],
+    ids=["by a service", "among offenders", "for less than a slow poll"],
+)
+def test_nobody_was_kept_waiting(
+    loop_factory: LoopFactory, slow_ms: int, waiters: dict[str, Any], servers: dict[str, Any]
+) -> None:
     async def main() -> None:
         event, over = asyncio.Event(), False
 
@@ -104,15 +115,12 @@ def test_nobody_is_kept_waiting_by_a_service_or_by_offenders_among_themselves(lo
                 event.clear()
                 await asyncio.sleep(0)
 
-        offenders = [spawn_offender(hog()) for _ in range(OTHERS)]
-        service = spawn_offender(serve(), max_tier=InterventionAction.WARN)
-        for _ in range(5):
-            await pulse.spawn(event.wait(), group="good", max_tier=InterventionAction.WARN)
-        in_the_group = spawn_offender(serve())
-        await asyncio.wait([spawn_offender(event.wait()) for _ in range(5)])
+        tasks = [*(spawn_offender(hog()) for _ in range(OTHERS)), spawn_offender(serve(), **servers)]
+        for _ in range(WAITS):
+            await asyncio.wait([pulse.spawn(event.wait(), **waiters)])
         assert pulse.get_manager().slow_queue().parked > OTHERS
         assert pulse.get_manager().slow_queue().kept_waiting == ()
         over = True
-        await asyncio.gather(service, in_the_group, *offenders)
+        await asyncio.gather(*tasks)
 
-    run(loop_factory, main, strict_config(slow_poll_threshold_ms=1))
+    run(loop_factory, main, strict_config(slow_poll_threshold_ms=slow_ms))
