@@ -7,25 +7,6 @@
 // A slice that wakes more is a broadcast, of which the latest do.
 enum { MOST_WOKEN = 16, MOST_PAIRS = 64 };
 
-// The ready queue of the loop that runs, new reference; NULL where it is hidden.
-static PyObject *
-ready_queue(pulse_state *state)
-{
-    PyObject *loop = PyObject_CallNoArgs(state->get_running_loop);
-    PyObject *ready = loop == NULL ? NULL : PyObject_GetAttr(loop, state->str_ready);
-    Py_XDECREF(loop);
-    PyErr_Clear();
-    return ready;
-}
-
-static Py_ssize_t
-length_of(PyObject *ready)
-{
-    Py_ssize_t length = ready == NULL ? -1 : PyObject_Size(ready);
-    PyErr_Clear();
-    return length;
-}
-
 Py_ssize_t
 pulse_kept_waiting_begin(const pulse_governed *governed)
 {
@@ -33,10 +14,7 @@ pulse_kept_waiting_begin(const pulse_governed *governed)
     if (parking == NULL || parking->state != PULSE_IN_SLICE || parking->waited_ticks <= governed->governor->slow_ticks) {
         return -1;
     }
-    PyObject *ready = ready_queue(governed->governor->state);
-    Py_ssize_t length = length_of(ready);
-    Py_XDECREF(ready);
-    return length;
+    return pulse_pump_ready(governed->governor->pump);
 }
 
 // {(waiter, holder, group of the holder): (how often, longest wait in ns)}
@@ -83,18 +61,19 @@ look_at(PyObject *handle, pulse_governed *holder)
 void
 pulse_kept_waiting_end(pulse_governed *governed, Py_ssize_t ready_before)
 {
-    if (ready_before < 0 || governed->governor->pump == NULL || governed->parking == NULL) {
+    const pulse_pump *pump = governed->governor->pump;
+    if (ready_before < 0 || governed->parking == NULL || pump->ready == NULL) {
         return;
     }
     pulse_exception raised = pulse_exception_take();
-    PyObject *ready = ready_queue(governed->governor->state);
-    Py_ssize_t length = length_of(ready);
+    PyObject *ready = Py_NewRef(pump->ready);
+    Py_ssize_t length = pulse_pump_ready(pump);
     Py_ssize_t first = ready_before < length - MOST_WOKEN ? length - MOST_WOKEN : ready_before;
     for (Py_ssize_t i = first; i < length; i++) {
         PyObject *handle = PySequence_GetItem(ready, i);
         look_at(handle, governed);
         Py_XDECREF(handle);
     }
-    Py_XDECREF(ready);
+    Py_DECREF(ready);
     pulse_exception_put_back(raised);
 }

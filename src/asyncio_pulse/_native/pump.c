@@ -145,17 +145,25 @@ grant(pulse_governor *governor, bool is_quiet)
     pump->allowance_ticks = pulse_pump_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
 }
 
-// Whether the loop, one of asyncio's, has nothing to run but us.
-static bool
-is_alone(const pulse_governor *governor)
+// Once a turn: it takes longer than to ask for its length, which is done with every slice.
+static void
+find_ready(pulse_governor *governor)
 {
-    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
     PyObject *ready = loop == NULL ? NULL : PyObject_GetAttr(loop, governor->state->str_ready);
-    Py_ssize_t count = ready == NULL ? -1 : PyObject_Size(ready);
-    Py_XDECREF(ready);
     Py_XDECREF(loop);
     PyErr_Clear();
-    return count == 0;
+    Py_XSETREF(governor->pump->ready, ready);
+}
+
+Py_ssize_t
+pulse_pump_ready(const pulse_pump *pump)
+{
+    Py_ssize_t count = pump->ready == NULL ? -1 : PyObject_Size(pump->ready);
+    if (count < 0) {
+        PyErr_Clear();
+    }
+    return count;
 }
 
 static bool
@@ -165,7 +173,8 @@ is_time_to_grant(const pulse_governor *governor, bool is_quiet)
     if (turns >= MOST_TURNS_BETWEEN_GRANTS || (turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
         return true;
     }
-    return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && is_alone(governor);
+    // Nothing is ready but us.
+    return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && pulse_pump_ready(governor->pump) == 0;
 }
 
 // Also with nothing queued, until the allowance is whole again.
@@ -229,6 +238,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
             // It is the pump that keeps the loop from waiting.
             atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
         }
+        find_ready(governor);
         run_pump(governor);
     }
     if (pulse_pump_is_empty(pump)) {
@@ -236,6 +246,9 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
     }
     if (is_tracked || has_offenders(pump)) {
         pulse_pump_arm_here(governor);
+    }
+    else {
+        Py_CLEAR(pump->ready);
     }
     Py_RETURN_NONE;
 }
@@ -297,6 +310,7 @@ release_all_here(pulse_governor *governor)
     }
     governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     pump->turns = 0;
+    Py_CLEAR(pump->ready);
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
 }
 
@@ -333,6 +347,7 @@ token_dealloc(PyObject *self)
         // Dropped uncalled: the loop was closed.
         governor->pump->armed = NULL;
         pulse_exception raised = pulse_exception_take();
+        Py_CLEAR(governor->pump->ready);
         pulse_pump_drop_all(governor->pump);
         pulse_exception_put_back(raised);
     }

@@ -31,6 +31,8 @@ typedef struct pulse_pump {
     int64_t isolated_credit_ticks;
     uint64_t isolated_credited_at;
     uint64_t isolated_served_at;
+    // The ready queue of the loop, held from one turn to the next while anything is parked; NULL where it is hidden.
+    PyObject *ready;
     // Borrowed: the callable that the loop holds; it tells us when the loop drops it uncalled.
     PyObject *armed;
     // Runs outside of every task's context.
@@ -75,6 +77,9 @@ int64_t pulse_pump_release(pulse_governor *governor, pulse_way_to_wait waits, in
 
 // Release one that is queued, out of its turn.
 void pulse_pump_lift(pulse_governor *governor, pulse_parking *parking);
+
+// How many callbacks are ready in the loop that runs; -1 where that cannot be seen. Never fails.
+Py_ssize_t pulse_pump_ready(const pulse_pump *pump);
 
 // Release everything that is parked, in the loop's thread; from any thread.
 void pulse_pump_release_all(pulse_governor *governor);
