@@ -1,4 +1,4 @@
-"""The slow queue: what parking costs, how late others are beside offenders, and what it does to requests of tiny polls."""
+"""The slow queue: what parking costs, how late others are beside offenders, and what is left of their work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncio_pulse as pulse
@@ -27,6 +28,7 @@ PARK_BOUND_NS, LATE_BOUND_MS, LATENCY_BOUND, THROUGHPUT_BOUND = 3_000.0, 15.0, 3
 HOGS = (5, 20, 200)
 SLICE_S = PERIOD_S = 0.010
 LONGEST_S, BEATS = 6.0, 150
+WORK_ROUNDS, WORK_HOGS, WORK_SLICES_MS, WORK_NS, WORK_BOUND = 5, 20, (1, 2, 5, 10), 400_000_000, 3.0
 REQUEST_ROUNDS, REQUESTS, REQUEST_POLLS, REQUEST_POLL_S = 5, 1_000, 20, 20e-6
 
 # One violation is enough to be an offender, and nobody ceases to be one.
@@ -94,6 +96,23 @@ def _time_parks(factory: LoopFactory, governed: bool) -> float:
         started_ns = time.thread_time_ns()
         await asyncio.gather(*(_spawn(spin(), governed) for _ in range(PARK_TASKS)))
         return (time.thread_time_ns() - started_ns) / (PARK_TASKS * PARK_POLLS)
+
+    return _run(factory, main, governed)
+
+
+def _work(factory: LoopFactory, slice_ms: int, governed: bool) -> float:
+    """CPU nanoseconds of the thread in which 20 tasks do a fixed amount of work in slices of that length."""
+    slices = max(1, WORK_NS // (slice_ms * 1_000_000 * WORK_HOGS))
+
+    async def hog() -> None:
+        for _ in range(slices):
+            _burn(slice_ms / 1e3)
+            await asyncio.sleep(0)
+
+    async def main() -> float:
+        started_ns = time.thread_time_ns()
+        await asyncio.gather(*(_spawn(hog(), governed) for _ in range(WORK_HOGS)))
+        return float(time.thread_time_ns() - started_ns)
 
     return _run(factory, main, governed)
 
@@ -169,6 +188,16 @@ def _measure_lateness(name: str, factory: LoopFactory) -> list[Figure]:
     return figures
 
 
+def _measure_work(name: str, factory: LoopFactory) -> list[Figure]:
+    figures = []
+    for slice_ms in WORK_SLICES_MS:
+        plain, governed = (partial(_work, factory, slice_ms, way) for way in (False, True))
+        costs = interleave({"plain": plain, "governed": governed}, WORK_ROUNDS)
+        less = [(1 - 1 / ratio) * 100 for ratio in ratios(costs, "governed", "plain")]
+        figures.append(Figure.of(f"less work of {slice_ms} ms slices, {name}", "%", less, WORK_BOUND))
+    return figures
+
+
 def _measure_requests(name: str, factory: LoopFactory) -> list[Figure]:
     medians: dict[str, list[float]] = {"plain": [], "governed": []}
     costs = interleave(
@@ -194,5 +223,6 @@ def measure() -> list[Figure]:
         for name, factory in loop_factories().items():
             figures.append(_measure_parks(name, factory))
             figures += _measure_lateness(name, factory)
+            figures += _measure_work(name, factory)
             figures += _measure_requests(name, factory)
     return figures
