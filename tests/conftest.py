@@ -100,7 +100,8 @@ def any_loop(loop_factory: LoopFactory) -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _python_threads() -> set[threading.Thread]:
-    return set(threading.enumerate())
+    # One that Python did not start has a name as soon as it asks for it, and for ever, as has one that is just ending.
+    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
 
 
 def _native_threads() -> set[int]:
