@@ -387,3 +387,15 @@ def test_what_a_scope_of_anyio_cancels_does_not_reach_through_a_shield(loop_fact
 def type_name(error: Exception) -> str:
     """Name its type."""
     return type(error).__name__
+
+
+def test_a_scope_of_anyio_ends_a_coroutine_that_never_awaits(loop_factory: LoopFactory) -> None:
+    async def limited() -> bool:
+        with anyio.move_on_after(0.05) as scope:
+            await spin()
+        return scope.cancelled_caught
+
+    async def main() -> None:
+        assert await pulse.spawn(limited(), preemptible=True)
+
+    run_preempting(main(), loop_factory)

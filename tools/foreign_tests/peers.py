@@ -47,6 +47,43 @@ ANYIO = Peer(
     # Without the tests that need the Internet, and those on the loop of another library.
     arguments=["-m", "not network", "-k", "not trio"],
     without_tasks=["*/test_all_attributes.py", "*/test_lazyimport.py", "*/test_typedattr.py"],
+    kept_under_chaos=[
+        *(
+            Kept(tests, ends, "goes on when all tasks are blocked, and takes one that is parked for one that is")
+            for tests, ends in {
+                "test_contextmanager": "AssertionError: assert False$",
+                "test_increase_tokens*": "AssertionError: assert (False|1 == 2)$",
+                "test_manual_acquire": "AssertionError: assert False$",
+                "test_start_not_cancelled_before_started_by_tg": "RuntimeError: This task group is not active; no new",
+                "test_statistics": "AssertionError: assert [0-9] == [0-9]$",
+            }.items()
+        ),
+        Kept(
+            "test_cancel_during_acquire_on_behalf_of",
+            "^E +Failed: DID NOT RAISE CancelledError$",
+            "cancels a task one turn after it was made; chaos held the test until that was done",
+        ),
+        Kept(
+            "test_event_wait_before_set_before_cancel",
+            "^E +assert False$",
+            "asserts that who is woken and then cancelled is told of the first; parked, it is told of the second",
+        ),
+        Kept(
+            "test_nested_task_group_filtering",
+            r"^E +AssertionError: assert 'unhandled er...ub-exception\)' == 'parent task failed'$",
+            "asserts that of two tasks that wake at the same time the first ends first",
+        ),
+        Kept(
+            "test_ordered_queue",
+            r"^E +assert \[[0-2], [0-2], [0-2]\] == \[0, 1, 2\]$",
+            "asserts that tasks keep the order in which they were started",
+        ),
+        Kept(
+            "test_start_crash_after_started_call",
+            "^E +UnboundLocalError: cannot access local variable 'value'",
+            "asserts that who started a task is told so before the task's error cancels it",
+        ),
+    ],
 )
 
 AIOHTTP = Peer(

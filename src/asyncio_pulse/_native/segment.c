@@ -1,7 +1,8 @@
 #include "segment.h"
 
 #include <greenlet/greenlet.h>
-#include <string.h>
+
+#include "thrown.h"
 
 enum {
     SAID_NOTHING,
@@ -234,31 +235,12 @@ count_requests(pulse_governed *governed)
     return requests;
 }
 
-// A cancel scope of anyio cancels what waits in it once a turn, and nobody whom a shield protects by then: told later, it would
-// get through the shield.
-static bool
-is_of_anyio(PyObject *exception)
-{
-    static const char *const prefixes[] = {"Cancelled via cancel scope ", "Cancelled by cancel scope "};
-    PyObject *arguments = ((PyBaseExceptionObject *)exception)->args;
-    if (PyTuple_GET_SIZE(arguments) == 0 || !PyUnicode_Check(PyTuple_GET_ITEM(arguments, 0))) {
-        return false;
-    }
-    const char *message = PyUnicode_AsUTF8(PyTuple_GET_ITEM(arguments, 0));
-    if (message == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    return strncmp(message, prefixes[0], strlen(prefixes[0])) == 0 ||
-           strncmp(message, prefixes[1], strlen(prefixes[1])) == 0;
-}
-
 // The coroutine is told later. What made it be cancelled may be over by then, such as the time of a timeout whose block it
 // has left: without preemption it would never have been told.
 static void
 keep_cancellation(pulse_segment *segment, PyObject *exception)
 {
-    bool is_repeated = is_of_anyio(exception);
+    bool is_repeated = pulse_thrown_is_repeated(exception);
     if (segment->cancellation != NULL && !segment->is_repeated && is_repeated) {
         return;
     }
