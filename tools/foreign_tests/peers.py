@@ -56,6 +56,8 @@ ANYIO = Peer(
                 "test_manual_acquire": "AssertionError: assert False$",
                 "test_start_not_cancelled_before_started_by_tg": "RuntimeError: This task group is not active; no new",
                 "test_statistics": "AssertionError: assert [0-9] == [0-9]$",
+                "test_thread_cancelled": "^E +assert False$",
+                "test_thread_cancelled_and_abandoned": "^E +TimeoutError$",
             }.items()
         ),
         Kept(
@@ -64,9 +66,24 @@ ANYIO = Peer(
             "cancels a task one turn after it was made; chaos held the test until that was done",
         ),
         Kept(
-            "test_event_wait_before_set_before_cancel",
-            "^E +assert False$",
-            "asserts that who is woken and then cancelled is told of the first; parked, it is told of the second",
+            "test_cancel_shielded_checkpoint",
+            "AssertionError: assert not True$",
+            "asserts that a task that gives way once is overtaken by the next; chaos held the other one for longer",
+        ),
+        Kept(
+            "test_cancelscope_propagation_when_abandoned",
+            "TimeoutError$",
+            "asserts that who is cancelled has left the scope when others in it would be, one turn later",
+        ),
+        Kept(
+            "test_checkpoint*",
+            "AssertionError: assert not True$",
+            "asserts that a task that gives way once is overtaken by the next; chaos held the other one for longer",
+        ),
+        Kept(
+            "test_main_task_name",
+            "BlockingError: Blocking call to os.path.abspath",
+            "is told that the file system is asked, once a process, whether greenlet is there",
         ),
         Kept(
             "test_nested_task_group_filtering",
@@ -103,11 +120,25 @@ AIOHTTP = Peer(
     # Its own options are for several processes and for coverage.
     arguments=["-o", "addopts=", "-p", "pytest_mock", "-p", "pytest_timeout", "-m", "not dev_mode and not internal"],
     skipped=["*/test_benchmarks_*", "*/autobahn/*"],
+    without_tasks=[
+        "*/test_circular_imports.py",
+        "*/test_client_connection.py",
+        "*/test_client_exceptions.py",
+        "*/test_client_fingerprint.py",
+        "*/test_cookie_helpers.py",
+        "*/test_http_exceptions.py",
+        "*/test_web_protocol.py",
+    ],
     kept_under_chaos=[
         Kept(
             "test_concurrent_close_multiple_tasks",
             "^E +AssertionError: assert <WSMsgType.CLOSING: 256> is <WSMsgType.CLOSED: 257>$",
             "asserts that two tasks just created run before their creator, which waits for the network, goes on",
+        ),
+        Kept(
+            "test_multiple_dns_resolution_requests_*",
+            "^E +(AssertionError: )?assert (1 == 0|0 == 1)$",
+            "gives tasks one or two turns of the loop to start or to be done with",
         ),
         Kept(
             "test_ssl_client_shutdown_timeout",
