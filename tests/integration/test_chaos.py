@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import anyio
 import pytest
 
 import asyncio_pulse as pulse
@@ -109,3 +110,34 @@ def test_the_environment_puts_every_loop_under_chaos(
 def test_bad_input_is_named(enter: Callable[[], object], message: str) -> None:
     with pytest.raises(pulse.ConfigError, match=message):
         enter().__enter__()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_a_scope_of_anyio_cancels_keeps_what_woke_it(seed: int, loop_factory: LoopFactory) -> None:
+    """Who was woken is not cancelled any more: parked with an item, it gets the item."""
+
+    async def give_and_cancel(received: list[int]) -> None:
+        send, receive = anyio.create_memory_object_stream[int]()
+        scope = anyio.CancelScope()
+
+        async def take() -> None:
+            with scope:
+                received.append(await receive.receive())
+
+        with send, receive:
+            async with anyio.create_task_group() as group:
+                group.start_soon(take)
+                while not send.statistics().tasks_waiting_receive:
+                    await asyncio.sleep(0)
+                send.send_nowait(len(received))
+                scope.cancel()
+
+    async def main() -> int:
+        received: list[int] = []
+        with chaos(seed, park=0.5, preempt=0.5):
+            for _ in range(20):
+                await give_and_cancel(received)
+        assert received == list(range(20))
+        return pulse.get_manager().slow_queue().cancelled
+
+    assert pulse.run(main(), loop_factory=loop_factory) > 0, "nobody was cancelled who was parked"

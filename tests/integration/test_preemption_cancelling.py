@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
+import anyio
 import pytest
 
 import asyncio_pulse as pulse
@@ -428,5 +429,49 @@ def test_a_group_of_tasks_cancels_one_that_never_awaits(loop_factory: LoopFactor
 
         with pytest.raises(ExceptionGroup):
             await both()
+
+    run_preempting(main(), loop_factory)
+
+
+def test_what_a_scope_of_anyio_cancels_does_not_reach_through_a_shield(loop_factory: LoopFactory) -> None:
+    """Left where a task group ends, the host is cancelled once a turn; what it waits for then is shielded."""
+
+    async def fail(name: str) -> None:
+        try:
+            await anyio.sleep(0.001)
+        finally:
+            raise LookupError(name)
+
+    async def nested() -> None:
+        async with anyio.create_task_group() as outer:
+            outer.start_soon(fail, "outer")
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(fail, "inner")
+                await anyio.sleep(1)
+
+    async def main() -> None:
+        with chaos(1, park=0.0, preempt=1.0):
+            for _ in range(10):
+                with pytest.raises(ExceptionGroup) as caught:
+                    await nested()
+                assert sorted(map(type_name, caught.value.exceptions)) == ["ExceptionGroup", "LookupError"]
+        assert preemptions() >= 10
+
+    run_preempting(main(), loop_factory, preemptible_modules=())
+
+
+def type_name(error: Exception) -> str:
+    """Name its type."""
+    return type(error).__name__
+
+
+def test_a_scope_of_anyio_ends_a_coroutine_that_never_awaits(loop_factory: LoopFactory) -> None:
+    async def limited() -> bool:
+        with anyio.move_on_after(0.05) as scope:
+            await spin()
+        return scope.cancelled_caught
+
+    async def main() -> None:
+        assert await pulse.spawn(limited(), preemptible=True)
 
     run_preempting(main(), loop_factory)

@@ -4,6 +4,7 @@
 #include "hooks.h"
 #include "pump.h"
 #include "segment.h"
+#include "thrown.h"
 #include "tiers.h"
 #include "turn_budget.h"
 
@@ -230,6 +231,12 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
 static void
 take_kept(pulse_parking *parking, pulse_delivery *delivery)
 {
+    const pulse_segment *segment = parking->governed->segment;
+    bool was_woken = segment == NULL || !segment->preempted;
+    if (delivery->exception != NULL && was_woken && pulse_thrown_is_repeated(delivery->exception)) {
+        // It was woken before, and is cancelled again when it waits for something else.
+        Py_CLEAR(delivery->exception);
+    }
     if (delivery->exception != NULL) {
         // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
         Py_CLEAR(parking->value);
@@ -247,7 +254,7 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
 {
     pulse_parking *parking = governed->parking;
     pulse_pump *pump = governed->governor->pump;
-    bool was_queued = parking->node.is_queued;
+    bool was_queued = parking->node.is_queued, is_cancelled = delivery->exception != NULL;
     leave_queue(governed);
     take_kept(parking, delivery);
     Py_CLEAR(parking->future);
@@ -255,7 +262,7 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
         parking->expected_ticks = 0;
         set_state(governed, PULSE_UNPARKED);
         pulse_counter_add(&pump->cancelled, 1);
-        if (delivery->exception != NULL && wants_parking(governed)) {
+        if (is_cancelled && wants_parking(governed)) {
             if (pump->cancel_allowance_ticks <= 0) {
                 // Its turn comes before everybody else's, but not all at once.
                 PyObject *future = put_aside(governed, delivery, parking->node.priority, true);

@@ -285,10 +285,11 @@ leave(pulse_request *request)
     // Gone with its wrapper: what was raised unwinds what is left.
     if (segment->governed != NULL) {
         put_back(thread, segment->governed, &inner);
-        if (result == 0 && segment->opted_in && pulse_segment_is_cancelled(segment)) {
-            pulse_reach reach = reach_of(segment);
-            result = pulse_safe_to_cancel(&reach) ? pulse_segment_raise_cancellation(segment) : 0;
+        pulse_reach reach = reach_of(segment);
+        if (result == 0 && segment->opted_in && pulse_segment_is_cancelled(segment) && pulse_safe_to_cancel(&reach)) {
+            result = pulse_segment_raise_cancellation(segment);
         }
+        pulse_segment_put_off(segment);
     }
     Py_DECREF(segment);
     return result < 0 ? NULL : Py_NewRef(Py_None);

@@ -2,6 +2,8 @@
 
 #include <greenlet/greenlet.h>
 
+#include "thrown.h"
+
 enum {
     SAID_NOTHING,
     SAID_STEPPED,
@@ -240,10 +242,23 @@ count_requests(pulse_governed *governed)
 static void
 keep_cancellation(pulse_segment *segment, PyObject *exception)
 {
+    bool is_repeated = pulse_thrown_is_repeated(exception);
+    if (segment->cancellation != NULL && !segment->is_repeated && is_repeated) {
+        return;
+    }
     if (segment->cancellation == NULL) {
         segment->requests = count_requests(segment->governed);
     }
+    segment->is_repeated = is_repeated;
     Py_XSETREF(segment->cancellation, Py_NewRef(exception));
+}
+
+void
+pulse_segment_put_off(pulse_segment *segment)
+{
+    if (segment->is_repeated) {
+        Py_CLEAR(segment->cancellation);
+    }
 }
 
 bool

@@ -21,6 +21,8 @@ typedef struct pulse_segment {
     PyObject *cancellation;
     // How often the task was asked to cancel by then: fewer, and it was taken back.
     long requests;
+    // Whoever asked asks again every turn.
+    bool is_repeated;
     // Only code that opted in is ended by one that waits when it returns; else what it returned would be lost, such as an
     // item that it took from a queue.
     bool opted_in;
@@ -64,6 +66,9 @@ int pulse_segment_leave(pulse_segment *segment);
 
 // Whether a cancellation waits that still holds.
 bool pulse_segment_is_cancelled(pulse_segment *segment);
+
+// It cannot be raised where the segment goes on: forget it, if whoever asked asks again.
+void pulse_segment_put_off(pulse_segment *segment);
 
 // Raise the cancellation that waits: returns -1, for the caller to pass on.
 int pulse_segment_raise_cancellation(pulse_segment *segment);

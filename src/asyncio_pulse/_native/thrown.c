@@ -1,5 +1,7 @@
 #include "thrown.h"
 
+#include <string.h>
+
 PyObject *
 pulse_thrown_exception(PyObject *const *args, Py_ssize_t count)
 {
@@ -19,4 +21,24 @@ pulse_thrown_exception(PyObject *const *args, Py_ssize_t count)
         Py_CLEAR(exception);
     }
     return exception;
+}
+
+bool
+pulse_thrown_is_repeated(PyObject *exception)
+{
+    static const char *const prefixes[] = {"Cancelled via cancel scope ", "Cancelled by cancel scope "};
+    if (!PyExceptionInstance_Check(exception)) {
+        return false;
+    }
+    PyObject *arguments = ((PyBaseExceptionObject *)exception)->args;
+    if (PyTuple_GET_SIZE(arguments) == 0 || !PyUnicode_Check(PyTuple_GET_ITEM(arguments, 0))) {
+        return false;
+    }
+    const char *message = PyUnicode_AsUTF8(PyTuple_GET_ITEM(arguments, 0));
+    if (message == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    return strncmp(message, prefixes[0], strlen(prefixes[0])) == 0 ||
+           strncmp(message, prefixes[1], strlen(prefixes[1])) == 0;
 }
