@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import statistics
 import time
@@ -49,6 +50,7 @@ CONFIG = pulse.TierConfig(
     warn_interval_ms=NEVER_MS,
     tier_policies=(*_TIERS, _LAST),
 )
+PARKING_ALONE = dataclasses.replace(CONFIG, preempt="off")
 
 
 def _burn(seconds: float, clock: Callable[[], float] = time.thread_time) -> None:
@@ -70,7 +72,7 @@ def _spawn(coro: Coroutine[Any, Any, T], governed: bool) -> asyncio.Task[T]:
     return pulse.spawn(coro, group=GROUP) if governed else asyncio.create_task(coro)
 
 
-def _run(factory: LoopFactory, main: Main[T], governed: bool) -> T:
+def _run(factory: LoopFactory, main: Main[T], governed: bool, config: pulse.TierConfig = CONFIG) -> T:
     async def offend_first() -> T:
         await _offend()
         result = await pulse.spawn(main(), max_tier=InterventionAction.WARN)
@@ -79,7 +81,7 @@ def _run(factory: LoopFactory, main: Main[T], governed: bool) -> T:
         return result
 
     if governed:
-        return pulse.run(offend_first(), config=CONFIG, loop_factory=factory)
+        return pulse.run(offend_first(), config=config, loop_factory=factory)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main())
 
@@ -143,7 +145,7 @@ def _lateness_ms(factory: LoopFactory, hogs: int, governed: bool) -> list[float]
     return _run(factory, main, governed)
 
 
-def _serve(factory: LoopFactory, governed: bool, medians: list[float]) -> float:
+def _serve(factory: LoopFactory, config: pulse.TierConfig | None, medians: list[float]) -> float:
     """CPU nanoseconds for all requests; the median of what one of them took is put on the list."""
 
     async def main() -> float:
@@ -156,11 +158,11 @@ def _serve(factory: LoopFactory, governed: bool, medians: list[float]) -> float:
                 await asyncio.sleep(0)
             took.append(time.thread_time_ns() - started_ns)
 
-        await asyncio.gather(*(_spawn(request(), governed) for _ in range(REQUESTS)))
+        await asyncio.gather(*(_spawn(request(), config is not None) for _ in range(REQUESTS)))
         medians.append(statistics.median(took))
         return float(time.thread_time_ns() - started_ns)
 
-    return _run(factory, main, governed)
+    return _run(factory, main, config is not None, config or CONFIG)
 
 
 def _measure_parks(name: str, factory: LoopFactory) -> Figure:
@@ -199,19 +201,19 @@ def _measure_work(name: str, factory: LoopFactory) -> list[Figure]:
 
 
 def _measure_requests(name: str, factory: LoopFactory) -> list[Figure]:
-    medians: dict[str, list[float]] = {"plain": [], "governed": []}
+    ways = {"plain": None, "parked": PARKING_ALONE, "parked, armed": CONFIG}
+    medians: dict[str, list[float]] = {way: [] for way in ways}
     costs = interleave(
-        {
-            "plain": lambda: _serve(factory, False, medians["plain"]),
-            "governed": lambda: _serve(factory, True, medians["governed"]),
-        },
-        REQUEST_ROUNDS,
+        {way: partial(_serve, factory, config, medians[way]) for way, config in ways.items()}, REQUEST_ROUNDS
     )
-    fewer = [(1 - 1 / ratio) * 100 for ratio in ratios(costs, "governed", "plain")]
-    return [
-        Figure.of(f"median request over plain, {name}", "x", ratios(medians, "governed", "plain"), LATENCY_BOUND),
-        Figure.of(f"fewer requests of tiny polls, {name}", "%", fewer, THROUGHPUT_BOUND),
-    ]
+    figures = []
+    for way, bounds in (("parked", (LATENCY_BOUND, THROUGHPUT_BOUND)), ("parked, armed", (LATENCY_BOUND, None))):
+        fewer = [(1 - 1 / ratio) * 100 for ratio in ratios(costs, way, "plain")]
+        figures += [
+            Figure.of(f"median request over plain, {way}, {name}", "x", ratios(medians, way, "plain"), bounds[0]),
+            Figure.of(f"fewer requests of tiny polls, {way}, {name}", "%", fewer, bounds[1]),
+        ]
+    return figures
 
 
 def measure() -> list[Figure]:
