@@ -91,12 +91,12 @@ def endanger(
             while preemptions() <= times and time.monotonic() < end:
                 await work()
 
-        spawned = [pulse.spawn(repeat(), preemptible=True) for _ in range(tasks)]
+        working = asyncio.gather(*(pulse.spawn(repeat(), preemptible=True) for _ in range(tasks)))
         wrongs = 0
-        while not all(task.done() for task in spawned):
+        while not working.done():
             wrongs += bool(wrong())
             await asyncio.sleep(0)
-        await asyncio.gather(*spawned)
+        await working
         assert wrongs == 0
         assert preemptions() > times
         assert rule is None or refused(rule) > 0

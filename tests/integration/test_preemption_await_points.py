@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,7 +12,10 @@ import pytest
 
 from tests.conftest import LoopFactory
 from tests.integration.preempting import (
+    AT_ONCE_US,
+    preemptions,
     put_at_yield,
+    refused,
     run_preempting,
     until_preempted,
 )
@@ -56,7 +61,10 @@ async def computing_between(done: asyncio.Event) -> None:
         await queue.get()
 
 
-@pytest.mark.parametrize("looping", [never_empty_queue, uncontended_lock, ready_items, full_buffer, computing_between])
+LOOPS = [never_empty_queue, uncontended_lock, ready_items, full_buffer, computing_between]
+
+
+@pytest.mark.parametrize("looping", LOOPS)
 def test_loops_over_ready_awaits_are_left_at_await_points(
     loop_factory: LoopFactory, looping: Callable[[asyncio.Event], Any]
 ) -> None:
@@ -65,8 +73,34 @@ def test_loops_over_ready_awaits_are_left_at_await_points(
         # Nothing opted in.
         task = asyncio.create_task(looping(done))
         put_at_yield(task)
-        await until_preempted(20)
+        await until_preempted(100)
         done.set()
         await task
+        assert refused("instruction") > 0
 
-    run_preempting(main(), loop_factory, preemptible_modules=())
+    run_preempting(main(), loop_factory, preemptible_modules=(), poll_budget_us=AT_ONCE_US)
+
+
+BUDGET_US = 2_000
+
+
+@pytest.mark.parametrize("looping", LOOPS)
+def test_a_heartbeat_beside_them_is_late_by_a_few_budgets(
+    loop_factory: LoopFactory, looping: Callable[[asyncio.Event], Any]
+) -> None:
+    async def main() -> float:
+        done = asyncio.Event()
+        task = asyncio.create_task(looping(done))
+        put_at_yield(task)
+        late = []
+        for _ in range(100):
+            due = time.thread_time()
+            await asyncio.sleep(0.0005)
+            # What this thread, not the machine, did meanwhile.
+            late.append((time.thread_time() - due) * 1e6)
+        done.set()
+        await task
+        assert preemptions() >= 50
+        return statistics.median(late)
+
+    assert run_preempting(main(), loop_factory, poll_budget_us=BUDGET_US, preemptible_modules=()) < 3 * BUDGET_US

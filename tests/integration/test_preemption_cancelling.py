@@ -11,7 +11,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from tests.conftest import LoopFactory
-from tests.integration.preempting import preemptions, put_at_yield, run_preempting, until_preempted
+from tests.integration.preempting import AT_ONCE_US, MANY, preemptions, put_at_yield, run_preempting, until_preempted
 
 
 async def spin() -> None:
@@ -29,6 +29,42 @@ def test_a_timeout_ends_a_coroutine_that_never_awaits(loop_factory: LoopFactory)
             await pulse.spawn(limited(), preemptible=True)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pulse.spawn(spin(), preemptible=True), 0.05)
+
+    run_preempting(main(), loop_factory)
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+def test_it_ends_within_three_slices(loop_factory: LoopFactory, how: str) -> None:
+    async def main() -> None:
+        views: list[pulse.TaskView] = []
+        told: list[int] = []
+
+        def tell() -> None:
+            told.append(views[0].account.polls)
+
+        async def limited() -> None:
+            views.append(pulse.current())
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(0.1 if how == "timeout" else None) as limit:
+                # Just before the time-out itself.
+                loop.call_at(limit.when() or loop.time() + 0.1, tell)
+                while True:
+                    pass
+
+        others = [pulse.spawn(spin(), preemptible=True) for _ in range(2)]
+        task = pulse.spawn(limited(), preemptible=True)
+        if how == "cancel":
+            while not told:
+                await asyncio.sleep(0)
+            told[0] = views[0].account.polls
+            task.cancel()
+        with pytest.raises(TimeoutError if how == "timeout" else asyncio.CancelledError):
+            await task
+        assert told[0] > 5
+        assert views[0].account.polls - told[0] <= 3
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     run_preempting(main(), loop_factory)
 
@@ -187,13 +223,13 @@ class Slots:
 
     async def __aenter__(self) -> None:
         self.held += 1
-        for _ in range(2_000):
+        for _ in range(200):
             pass
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for _ in range(2_000):
+        for _ in range(200):
             pass
         self.held -= 1
 
@@ -217,9 +253,9 @@ def test_no_slot_is_lost(loop_factory: LoopFactory) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert slots.held == 0
-        assert preemptions() > 100
+        assert preemptions() > MANY
 
-    run_preempting(main(), loop_factory, poll_budget_us=200)
+    run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
 
 
 def test_await_mode_raises_nothing_where_it_never_suspends(loop_factory: LoopFactory) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from tests.conftest import LoopFactory
-from tests.integration.preempting import endanger
+from tests.integration.preempting import endanger, run_preempting, until_preempted
 
 variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 
@@ -48,6 +48,30 @@ def test_the_context_is_the_tasks_own(loop_factory: LoopFactory) -> None:
 
     endanger(computing, loop_factory, rule="c_code", wrong=lambda: variable.get() != 0)
     assert called == {True}
+
+
+def test_the_context_is_the_very_one_that_the_task_was_given(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async def computing(done: asyncio.Event) -> None:
+            assert variable.get() == -1
+            variable.set(1)
+            while not done.is_set():
+                pass
+            variable.set(variable.get() + 1)
+
+        variable.set(-1)
+        done, context = asyncio.Event(), contextvars.copy_context()
+        task = pulse.spawn(computing(done), preemptible=True, context=context)
+        await until_preempted(10)
+        # Set while it is in the middle of its code: it sees that, and others see what it sets.
+        assert context[variable] == 1
+        context.run(variable.set, 10)
+        done.set()
+        await task
+        assert context[variable] == 11
+        assert variable.get() == -1
+
+    run_preempting(main(), loop_factory)
 
 
 def test_exceptions_keep_their_state_and_traceback(loop_factory: LoopFactory) -> None:
@@ -93,7 +117,8 @@ def test_each_has_its_own_depth_of_calls(loop_factory: LoopFactory) -> None:
         depths.setdefault(asyncio.current_task(), set()).add(deeper())
 
     endanger(computing, loop_factory, rule="instruction")
-    assert [len(each) for each in depths.values()] == [1, 1, 1]
+    # At the very limit the handler of a signal, ours included, finds no room.
+    assert max(max(each) - min(each) for each in depths.values()) <= 3
     assert min(min(each) for each in depths.values()) > sys.getrecursionlimit() / 2
 
 

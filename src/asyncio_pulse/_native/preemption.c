@@ -273,7 +273,6 @@ leave(pulse_request *request)
     pulse_counter_add(&preemption->preemptions, 1);
     pulse_histogram_record(&preemption->delay, (now - request->due) >> pulse_the_clock.histogram_shift);
     request->segment = NULL;
-    pulse_wakeup_restore(process.signal_number);
     // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
     // still; another round handles them.
     PyErr_SetInterruptEx(process.signal_number);

@@ -85,6 +85,8 @@ empty_sink(int signal_number, long descriptor)
 #ifndef _WIN32
     unsigned char bytes[256];
     ssize_t count;
+    // The program may have taken our pipe for its own descriptor, and have put it back.
+    descriptor = descriptor == wakeup.sink[1] ? -1 : descriptor;
     while ((count = read(wakeup.sink[0], bytes, sizeof bytes)) > 0) {
         for (ssize_t i = 0; i < count && descriptor >= 0; i++) {
             // One that cannot be written would have been lost without us, too: that pipe is full.
@@ -107,25 +109,33 @@ pulse_wakeup_pass_on(int signal_number)
     }
 }
 
-void
-pulse_wakeup_restore(int signal_number)
+// Put the earlier descriptor back in force. False if it has to be tried again: code near the recursion limit calls nothing.
+static bool
+put_back(PyObject **earlier)
 {
-    PyObject *earlier = wakeup.diverted;
-    if (earlier == NULL) {
-        return;
-    }
-    wakeup.diverted = NULL;
-    pulse_exception raised = pulse_exception_take();
-    PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, earlier);
+    PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier);
+    bool is_tried = found != NULL || !PyErr_ExceptionMatches(PyExc_RecursionError);
     if (found != NULL && PyObject_RichCompareBool(found, wakeup.sink_number, Py_EQ) == 0) {
         // The program set another one meanwhile: that stays.
-        Py_SETREF(earlier, Py_NewRef(found));
-        Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, earlier));
+        Py_SETREF(*earlier, Py_NewRef(found));
+        Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier));
     }
     // A descriptor that was closed in the meantime is refused: then there is none.
     PyErr_Clear();
     Py_XDECREF(found);
-    empty_sink(signal_number, PyLong_AsLong(earlier));
-    Py_DECREF(earlier);
+    return is_tried;
+}
+
+void
+pulse_wakeup_restore(int signal_number)
+{
+    if (wakeup.diverted == NULL) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    if (put_back(&wakeup.diverted)) {
+        empty_sink(signal_number, PyLong_AsLong(wakeup.diverted));
+        Py_CLEAR(wakeup.diverted);
+    }
     pulse_exception_put_back(raised);
 }

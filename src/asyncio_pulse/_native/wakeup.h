@@ -18,7 +18,8 @@ void pulse_wakeup_divert(void);
 // Pass on what the program's own signals wrote meanwhile, after a thousand signals at the latest: the pipe is finite.
 void pulse_wakeup_pass_on(int signal_number);
 
-// The end of it, with all that is to be passed on. Nothing is done if it was not diverted.
+// The end of it, with all that is to be passed on. Nothing is done if it was not diverted, or so near the recursion limit that
+// nothing can be called: then it has to be called again.
 void pulse_wakeup_restore(int signal_number);
 
 #endif
