@@ -177,6 +177,31 @@ def test_async_generators_are_left_inside_and_go_on(loop_factory: LoopFactory) -
     assert open_ones == 0
 
 
+class Made:
+    """Something whose making takes time, by the class's own code and by that of the one beneath."""
+
+    def __init__(self, number: int) -> None:
+        self.number = sum([number for _ in range(10)])
+        for _ in range(20):
+            pass
+
+
+class MadeOfMore(Made):
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        for _ in range(20):
+            pass
+
+
+def test_objects_are_left_while_they_are_made(loop_factory: LoopFactory) -> None:
+    async def computing() -> None:
+        # Often enough for the interpreter to inline the call.
+        for number in range(20):
+            assert Made(number).number == MadeOfMore(number).number == 10 * number
+
+    endanger(computing, loop_factory)
+
+
 def test_the_collector_runs_beside_and_inside(loop_factory: LoopFactory) -> None:
     class Node:
         itself: object

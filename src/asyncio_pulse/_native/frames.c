@@ -11,6 +11,7 @@
 #include <internal/pycore_interpframe_structs.h>
 #endif
 #undef Py_BUILD_CORE
+#include <opcode.h>
 #ifdef __GNUC__
 #pragma GCC diagnostic pop
 #endif
@@ -112,10 +113,22 @@ is_entered_from_c(const frame_t *frame)
     return frame->previous == NULL || is_entry_mark(frame->previous);
 }
 
+// What the interpreter puts beneath an inlined __init__, to see that it returns None. Its globals are not even set.
+static bool
+is_cleanup_of_init(const frame_t *frame)
+{
+#ifdef EXIT_INIT_CHECK
+    return _PyCode_CODE(code_of(frame))->op.code == EXIT_INIT_CHECK;
+#else
+    (void)frame;
+    return false;
+#endif
+}
+
 static frame_t *
 skip_entry_marks(frame_t *frame)
 {
-    while (frame != NULL && is_entry_mark(frame)) {
+    while (frame != NULL && (is_entry_mark(frame) || is_cleanup_of_init(frame))) {
         frame = frame->previous;
     }
     return frame;
