@@ -121,7 +121,7 @@ def test_a_handler_that_the_program_sets_later_is_left_alone(loop_factory: LoopF
             await pulse.spawn(computing(), preemptible=True)
             assert preemptions() > before
             # Until it was noticed, in the first poll that nobody left.
-            assert len(strays) == few <= 3
+            assert len(strays) == few <= 10
             assert signal.getsignal(signal.SIGURG) is not signal.SIG_DFL
         finally:
             signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)

@@ -15,6 +15,9 @@ enum {
     LINGERS = 10,
     // After a request it looks again this soon: the interrupted code may ask for another one.
     ASKED_US = 500,
+    // One that was not heard for so long is repeated: at the recursion limit a handler cannot be called. Then for twice as
+    // long, and so on: in a long call of C code each of them would only wait.
+    PATIENCE_US = 10000,
 };
 
 pulse_aim pulse_the_aim;
@@ -64,7 +67,7 @@ sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
 static void
 watch(preempt_watchdog *watchdog)
 {
-    uint64_t asked = 0;
+    uint64_t asked = 0, asked_at = 0, patience = 0;
     int idle = 0;
     while (!atomic_load(&watchdog->stopping)) {
         uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
@@ -77,11 +80,13 @@ watch(preempt_watchdog *watchdog)
         if (now < deadline) {
             sleep_until(watchdog, deadline, asked);
         }
-        else if (deadline == asked) {
+        else if (deadline == asked && now - asked_at < patience) {
             sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
         }
         else {
+            patience = deadline == asked ? 2 * patience : pulse_clock_from_ns(PATIENCE_US * 1000);
             asked = deadline;
+            asked_at = now;
             request(watchdog);
         }
     }
