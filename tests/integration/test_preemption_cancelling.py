@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from types import TracebackType
+from typing import Any
 
 import pytest
 
@@ -116,6 +118,44 @@ def test_cancel_ends_it_and_finally_runs_whole(loop_factory: LoopFactory) -> Non
 
     run_preempting(main(), loop_factory)
     assert steps == ["begun", "ended"]
+
+
+async def while_told(told: list[bool], cleaned: list[str]) -> None:
+    try:
+        while not told[0]:
+            pass
+    finally:
+        cleaned.append("while")
+
+
+async def for_ever(told: list[bool], cleaned: list[str]) -> None:
+    try:
+        while True:
+            if told[0]:
+                break
+    finally:
+        cleaned.append("for ever")
+
+
+@pytest.mark.parametrize("looping", [while_told, for_ever])
+def test_no_finally_is_missed_at_the_end_of_a_loop(
+    loop_factory: LoopFactory, looping: Callable[[list[bool], list[str]], Coroutine[Any, Any, None]]
+) -> None:
+    async def main() -> None:
+        for _ in range(20):
+            told, cleaned = [False], list[str]()
+            before = preemptions()
+            task = pulse.spawn(looping(told, cleaned), preemptible=True)
+            await until_preempted(before + 2)
+            task.cancel()
+            await asyncio.sleep(0.002)
+            # There are loops with no place where a cancellation finds their handlers, in some versions of Python.
+            told[0] = True
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(cleaned) == 1
+
+    run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
 
 
 def test_the_normal_way_through_a_finally_is_not_cut(loop_factory: LoopFactory) -> None:

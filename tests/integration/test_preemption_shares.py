@@ -60,7 +60,7 @@ def test_being_left_costs_them_little(loop_factory: LoopFactory) -> None:
     async def main(preemptible: bool) -> float:
         began = time.thread_time()
         await asyncio.gather(*(pulse.spawn(hog(), preemptible=preemptible) for _ in range(5)))
-        assert (preemptions() > 20) == preemptible
+        assert (preemptions() > 5) == preemptible
         return time.thread_time() - began
 
     ratios = []

@@ -71,6 +71,25 @@ jumps_back(int opcode)
     return opcode == JUMP_BACKWARD;
 }
 
+// Whether the interpreter would look for the wrong handler of what is raised at a jump back. Up to 3.12 it looks at the
+// instruction before the jump's target, which a `try` may not cover yet; 3.13.0 leaves the jump of `while condition:` out of
+// the ranges of its handlers.
+static bool
+escapes(const examination *seen, int position)
+{
+    int after = position + 1;
+    while (opcode_at(seen, after) == CACHE) {
+        after++;
+    }
+    int target = after - oparg_at(seen, position);
+#if PY_VERSION_HEX < 0x030d0000
+    int looked_at = target - 1, meant = position;
+#else
+    int looked_at = position, meant = target;
+#endif
+    return pulse_exception_table_find(&seen->table, looked_at) != pulse_exception_table_find(&seen->table, meant);
+}
+
 static bool
 loads_none(const examination *seen, int position)
 {
@@ -149,7 +168,7 @@ mark_instruction(examination *seen, int position)
         seen->marks[position] |= where == 0 ? PULSE_MARK_BEGINS : where == 1 ? PULSE_MARK_YIELDED : 0;
     }
     else if (jumps_back(opcode)) {
-        seen->marks[position] |= PULSE_MARK_LOOPS;
+        seen->marks[position] |= PULSE_MARK_LOOPS | (escapes(seen, position) ? PULSE_MARK_ESCAPES : 0);
     }
     else if (opcode == SEND) {
         mark_await(seen, position);

@@ -23,6 +23,8 @@ enum {
     // On a line of an `except`, a `finally` or a `with` that handles an exception: the normal way through a `finally`
     // has the same lines, and must be left in peace likewise.
     PULSE_MARK_HANDLES = 1u << 6,
+    // An exception raised here by the handler of a signal would miss the `try` that the loop is in.
+    PULSE_MARK_ESCAPES = 1u << 7,
 };
 
 typedef struct {

@@ -143,7 +143,7 @@ pulse_safe_to_cancel(const pulse_reach *reach)
     while (found) {
         uint8_t here;
         const pulse_code_marks *marks = marks_at(&frame, &here);
-        if (marks == NULL || marks->settles || (here & PULSE_MARK_HANDLES)) {
+        if (marks == NULL || marks->settles || (here & (PULSE_MARK_HANDLES | PULSE_MARK_ESCAPES))) {
             PyErr_Clear();
             return false;
         }
