@@ -36,7 +36,8 @@ echo "== valgrind"
 unset PYTHONPATH
 failed=()
 # Those that make the core let go of memory in unusual ways and are short: valgrind is some fifty times slower.
-for name in collected exit_inside_a_task exit_with_governed_loop_at_the_end exit_with_pending_tasks forking interleaved_greenlets; do
+for name in collected exit_inside_a_task exit_with_governed_loop_at_the_end exit_with_pending_tasks forking interleaved_greenlets \
+    preempted_at_exit preempted_many_times; do
     script=tests/isolated/$name.py
     echo "$script"
     # Memory that the core freed and the interpreter uses is what the sanitizers cannot see. Uninitialised values are left
