@@ -1,4 +1,7 @@
-"""A loop whose tasks start eagerly, and a task that is asked to, behave governed as they do plain."""
+"""A loop whose tasks start eagerly, and a task that is asked to, behave governed as they do plain.
+
+Those of offenders do not start at once but wait in the slow queue first, as test_slow_queue_semantics shows.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def test_eager_tasks_complete_at_once_or_go_on(loop_with_eager_tasks: LoopFactor
         log += [done in asyncio.all_tasks(), pending in asyncio.all_tasks(), await pending, repr(pending)]
         return log
 
-    outcome = compare(loop_with_eager_tasks, scenario, prepare=start_eagerly).outcome
+    outcome = compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False).outcome
     assert isinstance(outcome, list)
     assert outcome[2] is True
     assert outcome[5] is False
@@ -91,7 +94,7 @@ def test_eager_errors(loop_with_eager_tasks: LoopFactory, steps: int) -> None:
         asyncio.create_task(fails(log, 0), name="nobody asks")
         return log
 
-    observation = compare(loop_with_eager_tasks, scenario, prepare=start_eagerly)
+    observation = compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False)
     assert "never retrieved" in str(observation.complaints)
 
 
@@ -121,7 +124,7 @@ def test_eager_tasks_start_one_inside_another(loop_with_eager_tasks: LoopFactory
         log: list[object] = []
         return [await asyncio.create_task(nests(log, 4)), log, await asyncio.gather(*(nests(log, n) for n in range(3)))]
 
-    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly)
+    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False)
 
 
 def test_an_eager_task_is_cancelled(loop_with_eager_tasks: LoopFactory) -> None:
@@ -140,7 +143,7 @@ def test_an_eager_task_is_cancelled(loop_with_eager_tasks: LoopFactory) -> None:
             log.append(await ending(asyncio.create_task(waits(log), name="second")))
         return log
 
-    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly)
+    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False)
 
 
 def test_structured_concurrency_over_eager_tasks(loop_with_eager_tasks: LoopFactory) -> None:
@@ -158,7 +161,7 @@ def test_structured_concurrency_over_eager_tasks(loop_with_eager_tasks: LoopFact
         log.append(await asyncio.shield(later(log, "shielded")))
         return log
 
-    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly)
+    compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False)
 
 
 def test_a_custom_eager_factory(loop_with_eager_tasks: LoopFactory) -> None:

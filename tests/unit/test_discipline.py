@@ -118,6 +118,9 @@ def test_ctrl_c_is_not_its_fault_and_not_lost(caplog: pytest.LogCaptureFixture) 
     with pytest.raises(KeyboardInterrupt):
         # The signal's handler runs before the result gets anywhere: what was released goes with it, as in any function.
         queue.process_batch(1, now_ns=0)
+        # On 3.14 it runs at the end of a loop's body, not of a call.
+        for _ in range(2):
+            pass
     assert queue.algorithm is discipline
     assert not caplog.records
     assert len(queue) == 8

@@ -40,8 +40,9 @@ typedef struct pulse_governed {
     pulse_group *group;
     uint32_t flags;
     uint8_t priority;
-    bool counted_alive;
-    bool counted_urgent;
+    // Eight bytes together with the flags: every task has them.
+    bool counted_alive : 1;
+    bool counted_urgent : 1;
     // no_preempt() blocks that it is in.
     uint8_t guards;
     // A pulse_preempt_mode, and whether it is only observed.
