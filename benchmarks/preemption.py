@@ -131,16 +131,18 @@ def _shares() -> list[Figure]:
 
 
 def _weights() -> list[Figure]:
-    """How far the shares of a HIGH and a LOW hog are from their weights under deficit round robin."""
+    """How far the CPU time of HIGH and LOW hogs is from their weights under deficit round robin."""
 
     async def main() -> float:
         until = time.perf_counter() + SECONDS
-        high, low = (
-            [pulse.spawn(hog(until), preemptible=True, priority=priority) for _ in range(5)]
+        tasks = [
+            pulse.spawn(hog(until), preemptible=True, priority=priority, group=priority.name)
             for priority in (pulse.TaskPriority.HIGH, pulse.TaskPriority.LOW)
-        )
-        asked = HIGH_TO_LOW * sum(await asyncio.gather(*low))
-        return abs(sum(await asyncio.gather(*high)) / asked - 1) * 100
+            for _ in range(5)
+        ]
+        await asyncio.gather(*tasks)
+        used = {group.name: group.cpu_time_ns for group in pulse.get_manager().groups()}
+        return abs(used["HIGH"] / used["LOW"] / HIGH_TO_LOW - 1) * 100
 
     return [
         Figure.of(
