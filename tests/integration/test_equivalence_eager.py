@@ -205,5 +205,5 @@ def test_the_eager_start_keyword(loop_factory: LoopFactory) -> None:
         log += [await ending(task) for task in tasks]
         return log + [task.get_name() for task in tasks]
 
-    outcome = compare(loop_factory, scenario).outcome
+    outcome = compare(loop_factory, scenario, parked=False).outcome
     assert "eager" in str(outcome)

@@ -115,12 +115,16 @@ def test_ctrl_c_is_not_its_fault_and_not_lost(caplog: pytest.LogCaptureFixture) 
 
     discipline = Choosing(interrupted)
     queue = queue_with(discipline)
-    with pytest.raises(KeyboardInterrupt):
+
+    def release() -> None:
         # The signal's handler runs before the result gets anywhere: what was released goes with it, as in any function.
         queue.process_batch(1, now_ns=0)
         # On 3.14 it runs at the end of a loop's body, not of a call.
         for _ in range(2):
             pass
+
+    with pytest.raises(KeyboardInterrupt):
+        release()
     assert queue.algorithm is discipline
     assert not caplog.records
     assert len(queue) == 8
