@@ -177,6 +177,16 @@ AIOHTTP = Peer(
             "asserts that two tasks just created run before their creator, which waits for the network, goes on",
         ),
         Kept(
+            "test_concurrent_close",
+            "^E +AssertionError: assert <WSMsgType.TEXT: 1> is <WSMsgType.CLOSING: 256>$",
+            "asserts that its handler closes the client's side before the client reads what it has just sent",
+        ),
+        Kept(
+            "test_tcp_connector_dns_throttle_requests_exception_spread",
+            "^E +asyncio.exceptions.InvalidStateError: Exception is not set.$",
+            "gives two tasks four turns of the loop to be done",
+        ),
+        Kept(
             "test_multiple_dns_resolution_requests_*",
             "^E +(AssertionError: )?assert (1 == 0|0 == 1)$",
             "gives tasks one or two turns of the loop to start or to be done with",
