@@ -95,8 +95,7 @@ pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kw
     unsigned long long seed, starvation_ms, slice_us, breaker_ms, turn_budget_ms;
     double share;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdKK:configure_slow_queue", names, &algorithm, &max_size, &seed,
-                                     &starvation_ms, &slice_us, &share, &breaker_ms,
-                                     &turn_budget_ms)) {
+                                     &starvation_ms, &slice_us, &share, &breaker_ms, &turn_budget_ms)) {
         return NULL;
     }
     if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {

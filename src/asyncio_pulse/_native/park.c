@@ -82,7 +82,8 @@ is_admitted(const pulse_governed *governed, unsigned priority)
     if (governed->parking->waits == PULSE_WAITS_ISOLATED || pump->allowance_ticks <= 0) {
         return false;
     }
-    const pulse_flow *flow = pulse_runqueue_find_flow(pump->queues[PULSE_WAITS_AS_OFFENDER], (uint8_t)priority, governed->parking->node.key);
+    const pulse_runqueue *queue = pump->queues[PULSE_WAITS_AS_OFFENDER];
+    const pulse_flow *flow = pulse_runqueue_find_flow(queue, (uint8_t)priority, governed->parking->node.key);
     return flow == NULL || flow->queued == 0;
 }
 

@@ -97,7 +97,9 @@ step(pulse_segment *segment)
 static int
 give_way(pulse_segment *segment)
 {
-    PyObject *got = PyGreenlet_Switch((PyGreenlet *)segment->parent, no_arguments, NULL);
+    PyGreenlet *parent = PyGreenlet_GET_PARENT(greenlet_of(segment));
+    PyObject *got = parent == NULL ? NULL : PyGreenlet_Switch(parent, no_arguments, NULL);
+    Py_XDECREF(parent);
     Py_XDECREF(got);
     return got == NULL ? -1 : 0;
 }
@@ -156,12 +158,10 @@ pulse_segment_arm(pulse_governed *governed)
 static int
 set_parent(pulse_segment *segment)
 {
-    PyObject *current = (PyObject *)PyGreenlet_GetCurrent();
-    int result = 0;
-    if (current != segment->parent) {
-        result = current == NULL ? -1 : PyGreenlet_SetParent(greenlet_of(segment), (PyGreenlet *)current);
-        segment->parent = result < 0 ? NULL : current;
-    }
+    PyGreenlet *current = PyGreenlet_GetCurrent();
+    PyGreenlet *parent = PyGreenlet_GET_PARENT(greenlet_of(segment));
+    int result = current == parent ? 0 : PyGreenlet_SetParent(greenlet_of(segment), current);
+    Py_XDECREF(parent);
     Py_XDECREF(current);
     return result;
 }

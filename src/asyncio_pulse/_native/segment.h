@@ -10,8 +10,6 @@
 typedef struct pulse_segment {
     PyObject_HEAD
     PyObject *greenlet;
-    // Whom it gives way to. Borrowed: the greenlet owns its parent.
-    PyObject *parent;
     // NULL once it is gone.
     pulse_governed *governed;
     // What the coroutine gets next: a value, or an exception.

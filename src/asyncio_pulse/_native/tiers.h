@@ -1,7 +1,8 @@
 // Tiers: what the decisions, which are made in Python, are told, and where their outcome is in force.
 //
-// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them, except where
-// they can change nothing; good ones only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in here, and what it raises goes nowhere.
+// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them, except
+// where they can change nothing; good ones only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in
+// here, and what it raises goes nowhere.
 #ifndef PULSE_TIERS_H
 #define PULSE_TIERS_H
 
