@@ -14,6 +14,9 @@ import asyncio_pulse as pulse
 from tests.conftest import LoopFactory
 from tests.integration.preempting import compute_until, preemptions, run_preempting, until_preempted
 
+CHECKS = 20_000
+"""Of the current task, in one poll: some budgets long on any machine, so that each such poll is preempted."""
+
 
 class Spawned(greenlet.greenlet):
     """As database libraries do it: synchronous code in a greenlet, whose awaits are done by the task around it."""
@@ -85,7 +88,7 @@ def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory
     async def inner(me: Any, enough: int) -> int:
         wrong = 0
         while preemptions() < enough:
-            for _ in range(1_000):
+            for _ in range(CHECKS):
                 wrong += asyncio.current_task() is not me
             await asyncio.sleep(0)
         return wrong
@@ -115,7 +118,7 @@ def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFact
         nonlocal wrong
         me = asyncio.current_task()
         for _ in range(60):
-            for _ in range(3_000):
+            for _ in range(CHECKS):
                 wrong += asyncio.current_task() is not me
             await asyncio.sleep(0)
 
@@ -125,7 +128,7 @@ def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFact
         loop = asyncio.get_running_loop()
         decorated = pulse.governed(preemptible=True)(inner)
         tasks = [asyncio.Task(decorated(), loop=loop, eager_start=True) for _ in range(3)]
-        for _ in range(200_000):
+        for _ in range(10 * CHECKS):
             wrong += asyncio.current_task() is not me
         await asyncio.gather(*tasks)
 
