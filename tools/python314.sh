@@ -77,8 +77,9 @@ flock -u 9
 
 tree=$(mktemp -d "$system/tmp/tree.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
-tar -c --exclude=./.git --exclude=./.venv --exclude=./build --exclude=./dist --exclude='*.so' --exclude='__pycache__' . |
-    tar -x -C "$tree"
+# Without what tests and builds beside this one may be writing.
+tar -c --exclude=./.git --exclude=./.venv --exclude=./build --exclude=./dist --exclude='*.so' --exclude='__pycache__' \
+    --exclude='*.egg-info' --exclude='./.*_cache' --exclude='./.hypothesis' --exclude='./.coverage*' . | tar -x -C "$tree"
 # All mounts belong to a namespace that ends with the command.
 env -u PYENV_ROOT -u PYTHONPATH PULSE_PACKAGE_DIRECTORIES="$(package_directories)" HOME=/root \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
