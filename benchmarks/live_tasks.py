@@ -16,7 +16,7 @@ from pathlib import Path
 
 import asyncio_pulse as pulse
 
-from .loops import spin
+from .loops import spin, time_spinning
 from .method import Figure, differences, expect, interleave, on_processor
 
 __all__ = ["measure"]
@@ -26,7 +26,6 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 BUSY_TASKS, BUSY_YIELDS = 1_000, 9
 # Every size is polled about as often: 200,000 polls a round, and once through at the largest.
 TURNING_POLLS = 200_000
-BOUND_BYTES = 192.0
 # The bound of a poll over more tasks than the caches hold, at every size; and the part of it that stands for the
 # caches, which is the most that a poll may grow by from the smallest size to the largest.
 COLD_BOUND_NS, CACHES_BOUND_NS = 80.0, 30.0
@@ -63,17 +62,8 @@ class Population:
 
     def time_busy_polls(self) -> float:
         """CPU nanoseconds a poll of a thousand more tasks, while the population sleeps."""
-
-        async def drive() -> int:
-            loop = asyncio.get_running_loop()
-            tasks = [loop.create_task(spin(BUSY_YIELDS)) for _ in range(BUSY_TASKS)]
-            started_ns = time.thread_time_ns()
-            await asyncio.gather(*tasks)
-            return time.thread_time_ns() - started_ns
-
-        polls = BUSY_TASKS * (BUSY_YIELDS + 1)
-        self._polls += polls + 2
-        return self._loop.run_until_complete(drive()) / polls
+        self._polls += (BUSY_TASKS + 1) * (BUSY_YIELDS + 1) + 2
+        return self._loop.run_until_complete(time_spinning([spin] * BUSY_TASKS, BUSY_YIELDS))
 
     def time_turns(self) -> float:
         """CPU nanoseconds a poll when the whole population is polled, in turn."""
@@ -149,6 +139,6 @@ def measure() -> list[Figure]:
             population.close()
     bytes_each = (grown["governed"] - grown["bare"]) / added
     growth_ns = [most - least for most, least in zip(busy[SIZES[-1]], busy[SIZES[0]], strict=True)]
-    figures.append(Figure.of(f"memory of each of {added:,} live tasks", "bytes", [bytes_each], BOUND_BYTES))
+    figures.append(Figure.of(f"memory of each of {added:,} live tasks", "bytes", [bytes_each]))
     figures.append(Figure.of(f"growth of a poll from {SIZES[0]:,} to {SIZES[-1]:,}", "ns", growth_ns, CACHES_BOUND_NS))
     return figures

@@ -13,7 +13,18 @@ import asyncio_pulse as pulse
 
 from .method import expect
 
-__all__ = ["LoopFactory", "Spinner", "Surroundings", "bare", "governed", "loop_factories", "spin", "time_polls"]
+__all__ = [
+    "LoopFactory",
+    "Spinner",
+    "Surroundings",
+    "bare",
+    "governed",
+    "loop_factories",
+    "spin",
+    "time_polls",
+    "time_spinning",
+    "watchdog_running",
+]
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Spinner = Callable[[int], Coroutine[Any, Any, None]]
@@ -54,6 +65,22 @@ def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
         pulse.uninstall(loop=loop)
 
 
+@contextlib.contextmanager
+def watchdog_running() -> Iterator[None]:
+    """Keep the watchdog running beside whatever is measured, the control included.
+
+    Otherwise each governed round would start it, and pay for a new thread's first steps on its own processor; a program
+    pays for them once. What it costs from then on has a bound of its own.
+    """
+    loop = asyncio.new_event_loop()
+    pulse.install(loop=loop)
+    try:
+        yield
+    finally:
+        pulse.uninstall(loop=loop)
+        loop.close()
+
+
 async def _keep_time(yields: int, readings: list[int]) -> None:
     """Spin as the others do; read the clock when all have had their first poll, and before any has its last."""
     sleep = asyncio.sleep
@@ -64,6 +91,35 @@ async def _keep_time(yields: int, readings: list[int]) -> None:
     readings.append(time.thread_time_ns())
 
 
+async def time_spinning(
+    spinners: Sequence[Spinner],
+    yields: int,
+    create: Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
+) -> float:
+    """Run one task a spinner on the running loop, side by side, and one that keeps the time.
+
+    Args:
+        spinners: Coroutine functions that yield so often.
+        yields: The argument of each, >= 2. Each task is polled once more than that.
+        create: Makes the task of the n-th coroutine; the loop's `create_task` by default.
+
+    Returns:
+        CPU nanoseconds a poll. The creation of the tasks is not in it, nor are their first and last polls, which set up and
+        tear down: `task_creation` measures those.
+    """
+    loop = asyncio.get_running_loop()
+    readings: list[int] = []
+    coroutines = [_keep_time(yields, readings), *(spinner(yields) for spinner in spinners)]
+    if create is None:
+        tasks = [loop.create_task(coroutine) for coroutine in coroutines]
+    else:
+        tasks = [create(number, coroutine) for number, coroutine in enumerate(coroutines)]
+    del coroutines
+    await asyncio.gather(*tasks)
+    started_ns, ended_ns = readings
+    return (ended_ns - started_ns) / (len(tasks) * (yields - 1))
+
+
 def time_polls(
     factory: LoopFactory,
     surroundings: Surroundings,
@@ -71,37 +127,25 @@ def time_polls(
     yields: int,
     create: Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
 ) -> float:
-    """Run one task a spinner, side by side, and one that keeps the time.
+    """Run tasks as `time_spinning` does, on a loop of their own.
 
     Args:
         factory: Makes the loop.
         surroundings: What is on the loop meanwhile; told how many polls it is going to see.
-        spinners: Coroutine functions that yield so often.
-        yields: The argument of each, >= 2.
-        create: Makes the task of the n-th coroutine; the loop's `create_task` by default.
+        spinners: Coroutine functions, one a task.
+        yields: How often each yields, >= 2.
+        create: Makes the task of the n-th coroutine.
 
     Returns:
-        CPU nanoseconds a poll. The creation of the tasks is not in it, nor are their first and last polls, which set up and
-        tear down: `task_creation` measures those.
+        CPU nanoseconds a poll.
     """
-    tasks_in_all = len(spinners) + 1
-    readings: list[int] = []
 
-    async def drive() -> None:
-        loop = asyncio.get_running_loop()
-        with surroundings(loop, tasks_in_all * (yields + 1)):
-            coroutines = [_keep_time(yields, readings), *(spinner(yields) for spinner in spinners)]
-            if create is None:
-                tasks = [loop.create_task(coroutine) for coroutine in coroutines]
-            else:
-                tasks = [create(number, coroutine) for number, coroutine in enumerate(coroutines)]
-            del coroutines
-            await asyncio.gather(*tasks)
+    async def drive() -> float:
+        with surroundings(asyncio.get_running_loop(), (len(spinners) + 1) * (yields + 1)):
+            return await time_spinning(spinners, yields, create)
 
     loop = factory()
     try:
-        loop.run_until_complete(drive())
+        return loop.run_until_complete(drive())
     finally:
         loop.close()
-    started_ns, ended_ns = readings
-    return (ended_ns - started_ns) / (tasks_in_all * (yields - 1))

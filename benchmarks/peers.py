@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
-from .loops import LoopFactory, Surroundings, bare, governed, loop_factories, spin, time_polls
+from .loops import LoopFactory, Surroundings, bare, governed, loop_factories, spin, time_polls, watchdog_running
 from .method import Figure, differences, interleave, on_processor
 
 __all__ = ["measure"]
@@ -196,7 +196,7 @@ def measure() -> list[Figure]:
     # Their warnings about this very work would be measured too.
     logging.disable(logging.CRITICAL)
     figures = []
-    with on_processor(0):
+    with watchdog_running(), on_processor(0):
         for name, factory in loop_factories().items():
             figures += _measure_loop(name, factory)
         if importlib.util.find_spec("trio"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncio_pulse as pulse
 
-from .loops import LoopFactory, Spinner, bare, governed, loop_factories, spin, time_polls
+from .loops import LoopFactory, Spinner, bare, governed, loop_factories, spin, time_polls, watchdog_running
 from .method import Figure, differences, interleave, on_processor
 
 __all__ = ["measure"]
@@ -63,7 +63,7 @@ def _compare(
 def measure() -> list[Figure]:
     """Measure on every loop that is installed."""
     figures = []
-    with on_processor(0):
+    with watchdog_running(), on_processor(0):
         for name, factory in loop_factories().items():
             tight = _compare(TIGHT_ROUNDS, factory, [spin] * TIGHT_TASKS, TIGHT_YIELDS)
             figures.append(Figure.of(f"a poll, tight loop, {name}", "ns", tight, TIGHT_BOUND_NS))
