@@ -17,7 +17,7 @@ UNDER_VALGRIND = "vgpreload" in _PRELOADED
 # remembers every line that it saw for the first time.
 MEMORY_IS_TOLD = not UNDER_VALGRIND and "asan" not in _PRELOADED and sys.gettrace() is None
 
-COUNTED_TYPES = (core.GovernedCoroutine, core.TaskFactory, core.Governor, core.Group, core.Options, core.Checkpoint)
+COUNTED_TYPES = tuple(each for each in vars(core).values() if isinstance(each, type))
 
 
 def rounds(short: int, long: int) -> int:
