@@ -74,6 +74,18 @@ pulse_stop_iteration_take(PyObject **value)
     return true;
 }
 
+// The code object of a native coroutine; new reference, NULL with an exception on failure.
+static inline PyObject *
+pulse_coroutine_code(PyObject *coro, PyObject *str_cr_code)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyObject_GetAttr(coro, str_cr_code);
+#else
+    (void)str_cr_code;
+    return Py_NewRef((PyObject *)((PyCoroObject *)coro)->cr_code);
+#endif
+}
+
 // What pulse_current_task needs: new reference.
 static inline PyObject *
 pulse_current_task_lookup(void)

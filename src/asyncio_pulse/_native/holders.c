@@ -8,17 +8,26 @@
 // Deeper chains of awaiting coroutines are looked into so far.
 enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
 
-// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. Borrowed; NULL on failure.
+void
+pulse_holders_forget(pulse_state *state)
+{
+    memset(state->held_lately, 0, sizeof state->held_lately);
+    if (state->held_regions != NULL) {
+        PyDict_Clear(state->held_regions);
+    }
+}
+
+// Borrowed; NULL on failure.
 static PyObject *
-regions_of(pulse_state *state, PyObject *code)
+find_regions(pulse_state *state, PyObject *code)
 {
     PyObject *key = PyLong_FromVoidPtr(code);
     PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(state->held_regions, key);
     if (known == NULL && key != NULL && !PyErr_Occurred() && state->find_regions != NULL) {
-        if (PyDict_GET_SIZE(state->held_regions) >= MOST_CODES) {
-            PyDict_Clear(state->held_regions);
-        }
         PyObject *found = PyObject_CallOneArg(state->find_regions, code);
+        if (PyDict_GET_SIZE(state->held_regions) >= MOST_CODES) {
+            pulse_holders_forget(state);
+        }
         // With the code object, so that nothing else ever has its address.
         known = found == NULL ? NULL : PyTuple_Pack(2, code, found);
         Py_XDECREF(found);
@@ -29,6 +38,23 @@ regions_of(pulse_state *state, PyObject *code)
     }
     Py_XDECREF(key);
     return known == NULL ? NULL : PyTuple_GET_ITEM(known, 1);
+}
+
+// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. Borrowed; NULL on failure.
+static PyObject *
+regions_of(pulse_state *state, PyObject *code)
+{
+    // Code objects are some hundred bytes long.
+    size_t place = ((uintptr_t)code >> 7) % PULSE_HELD_LATELY;
+    if (state->held_lately[place].code == code) {
+        return state->held_lately[place].regions;
+    }
+    PyObject *regions = find_regions(state, code);
+    if (regions != NULL) {
+        state->held_lately[place].code = code;
+        state->held_lately[place].regions = regions;
+    }
+    return regions;
 }
 
 static bool
@@ -49,7 +75,7 @@ is_inside(PyObject *regions, long offset)
 static bool
 holds_in_frame(pulse_state *state, PyObject *coro)
 {
-    PyObject *code = PyObject_GetAttr(coro, state->str_cr_code);
+    PyObject *code = pulse_coroutine_code(coro, state->str_cr_code);
     PyObject *regions = code == NULL ? NULL : regions_of(state, code);
     Py_XDECREF(code);
     if (regions == NULL || !PyBytes_Check(regions) || PyBytes_GET_SIZE(regions) == 0) {

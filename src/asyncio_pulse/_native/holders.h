@@ -4,6 +4,9 @@
 
 #include "governed.h"
 
+// Forget where code may hold something, as another finder may say otherwise.
+void pulse_holders_forget(pulse_state *state);
+
 // Whether a suspended coroutine, or one that it awaits, is inside the body of an `async with`: it may hold a lock, a
 // semaphore, a connection. Runs Python code once for each code object; never fails.
 bool pulse_is_holder(pulse_governor *governor, PyObject *coro);

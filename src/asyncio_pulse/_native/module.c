@@ -7,6 +7,7 @@
 #include "cpu_timer.h"
 #include "factory.h"
 #include "governed.h"
+#include "holders.h"
 #include "manual.h"
 #include "measure.h"
 #include "preemption.h"
@@ -107,7 +108,7 @@ set_region_finder(PyObject *module, PyObject *finder)
 {
     pulse_state *state = pulse_state_of_module(module);
     Py_XSETREF(state->find_regions, Py_NewRef(finder));
-    PyDict_Clear(state->held_regions);
+    pulse_holders_forget(state);
     Py_RETURN_NONE;
 }
 
@@ -331,6 +332,7 @@ module_free(void *module)
     Py_CLEAR(state->get_running_loop);
     Py_CLEAR(state->context_keyword);
     Py_CLEAR(state->find_regions);
+    pulse_holders_forget(state);
     Py_CLEAR(state->held_regions);
     Py_CLEAR(state->slow_queue_type);
     Py_CLEAR(state->flow_type);

@@ -8,6 +8,8 @@ struct pulse_thread;
 struct pulse_turns;
 struct pulse_watchdog;
 
+enum { PULSE_HELD_LATELY = 64 };
+
 typedef struct {
     PyTypeObject *options_type;
     PyTypeObject *group_type;
@@ -46,6 +48,10 @@ typedef struct {
     // Finds the bodies of `async with` of a code object, or NULL; and what it found, by the address of the code object.
     PyObject *find_regions;
     PyObject *held_regions;
+    // What was asked for last, by some bits of the address; borrowed from `held_regions`.
+    struct {
+        PyObject *code, *regions;
+    } held_lately[PULSE_HELD_LATELY];
 
     PyObject *str_empty;
     PyObject *str_throw;
