@@ -213,6 +213,15 @@ def test_a_signal_ends_the_program_as_without_us(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_signal_that_comes_just_before_the_loop_waits_ends_the_program(tmp_path: Path) -> None:
+    json_path = tmp_path / "report.json"
+    with started([*PULSE, "run", "--json", str(json_path), "waits_after_a_signal.py"]) as process:
+        stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+    assert "main" in end_of(process.returncode, stdout, stderr, json_path).groups()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_report_while_running_comes_on_request(loop: str) -> None:
     pytest.importorskip("uvloop")

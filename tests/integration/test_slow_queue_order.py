@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -24,6 +27,7 @@ from tests.integration.offenders import (
 
 SLICE_US = 1_000
 OTHERS = 200
+FUNCTIONS = 200
 
 
 async def slices_until(awaited: Callable[[list[int]], Awaitable[object]], others: int = OTHERS) -> int:
@@ -79,6 +83,47 @@ def test_a_holder_is_served_before_others(loop_factory: LoopFactory) -> None:
     # Three resumptions of a holder, at most a few slices each, against a round of everybody for each of them.
     assert governed <= plain / 10
     assert governed <= 20
+
+
+def test_each_function_is_judged_by_its_own_code(loop_factory: LoopFactory) -> None:
+    """What was found out about functions is kept, of many more than are looked up fast, and of each for itself."""
+
+    async def main() -> list[str]:
+        order: list[str] = []
+        ready: list[str] = []
+        gate = asyncio.Event()
+
+        @contextlib.asynccontextmanager
+        async def held() -> AsyncIterator[None]:
+            yield
+
+        async def hold() -> None:
+            async with held():
+                ready.append("holder")
+                await gate.wait()
+            order.append("holder")
+            burn(SLICE_US / 10)
+
+        async def hold_nothing() -> None:
+            ready.append("other")
+            await gate.wait()
+            order.append("other")
+            burn(SLICE_US / 10)
+
+        def copy_of(function: Any) -> Any:
+            return types.FunctionType(function.__code__.replace(), globals(), closure=function.__closure__)
+
+        functions = [copy_of(function) for _ in range(FUNCTIONS) for function in (hold_nothing, hold)]
+        tasks = [spawn_offender(function()) for function in functions]
+        while len(ready) < len(tasks):
+            await asyncio.sleep(0)
+        gate.set()
+        await asyncio.wait(tasks)
+        return order
+
+    order = run(loop_factory, main, strict_config())
+    # Some go on at once, while the allowance of that turn lasts.
+    assert order[:FUNCTIONS].count("holder") >= FUNCTIONS * 0.9
 
 
 def test_whoever_is_awaited_need_not_wait(loop_factory: LoopFactory) -> None:

@@ -21,6 +21,7 @@ from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.hidden_factory import hide_task_factory
 from asyncio_pulse.runtime.install import install
 from asyncio_pulse.runtime.settings import resolve_config
+from asyncio_pulse.runtime.signal_wakeup import SignalWakeup
 from asyncio_pulse.runtime.stderr import write_stderr
 
 __all__ = ["MAIN_PID_VARIABLE", "OPTIONS_VARIABLE", "GovernedProcess", "RunOptions"]
@@ -81,6 +82,7 @@ class GovernedProcess:
         self._answer = answer
         self._active_pid = 0
         self._signals_pid = 0
+        self._signal_wakeup = SignalWakeup()
         self._finished_pid = 0
 
     def govern(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
@@ -99,9 +101,11 @@ class GovernedProcess:
             ledger.enable()
             self._report_before_multiprocessing_exit()
             self._active_pid = pid
-        if self._signals_pid != pid and threading.current_thread() is threading.main_thread():
-            self._take_free_signals()
-            self._signals_pid = pid
+        if threading.current_thread() is threading.main_thread():
+            if self._signals_pid != pid:
+                self._take_free_signals()
+                self._signals_pid = pid
+            self._signal_wakeup.wake(loop, loop_class)
         install(self._config, loop=loop)
 
     def finish(self) -> None:
