@@ -106,10 +106,25 @@ charge(pulse_parking *parking, uint64_t used_ticks)
     }
 }
 
+// As the loop's create_future makes it, which on asyncio is Python code that calls the class.
 static PyObject *
-new_future(const pulse_state *state, PyObject *loop)
+make_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
 {
+    if (pump->future_type != NULL) {
+        return PyObject_Vectorcall(pump->future_type, &loop, 0, state->loop_keyword);
+    }
     PyObject *future = PyObject_CallMethodNoArgs(loop, state->str_create_future);
+    // The class that asyncio's tasks derive from.
+    if (future != NULL && Py_TYPE(future) == ((PyTypeObject *)state->stock_task)->tp_base) {
+        pump->future_type = Py_NewRef((PyObject *)Py_TYPE(future));
+    }
+    return future;
+}
+
+static PyObject *
+new_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
+{
+    PyObject *future = make_future(state, pump, loop);
     if (future != NULL && PyObject_SetAttr(future, state->str_future_blocking, Py_True) < 0) {
         Py_CLEAR(future);
     }
@@ -146,7 +161,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 {
     pulse_governor *governor = governed->governor;
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
-    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, governor->pump, loop);
     bool queued = future != NULL && enqueue(governed, priority, is_urgent);
     if (queued && pulse_pump_arm(governor, loop) < 0) {
         leave_queue(governed);

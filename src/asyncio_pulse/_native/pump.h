@@ -33,6 +33,8 @@ typedef struct pulse_pump {
     uint64_t isolated_served_at;
     // The ready queue of the loop, held from one turn to the next while anything is parked; NULL where it is hidden.
     PyObject *ready;
+    // asyncio's own, once the loop has made one of exactly this class: from then on it need not be asked. NULL before.
+    PyObject *future_type;
     // Borrowed: the callable that the loop holds; it tells us when the loop drops it uncalled.
     PyObject *armed;
     // Runs outside of every task's context.

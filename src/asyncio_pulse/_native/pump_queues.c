@@ -73,6 +73,7 @@ free_pump(pulse_pump *pump)
         }
     }
     Py_CLEAR(pump->context);
+    Py_CLEAR(pump->future_type);
     PyMem_Free(pump);
 }
 

@@ -43,9 +43,11 @@ def make_options(
     Raises:
         ConfigError: An option is of the wrong type or out of range.
     """
-    numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
-    given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
-    check_ranges("task options", given)
+    # With every task that is spawned: most are given a group alone.
+    if not priority is budget_us is max_tier is None:
+        numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
+        given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
+        check_ranges("task options", given)
     return _core.Options(
         priority=priority,
         group=check_group_name(group),
