@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import dataclasses
+import platform
+import struct
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,3 +214,38 @@ def test_refusals_are_counted_by_rule_and_place() -> None:
         assert any(rule == "c_code" and "compute" in function for rule, function, _, _ in places)
 
     run_preempting(main())
+
+
+SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
+
+
+def scheduling_of(thread: int) -> tuple[int, int]:
+    """Nice value and slice, ns, of a thread, from Linux; 0 ns before 6.12."""
+    attributes = ctypes.create_string_buffer(48)
+    number = SCHED_GETATTR[platform.machine()]
+    if ctypes.CDLL(None, use_errno=True).syscall(number, thread, attributes, len(attributes), 0) < 0:
+        raise OSError(ctypes.get_errno(), "sched_getattr")
+    _, _, _, nice, _, runtime, _, _ = struct.unpack("IIQiIQQQ", attributes.raw)
+    return nice, runtime
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in SCHED_GETATTR, reason="asks Linux")
+def test_the_watchdog_wakes_beside_who_computes() -> None:
+    """It asks for the shortest slices, and changes nothing else."""
+
+    async def main() -> list[tuple[int, int]]:
+        with hogs(1) as tasks:
+            await until_preempted(1)
+            threads = [
+                scheduling_of(int(thread.name))
+                for thread in Path("/proc/self/task").iterdir()
+                if (thread / "comm").read_text() == "pulse-preempt\n"
+            ]
+        await asyncio.gather(*tasks)
+        return threads
+
+    own_nice, own_slice = scheduling_of(threading.get_native_id())
+    if not own_slice:
+        pytest.skip("this Linux does not tell slices")
+    assert run_preempting(main()) == [(own_nice, 100_000)]
+    assert own_slice > 100_000
