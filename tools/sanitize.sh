@@ -13,14 +13,17 @@ PYTHONPATH=$(echo "$PWD"/build/sanitize/lib.*)
 # The interpreter's own allocator would hide a use after free from both tools.
 export PYTHONPATH PYTHONMALLOC=malloc
 
+report=$PWD/build/sanitize/report
+
 sanitized() {
     # The interpreter is not instrumented, so the runtime must come first; with it the C++ one, because greenlet throws.
     # Leaks: CPython keeps memory until exit by design and the report would be all its own; tests count ours by RSS
     # and reference counts.
-    # handle_segv=2: the report is worth more than the one of pytest's fault handler.
+    # handle_segv=2: the report is worth more than the one of pytest's fault handler, which would capture it, too.
     env LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)" \
-        ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=2:allocator_may_return_null=1:suppressions=$PWD/tools/asan.supp \
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 "$@"
+        ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=2:allocator_may_return_null=1:suppressions=$PWD/tools/asan.supp:log_path=$report \
+        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$report "$@" ||
+        { cat "$report".* 2>/dev/null; return 1; }
 }
 
 echo "== address and undefined-behaviour sanitizers"
