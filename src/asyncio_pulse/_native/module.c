@@ -227,12 +227,15 @@ look_up_asyncio(pulse_state *state)
     state->task_type = PyObject_GetAttrString(asyncio, "Task");
     state->get_running_loop = PyObject_GetAttrString(asyncio, "_get_running_loop");
     state->cancelled_error = PyObject_GetAttrString(asyncio, "CancelledError");
+    PyObject *loop_class = PyObject_GetAttrString(asyncio, "BaseEventLoop");
+    state->stock_create_future = loop_class == NULL ? NULL : PyObject_GetAttr(loop_class, state->str_create_future);
+    Py_XDECREF(loop_class);
     Py_DECREF(asyncio);
     state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
     bool found = state->is_coroutine != NULL && state->stock_task != NULL && state->task_get_name != NULL &&
                  state->current_task != NULL && state->get_running_loop != NULL &&
-                 state->cancelled_error != NULL;
+                 state->cancelled_error != NULL && state->stock_create_future != NULL;
     return found ? 0 : -1;
 }
 
@@ -294,6 +297,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->task_type);
     Py_VISIT(state->tasks_namespace);
     Py_VISIT(state->stock_task);
+    Py_VISIT(state->stock_create_future);
     Py_VISIT(state->current_task);
     Py_VISIT(state->task_get_name);
     Py_VISIT(state->group_variable);
@@ -344,6 +348,7 @@ module_free(void *module)
     Py_CLEAR(state->task_type);
     Py_CLEAR(state->tasks_namespace);
     Py_CLEAR(state->stock_task);
+    Py_CLEAR(state->stock_create_future);
     Py_CLEAR(state->current_task);
     Py_CLEAR(state->task_get_name);
     Py_CLEAR(state->loop_keyword);

@@ -113,11 +113,12 @@ make_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
     if (pump->future_type != NULL) {
         return PyObject_Vectorcall(pump->future_type, &loop, 0, state->loop_keyword);
     }
-    PyObject *future = PyObject_CallMethodNoArgs(loop, state->str_create_future);
-    // The class that asyncio's tasks derive from.
-    if (future != NULL && Py_TYPE(future) == ((PyTypeObject *)state->stock_task)->tp_base) {
+    PyObject *method = PyObject_GetAttr(loop, state->str_create_future);
+    PyObject *future = method == NULL ? NULL : PyObject_CallNoArgs(method);
+    if (future != NULL && PyMethod_Check(method) && PyMethod_GET_FUNCTION(method) == state->stock_create_future) {
         pump->future_type = Py_NewRef((PyObject *)Py_TYPE(future));
     }
+    Py_XDECREF(method);
     return future;
 }
 

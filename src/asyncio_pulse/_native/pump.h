@@ -33,7 +33,7 @@ typedef struct pulse_pump {
     uint64_t isolated_served_at;
     // The ready queue of the loop, held from one turn to the next while anything is parked; NULL where it is hidden.
     PyObject *ready;
-    // asyncio's own, once the loop has made one of exactly this class: from then on it need not be asked. NULL before.
+    // What the create_future of asyncio's loops calls, if the loop has that one; NULL if it has another, or has made none yet.
     PyObject *future_type;
     // Borrowed: the callable that the loop holds; it tells us when the loop drops it uncalled.
     PyObject *armed;

@@ -34,6 +34,8 @@ typedef struct {
     // The namespace of asyncio.tasks, where a program may put another Task than the one that was there.
     PyObject *tasks_namespace;
     PyObject *stock_task;
+    // BaseEventLoop's.
+    PyObject *stock_create_future;
     PyObject *current_task;
     PyObject *task_get_name;
     PyObject *get_running_loop;

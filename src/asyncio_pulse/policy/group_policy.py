@@ -26,6 +26,7 @@ from asyncio_pulse.policy.tier_policy import InterventionAction
 
 __all__ = [
     "GROUP_SETTINGS",
+    "NO_POLICY",
     "PREEMPT_MODES",
     "GroupPolicies",
     "GroupPolicy",
@@ -78,6 +79,10 @@ class GroupPolicy:
         refuse("group policy", setting_faults(GROUP_SETTINGS, given))
         for name, value in given.items():
             object.__setattr__(self, name, GROUP_SETTINGS[name].normal(value))
+
+
+NO_POLICY = GroupPolicy()
+"""Changes nothing."""
 
 
 class GroupPolicies(Mapping[str, GroupPolicy]):

@@ -11,7 +11,14 @@ from typing import Any, Literal, TypeAlias
 from asyncio_pulse.errors import ConfigFault
 from asyncio_pulse.policy.budget import OPERATION_BUDGET, POLL_BUDGET_US, TaskBudget
 from asyncio_pulse.policy.builder import TierPolicyBuilder
-from asyncio_pulse.policy.group_policy import PREEMPT_MODES, GroupPolicies, GroupPolicy, Preempt, groups_faults
+from asyncio_pulse.policy.group_policy import (
+    NO_POLICY,
+    PREEMPT_MODES,
+    GroupPolicies,
+    GroupPolicy,
+    Preempt,
+    groups_faults,
+)
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import (
     Choice,
@@ -216,7 +223,7 @@ class TierConfig:
         """Return what holds for an explicit group; a policy that changes nothing if no pattern matches."""
         groups = self.groups
         assert isinstance(groups, GroupPolicies)  # put there by __post_init__
-        return groups.matching(name) or GroupPolicy()
+        return groups.matching(name) or NO_POLICY
 
 
 def _warn_of(everywhere: Mapping[str, object]) -> None:

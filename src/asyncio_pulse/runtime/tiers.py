@@ -19,7 +19,7 @@ from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import StackFrame, TierChange
-from asyncio_pulse.policy.group_policy import PREEMPT_MODES, GroupPolicy
+from asyncio_pulse.policy.group_policy import NO_POLICY, PREEMPT_MODES
 from asyncio_pulse.policy.machine import MachineFault
 from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
@@ -41,7 +41,6 @@ __all__ = ["Account", "TierDecisions"]
 logger = logging.getLogger("asyncio_pulse.tiers")
 
 NS_PER_MS = 1_000_000
-NO_POLICY = GroupPolicy()
 MOST_LOGGED = 1_024
 """Log records within `warn_interval_ms`; more is noise."""
 SETTLED_NS = 100 * NS_PER_MS
