@@ -9,6 +9,7 @@ import platform
 import struct
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,37 @@ def test_refusals_are_counted_by_rule_and_place() -> None:
         assert any(rule == "c_code" and "compute" in function for rule, function, _, _ in places)
 
     run_preempting(main())
+
+
+async def _compare_floats(end: float) -> None:
+    while time.perf_counter() < end:
+        pass
+
+
+async def _compare_integers(end: float) -> None:
+    milliseconds = int(end * 1e3)
+    while int(time.perf_counter() * 1e3) < milliseconds:
+        pass
+
+
+async def _compare_strings(end: float) -> None:
+    while str(time.perf_counter() < end) == "True":
+        pass
+
+
+@pytest.mark.parametrize("compare", [_compare_floats, _compare_integers, _compare_strings])
+def test_a_loop_that_compares_is_left_however_often_it_ran(loop_factory: LoopFactory, compare: Any) -> None:
+    """After eight times CPython 3.11 looks for no signal where such a loop jumps back."""
+
+    async def main() -> int:
+        for _ in range(20):
+            await compare(time.perf_counter() + 0.001)
+        before = preemptions()
+        end = time.perf_counter() + 0.3
+        await asyncio.gather(*(pulse.spawn(compare(end), preemptible=True) for _ in range(2)))
+        return preemptions() - before
+
+    assert run_preempting(main(), loop_factory) > 20
 
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
