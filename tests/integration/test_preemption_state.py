@@ -28,13 +28,13 @@ def test_the_context_is_the_tasks_own(loop_factory: LoopFactory) -> None:
 
     def inside(number: int) -> None:
         # Run by C code, which enters this context until it returns.
-        for _ in range(50):
+        for _ in range(500):
             assert variable.get() == -number
 
     async def computing() -> None:
         number = next(numbers)
         variable.set(number)
-        for _ in range(200):
+        for _ in range(2_000):
             assert variable.get() == number
         asyncio.get_running_loop().call_soon(lambda: called.add(variable.get() >= number))
         other = contextvars.copy_context()
