@@ -71,39 +71,6 @@ jumps_back(int opcode)
     return opcode == JUMP_BACKWARD;
 }
 
-#if PY_VERSION_HEX < 0x030c0000
-static bool
-compares_and_jumps(int opcode)
-{
-    return opcode == COMPARE_OP_FLOAT_JUMP || opcode == COMPARE_OP_INT_JUMP || opcode == COMPARE_OP_STR_JUMP;
-}
-
-void
-pulse_code_take_jumps_apart(PyCodeObject *code)
-{
-    examination seen = {.code = code, .bytes = PyCode_GetCode(code)};
-    if (seen.bytes == NULL) {
-        PyErr_Clear();
-        return;
-    }
-    seen.units = (const uint8_t *)PyBytes_AS_STRING(seen.bytes);
-    seen.length = (int)(PyBytes_GET_SIZE(seen.bytes) / 2);
-    _Py_CODEUNIT *specialised = _PyCode_CODE(code);
-    for (int position = 0, next; position < seen.length; position = next) {
-        next = next_instruction(&seen, position);
-        if (jumps_back(opcode_at(&seen, next)) && compares_and_jumps(_Py_OPCODE(specialised[position]))) {
-            _Py_SET_OPCODE(specialised[position], COMPARE_OP);
-        }
-    }
-    Py_DECREF(seen.bytes);
-}
-#else
-void
-pulse_code_take_jumps_apart(PyCodeObject *Py_UNUSED(code))
-{
-}
-#endif
-
 // Whether the interpreter would look for the wrong handler of what is raised at a jump back. Up to 3.12 it looks at the
 // instruction before the jump's target, which a `try` may not cover yet; 3.13.0 leaves the jump of `while condition:` out of
 // the ranges of its handlers.

@@ -46,7 +46,7 @@ const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *global
 
 // CPython 3.11 makes one instruction of a comparison of numbers or strings and the jump after it, once a function ran eight
 // times. It looks for signals there, too, but in what may as well be a comparison by C code: `while clock() < end:` is left
-// nowhere then. Let those that jump back be two again, as in every other version. Never fails.
+// nowhere then. Let those that jump back be two again, as in every other version. NULL does no harm. Never fails.
 void pulse_code_take_jumps_apart(PyCodeObject *code);
 
 // First part of the name of the module whose globals these are, interned. New reference, or NULL: without an exception if

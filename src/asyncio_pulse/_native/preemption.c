@@ -258,9 +258,7 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uin
     }
     pulse_wakeup_pass_on(process.signal_number);
     pulse_preemption_note_place(preemption, rule, where);
-    if (rule == PULSE_RULE_INSTRUCTION && where->code != NULL) {
-        pulse_code_take_jumps_apart(where->code);
-    }
+    pulse_code_take_jumps_apart(where->code);
     pulse_counter_add(&preemption->gave_up, 1);
     uint64_t wait = request->spent * DUTY, shortest = pulse_clock_from_ns(SHORTEST_WAIT_US * 1000);
     request->spent = 0;
