@@ -44,11 +44,6 @@ int pulse_code_marks_init(void);
 // The marks of a code object, kept by it; `globals` tell its module. NULL with an exception on failure.
 const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *globals);
 
-// CPython 3.11 makes one instruction of a comparison of numbers or strings and the jump after it, once a function ran eight
-// times. It looks for signals there, too, but in what may as well be a comparison by C code: `while clock() < end:` is left
-// nowhere then. Let those that jump back be two again, as in every other version. NULL does no harm. Never fails.
-void pulse_code_take_jumps_apart(PyCodeObject *code);
-
 // First part of the name of the module whose globals these are, interned. New reference, or NULL: without an exception if
 // they do not tell.
 PyObject *pulse_package_of(PyObject *globals);

@@ -1,5 +1,4 @@
-// A comparison and the jump back after it, which CPython 3.11 may have made one instruction.
-#include "code_marks.h"
+#include "joined_jumps.h"
 
 #include <opcode.h>
 
@@ -34,7 +33,7 @@ take_apart(_Py_CODEUNIT *specialised, const uint8_t *plain, Py_ssize_t length)
 }
 
 void
-pulse_code_take_jumps_apart(PyCodeObject *code)
+pulse_joined_jumps_part(PyCodeObject *code)
 {
     PyObject *plain = code == NULL ? NULL : PyCode_GetCode(code);
     if (plain != NULL) {
@@ -47,7 +46,7 @@ pulse_code_take_jumps_apart(PyCodeObject *code)
 #else
 
 void
-pulse_code_take_jumps_apart(PyCodeObject *Py_UNUSED(code))
+pulse_joined_jumps_part(PyCodeObject *Py_UNUSED(code))
 {
 }
 

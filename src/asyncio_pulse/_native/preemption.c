@@ -1,16 +1,14 @@
 #include "preemption.h"
 
-#include <string.h>
-
 #include "code_marks.h"
+#include "joined_jumps.h"
 #include "preempt_watchdog.h"
 #include "segment.h"
 #include "tiers.h"
 #include "wakeup.h"
 
 enum {
-    // Boundaries of bytecodes at which one request looks for a safe place before it waits. 64 are enough for loops over
-    // queues and locks; with half a millisecond of computing between ready awaits it takes about 1,000.
+    // Boundaries of bytecodes that one request tries before it waits: queues and locks need 64, 0.5 ms of computing 1,000.
     BURST = 1000,
     // After a burst in vain, wait so many times what it took: a tenth of the time at most goes into looking.
     DUTY = 9,
@@ -258,7 +256,9 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uin
     }
     pulse_wakeup_pass_on(process.signal_number);
     pulse_preemption_note_place(preemption, rule, where);
-    pulse_code_take_jumps_apart(where->code);
+    if (rule == PULSE_RULE_INSTRUCTION) {
+        pulse_joined_jumps_part(where->code);
+    }
     pulse_counter_add(&preemption->gave_up, 1);
     uint64_t wait = request->spent * DUTY, shortest = pulse_clock_from_ns(SHORTEST_WAIT_US * 1000);
     request->spent = 0;

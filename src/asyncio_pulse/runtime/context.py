@@ -44,7 +44,7 @@ def make_options(
         ConfigError: An option is of the wrong type or out of range.
     """
     # With every task that is spawned: most are given a group alone.
-    if not priority is budget_us is max_tier is None:
+    if priority is not None or budget_us is not None or max_tier is not None:
         numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
         given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
         check_ranges("task options", given)

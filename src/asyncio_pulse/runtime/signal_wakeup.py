@@ -40,7 +40,8 @@ class SignalWakeup:
             # Not through what a subclass, which is still being made, may have put over it.
             BaseSelectorEventLoop.add_reader(loop, self._reader, self._empty)  # type: ignore[arg-type]
         else:
-            signal.set_wakeup_fd(earlier)
+            # Whether it wanted warnings of a full pipe cannot be asked: one too few is better than one too many.
+            signal.set_wakeup_fd(earlier, warn_on_full_buffer=False)
 
     def _make_pipe(self) -> None:
         # Never closed, so that no signal is ever written to what somebody else opens under the same number. A forked child
