@@ -1,5 +1,6 @@
 # Every target does its own set-up: Python 3.11 or newer and a C compiler are enough.
 #   make demo     see what it does, on a real web service
+#   make quick    most tests, under a minute
 #   make test     all tests, on this Python
 #   make check    style, types, layers, documentation, coverage gates
 # The rest is in CONTRIBUTING.md.
@@ -11,20 +12,24 @@ OPERATIONS ?= 10000
 PEERS ?= anyio aiohttp starlette websockets
 BIN := $(VENV)/bin
 NATIVE := $(wildcard src/asyncio_pulse/_native/*.[ch])
-TESTS := $(wildcard $(addprefix tests/,unit property integration isolated thirdparty native architecture typing))
+TESTS := $(wildcard $(addprefix tests/,unit property integration isolated stress thirdparty native architecture typing))
 VARIANT := $(or $(ASYNCIO_PULSE_BUILD),release)$(if $(filter 1,$(ASYNCIO_PULSE_WERROR)),-werror)
 CORE := $(VENV)/.core-$(VARIANT)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test check bench sanitize stress docs dist test-all test-asyncio test-anyio test-thirdparty test-peers
+.PHONY: demo quick test check bench sanitize stress docs dist test-all test-asyncio test-anyio test-thirdparty test-peers
 .PHONY: venv build lint types layers coverage coverage-python coverage-native clean
 
 demo: $(VENV)/.extra-demo $(CORE)
 	$(BIN)/asyncio-pulse demo
 
 test: $(VENV)/.extra-test $(CORE)
-	$(BIN)/python -m pytest $(TESTS)
+	tools/run_tests.sh $(BIN)/python $(TESTS)
+
+# The inner loop, under a minute.
+quick: $(VENV)/.extra-test $(CORE)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not timing' --hypothesis-profile=quick $$(tools/quick_suites.sh)
 
 check: lint types layers docs coverage
 
@@ -34,10 +39,11 @@ bench: $(VENV)/.extra-bench $(CORE)
 sanitize: $(VENV)/.extra-test $(CORE)
 	tools/sanitize.sh $(BIN)/python
 
+# The whole form of what `make test` runs for some seconds, with its figures; ten minutes of it are one test. Then more
+# examples of the properties.
 stress: $(VENV)/.extra-test $(CORE)
-	@if ls tests/stress/test_*.py >/dev/null 2>&1; \
-	then $(BIN)/python -m pytest tests/stress; \
-	else echo "stress: tests/stress has no tests yet"; fi
+	ASYNCIO_PULSE_STRESS=1 $(BIN)/python -m pytest -v -rP --show-capture=stdout -o faulthandler_timeout=3600 tests/stress
+	$(BIN)/python -m pytest -q --hypothesis-profile=whole -o faulthandler_timeout=3600 tests/property
 
 # Each scenario with a hundred seeds of chaos, ten thousand operations over each pool. Redis and PostgreSQL: as root they
 # are installed if they are missing, otherwise what needs them is skipped.
@@ -81,13 +87,12 @@ types: $(VENV)/.extra-dev
 layers: $(VENV)/.extra-dev
 	$(BIN)/lint-imports
 
-# Two runs, because a trace function changes what the core may do; at once, because each keeps one processor busy.
-coverage: $(VENV)/.extra-dev $(CORE)
-	tools/side_by_side.sh '$(MAKE) coverage-python' '$(MAKE) coverage-native'
+# Two runs, because a trace function changes what the core may do.
+coverage: coverage-python coverage-native
 
 coverage-python: $(VENV)/.extra-dev $(CORE)
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -m 'not timing' $$(tools/traced_suites.sh)
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m 'not timing' $$(tools/traced_suites.sh)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -106,9 +111,9 @@ $(VENV)/.created:
 	$(BIN)/pip install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
 	touch $@
 
-# The package is installed in place once per extra; the core is built by the rule below, so that an edit of it is seen.
+# The package is installed in place once per extra, without the core: the rule below builds it, and again after an edit.
 $(VENV)/.extra-%: pyproject.toml | $(VENV)/.created
-	$(BIN)/pip install --quiet --no-build-isolation --editable '.[$*]'
+	ASYNCIO_PULSE_BUILD=none $(BIN)/pip install --quiet --no-build-isolation --editable '.[$*]'
 	touch $@
 
 # The object in the source tree is one for all variants: a change of variant rebuilds it, whatever the times say.

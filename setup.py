@@ -1,15 +1,17 @@
 """Build the native core; everything else is in pyproject.toml.
 
 ASYNCIO_PULSE_BUILD chooses the variant, each with its own build directory so that objects never mix:
-release (default), debug, coverage, sanitize. ASYNCIO_PULSE_WERROR=1 makes warnings errors.
+release (default), debug, coverage, sanitize; none leaves the core out. ASYNCIO_PULSE_WERROR=1 makes warnings errors.
 """
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
 import greenlet
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COMPILE_ARGUMENTS = {
@@ -18,15 +20,40 @@ COMPILE_ARGUMENTS = {
     # Counters are updated by the watchdog thread too.
     "coverage": ["-O0", "-g", "--coverage", "-fprofile-update=atomic"],
     "sanitize": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", *SANITIZERS],
+    # For what builds the core by itself, and needs the rest of the package installed.
+    "none": [],
 }
-LINK_ARGUMENTS = {"release": [], "debug": [], "coverage": ["--coverage"], "sanitize": SANITIZERS}
+LINK_ARGUMENTS = {"release": [], "debug": [], "coverage": ["--coverage"], "sanitize": SANITIZERS, "none": []}
+
+
+class BuildTogether(build_ext):
+    """Compiles as many files at once as there are processors; distutils would take one after the other."""
+
+    def build_extension(self, ext):
+        """Build the core."""
+        compile_all, compile_one = self.compiler.compile, getattr(self.compiler, "_compile", None)
+
+        def compile_together(*args, **kwargs):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                jobs = []
+                self.compiler._compile = lambda *each: jobs.append(pool.submit(compile_one, *each))
+                objects = compile_all(*args, **kwargs)
+                for job in jobs:
+                    job.result()
+            return objects
+
+        # Only compilers of the Unix kind have a function for one file.
+        if compile_one is not None:
+            self.compiler.compile = compile_together
+        super().build_extension(ext)
+
 
 variant = os.environ.get("ASYNCIO_PULSE_BUILD") or "release"
 if variant not in COMPILE_ARGUMENTS:
     sys.exit(f"ASYNCIO_PULSE_BUILD={variant!r}: choose one of {', '.join(COMPILE_ARGUMENTS)}")
 
 if sys.platform == "win32":
-    if variant not in ("release", "debug"):
+    if variant not in ("release", "debug", "none"):
         sys.exit(f"ASYNCIO_PULSE_BUILD={variant!r} needs gcc or clang")
     compile_arguments = ["/std:c11", "/experimental:c11atomics", "/O2" if variant == "release" else "/Od"]
     link_arguments = []
@@ -37,7 +64,9 @@ if os.environ.get("ASYNCIO_PULSE_WERROR") == "1":
     compile_arguments.append("/WX" if sys.platform == "win32" else "-Werror")
 
 setup(
-    ext_modules=[
+    ext_modules=[]
+    if variant == "none"
+    else [
         Extension(
             "asyncio_pulse._core",
             sources=sorted(glob("src/asyncio_pulse/_native/*.c")),
@@ -50,5 +79,6 @@ setup(
             extra_link_args=link_arguments,
         )
     ],
+    cmdclass={"build_ext": BuildTogether},
     options={"build": {"build_base": f"build/{variant}"}},
 )

@@ -28,6 +28,7 @@ NAMES = (
     "preemption",
     "heartbeats",
     "suspensions",
+    "harmless",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -9,17 +9,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from asyncio_pulse.runtime import preemption
 from asyncio_pulse.runtime.install import _installations
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+from tests.support.loops import LoopFactory, Run
 
 # A thread or a process that was told to end may need a moment; the test itself need not wait for it.
 GRACE_SECONDS = 5.0
@@ -27,6 +29,8 @@ GRACE_SECONDS = 5.0
 ATTEMPTS = 3
 
 FAILED = pytest.StashKey[bool]()
+
+SIGNALS = tuple(map(int, signal.valid_signals()))
 
 NEEDS_PREEMPTION = ("/test_preemption", "test_chaos.py::test_a_correct_program", "[preempt")
 
@@ -40,16 +44,27 @@ settings.register_profile(
     "pulse",
     derandomize=True,
     deadline=None,
-    max_examples=25 if UNDER_ASAN or sys.gettrace() is not None else 100,
+    max_examples=25 if UNDER_ASAN or sys.gettrace() is not None else 50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("pulse")
+settings.register_profile("quick", max_examples=20)
+settings.register_profile("whole", max_examples=200)
 
 
 def pytest_configure() -> None:
-    """Take SIGINT back where a shell has it ignored, as for background jobs: children inherit that."""
+    """Take back what a shell has ignored, SIGINT for background jobs and SIGHUP for nohup: children inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if getattr(signal, "SIGHUP", None) and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # Still without effect here, while children get the default action.
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file without one, where only tests that compare times are wanted: that is most of them."""
+    is_file = config.option.markexpr == "timing" and collection_path.suffix == ".py"
+    return True if is_file and "mark.timing" not in collection_path.read_text() else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,6 +82,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=ATTEMPTS - 1))
         if reason is not None and any(name in item.nodeid for name in NEEDS_PREEMPTION):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _leave_out_of_collections() -> None:
+    """Leave what is there by now out of collections: a full one took 150 ms, and hundreds of tests make one or more."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what was imported and collected."""
+    _leave_out_of_collections()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Leave out what the tests of a file have left: their reports, and what hypothesis remembers."""
+    if nextitem is None or nextitem.path != item.path:
+        _leave_out_of_collections()
 
 
 def pytest_report_header() -> list[str]:
@@ -100,6 +133,20 @@ def any_loop(loop_factory: LoopFactory) -> Iterator[asyncio.AbstractEventLoop]:
     yield loop
     assert loop.is_closed() or not isinstance(loop.get_task_factory(), _core.TaskFactory), "the loop is still governed"
     loop.close()
+
+
+@pytest.fixture
+def run(loop_factory: LoopFactory) -> Run:
+    """Run a coroutine function on a governed loop, of asyncio and then of uvloop."""
+
+    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            pulse.run(main(), loop_factory=loop_factory)
+        finally:
+            # The errors that were expected hold frames, those the loop, and the loop the thread that samples it.
+            gc.collect()
+
+    return run
 
 
 def _python_threads() -> set[threading.Thread]:
@@ -142,7 +189,7 @@ def _children() -> set[int]:
 
 
 def _signal_handlers() -> dict[int, object]:
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: signal.getsignal(number) for number in SIGNALS}
 
 
 def _governed_loops() -> set[asyncio.AbstractEventLoop]:

@@ -33,7 +33,7 @@ find_python() {
 test_core() {
     local venv=$1
     # shellcheck disable=SC2046
-    "$venv/bin/python" -m pytest $(tools/core_suites.sh)
+    tools/run_tests.sh "$venv/bin/python" --hypothesis-profile=quick $(tools/core_suites.sh)
 }
 
 test_asyncio() {

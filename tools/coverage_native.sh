@@ -15,6 +15,7 @@ PYTHONPATH=$(echo "$PWD"/build/coverage/lib.*)
 export PYTHONPATH
 "$python" -c 'import asyncio_pulse._core as core; assert "build/coverage" in core.__file__, core.__file__'
 
-"$python" -m pytest -q "$@"
+# Fewer examples, and without what compares times, which an instrumented core distorts: `make test` runs all of it.
+"$python" -m pytest -q -n 2 --dist worksteal -m 'not timing' --hypothesis-profile=quick "$@"
 "$python" -m gcovr --root . --object-directory build/coverage --filter 'src/asyncio_pulse/_native/' \
     --exclude-unreachable-branches --txt-metric line --print-summary --fail-under-line 90 build/coverage

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import contextlib
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,16 +15,30 @@ from .errors import ConfigError, PulseError
 from .policy.profiles import ConfigProfile
 from .policy.tables import PROFILES
 from .reports.configuration import FORMATS
-from .reports.delivery import Delivery
+from .reports.delivery import Delivery, count_child_faults
+from .reports.json import write_reports
+from .reports.spool import make_spool, new_token, sweep_spools
 from .runtime.autostart import RunOptions
-from .runtime.program import check_program
-from .runtime.settings import PROFILE_VARIABLE, find_config_file, read_config_file, resolve_config, trace_config
+from .runtime.program import find_program
+from .runtime.settings import (
+    MODE_VARIABLE,
+    TABLE_NAMES,
+    find_config_file,
+    is_switched_off,
+    lacks_table,
+    read_config_file,
+    resolve_config,
+    trace_config,
+)
 
 __all__ = ["main"]
 
 CONFIG_ERROR = 1
 USAGE_ERROR = 2
+READER_GONE = 141
+"""What a shell says of tools that SIGPIPE ends."""
 AUTOSTART_DIRECTORY = str(Path(__file__).parent / "_autostart")
+PROGRAM = "(script.py | command | -m module | -c code | -)"
 OPTIONS_WITH_VALUE = ("--config", "--json", "--worst")
 DESCRIPTION = """\
 Keep an asyncio event loop responsive: find what holds it.
@@ -54,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the command's own name; default: the process's.
 
     Returns:
-        The exit code: 0, 1 when a checked file is at fault, or 2 when the command line is wrong. `run` returns only then:
-        the program takes its place.
+        The exit code: 0, 1 when a checked file is at fault, 2 when the command line is wrong, or 141 when nobody reads on.
+        `run` returns only when the command line is wrong: otherwise the program takes its place.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     commands = {"run": _run, "demo": _demo, "config": _config, "doctor": _doctor}
@@ -65,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except PulseError as error:
             print("asyncio-pulse:", " ".join(str(error).split()), file=sys.stderr)
             return USAGE_ERROR
+    import importlib.metadata  # 30 modules, which `run` would wait for
+
     parser = _Parser(
         prog="asyncio-pulse",
         usage="asyncio-pulse [--version] command ...",
@@ -94,8 +109,7 @@ def _doctor(arguments: Sequence[str]) -> int:
         "--config", metavar="FILE", type=Path, help="TOML file with the settings; default: what run would use here"
     )
     options = parser.parse_args(arguments)
-    print(format_facts(collect_facts(options.config or _default_config_file())))
-    return 0
+    return _show(format_facts(collect_facts(options.config or find_config_file(Path.cwd()))))
 
 
 def _config(arguments: Sequence[str]) -> int:
@@ -116,8 +130,7 @@ def _config(arguments: Sequence[str]) -> int:
 
 def _show_config(options: argparse.Namespace) -> int:
     profile = ConfigProfile(options.profile) if options.profile else None
-    print(FORMATS[options.format](trace_config(options.config or profile or _default_config_file())))
-    return 0
+    return _show(FORMATS[options.format](trace_config(options.config or profile or find_config_file(Path.cwd()))))
 
 
 def _check_config(options: argparse.Namespace) -> int:
@@ -127,49 +140,92 @@ def _check_config(options: argparse.Namespace) -> int:
         for fault in error.faults or (error,):
             print(f"{options.file}: {fault}", file=sys.stderr)
         return CONFIG_ERROR
-    print(f"{options.file}: valid")
+    missing = lacks_table(options.file)
+    return _show(f"{options.file}: valid" + (f", but it sets nothing: no [tool.{TABLE_NAMES[0]}]" if missing else ""))
+
+
+def _show(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader has seen enough, as `head` does. Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     return 0
-
-
-def _default_config_file() -> Path | None:
-    """The file that holds where none is named: a profile in the environment goes before one in the directory."""
-    return None if os.environ.get(PROFILE_VARIABLE) else find_config_file(Path.cwd())
 
 
 def _run(arguments: Sequence[str]) -> int:
     options_end = _find_program(arguments)
     options = _run_parser().parse_args(arguments[:options_end])
-    program = arguments[options_end:]
-    if not program:
-        raise PulseError("run needs a program: asyncio-pulse run [options] (script.py | -m module) [arguments]")
-    check_program(program)
-    config_path: Path | None = options.config or _default_config_file()
-    resolve_config(config_path)
+    # `--` says where the program begins, which may look like an option of ours.
+    words = arguments[options_end:]
+    words = words[1:] if words[:1] == ["--"] else words
+    if not words:
+        raise PulseError(f"run needs a program: asyncio-pulse run [options] {PROGRAM} [arguments]")
+    program = find_program(words)
+    config_path: Path | None = options.config or find_config_file(Path.cwd())
+    is_off = _is_switched_off(config_path, is_named=options.config is not None)
+    # What -X and -W asked of this interpreter holds for the program: subprocess knows how to say it.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    command = [program.interpreter, *flags, *program.arguments]
+    if is_off:
+        return _run_alone(command, options)
     if sys.flags.ignore_environment or sys.flags.no_site:
         raise PulseError("Python's options -E, -I and -S keep it from governing a program; leave them out")
+    sweep_spools()
     run_options = RunOptions(
         main_pid=os.getpid(),
-        spool_directory=tempfile.mkdtemp(prefix="asyncio-pulse-"),
+        spool_directory=make_spool(),
+        spool_token=new_token(),
         config_path=None if config_path is None else os.path.abspath(config_path),
         json_path=options.json and os.path.abspath(options.json),
         quiet=options.quiet,
         worst_count=options.worst,
+        child_faults=count_child_faults(),
+        starts_off=config_path is not None and resolve_config(config_path).mode == "off",
     )
     environment = {**os.environ, **run_options.to_environment(), "PYTHONPATH": _python_path()}
-    # What -X and -W asked of this interpreter holds for the program: subprocess knows how to say it.
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    command = [sys.executable, *flags, *program]
     if sys.platform == "win32":
-        return _run_beside(command, environment, Delivery(run_options))
+        return _run_beside(command, environment, Delivery(run_options).finish)
+    return _run_instead(command, environment)
+
+
+def _is_switched_off(config_path: Path | None, *, is_named: bool) -> bool:
+    """Tell whether the program is to run as if there were no asyncio-pulse; a file that was named must be sound."""
+    if is_switched_off() or config_path is None:
+        return is_switched_off()
+    try:
+        resolve_config(config_path)
+    except ConfigError as error:
+        if is_named:
+            raise
+        # Nobody asked for the file of the directory, so that a fault of it keeps no program from running.
+        print(f"asyncio-pulse: {' '.join(str(error).split())}", file=sys.stderr)
+        return True
+    return False
+
+
+def _run_alone(command: list[str], options: argparse.Namespace) -> int:
+    """Run the program and leave it alone; its children see in the environment that all is off."""
+    if not options.quiet:
+        print("asyncio-pulse: the mode is off: nothing is measured, and nothing acts", file=sys.stderr)
+    if options.json:
+        # That it cannot be written is no reason to keep the program from running.
+        with contextlib.suppress(OSError):
+            write_reports(options.json, [])
+    environment = {**os.environ, MODE_VARIABLE: "off"}
+    if sys.platform == "win32":
+        return _run_beside(command, environment, lambda: None)
     return _run_instead(command, environment)
 
 
 def _run_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="asyncio-pulse run",
-        usage="asyncio-pulse run [options] (script.py | -m module) [arguments]",
-        description="Run a program with every task governed, child processes included, and report at its end and on "
-        "SIGUSR2. All that follows the script or module is the program's.",
+        usage="asyncio-pulse run [options] PROGRAM [arguments]",
+        description="Run a Python program with every task governed, child processes included, and report at its end and "
+        "on SIGUSR2. PROGRAM is a script.py, -m module, -c code, - for standard input, or a command: that of a Python "
+        "script, such as uvicorn, or python itself. All that follows it is the program's.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -191,7 +247,7 @@ def _find_program(arguments: Sequence[str]) -> int:
     index = 0
     while index < len(arguments):
         argument = arguments[index]
-        if argument.startswith("-m") or not argument.startswith("-"):
+        if argument in ("-", "--") or argument.startswith(("-m", "-c")) or not argument.startswith("-"):
             break
         index += 2 if argument in OPTIONS_WITH_VALUE else 1
     return min(index, len(arguments))
@@ -230,7 +286,7 @@ def _run_instead(command: list[str], environment: dict[str, str]) -> int:
         raise PulseError(f"cannot start {command[0]!r}: {error.strerror}") from error
 
 
-def _run_beside(command: list[str], environment: dict[str, str], delivery: Delivery) -> int:
+def _run_beside(command: list[str], environment: dict[str, str], finish: Callable[[], None]) -> int:
     """Run the program as a child, where a process cannot become another one; then speak for it. Not run on Windows."""
     process = subprocess.Popen(command, env=environment)
     while True:
@@ -239,5 +295,5 @@ def _run_beside(command: list[str], environment: dict[str, str], delivery: Deliv
             break
         except KeyboardInterrupt:
             continue  # the console sends it to the program too, which decides what to do
-    delivery.finish()
+    finish()
     return code

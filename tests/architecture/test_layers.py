@@ -6,6 +6,7 @@ The contracts between packages are in pyproject.toml and are run by `make check`
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -18,7 +19,8 @@ ROW_5 = {"__init__", "__main__", "cli", "launch", "demo", "config", "lowlevel"}
 OUTSIDE_THE_ROWS = {"__init__", "_autostart"}
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Name what a file imports, as dotted names: `from a import b` gives both `a` and `a.b`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -28,7 +30,7 @@ def imported(path: Path) -> set[str]:
             package = ("asyncio_pulse", *path.relative_to(PACKAGE).parts)[: -node.level] if node.level else ()
             module = ".".join([*package, *filter(None, [node.module])])
             found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def row_member(path: Path) -> str:

@@ -6,8 +6,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["src", "tests", "benchmarks", "examples", "tools", "docs", ".ci"]
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc"}
@@ -43,35 +41,35 @@ def test_a_block_comment_is_found_and_a_string_is_not_one() -> None:
     assert c_comments(text) == ["/* b\n */", "// e /* f"]
 
 
-@pytest.mark.parametrize("path", sources(".c", ".h"), ids=identify)
-def test_comments_in_c_have_one_style(path: Path) -> None:
-    assert not [comment for comment in c_comments(path.read_text()) if comment.startswith("/*")]
+def test_comments_in_c_have_one_style() -> None:
+    found = {identify(path): c_comments(path.read_text()) for path in sources(".c", ".h")}
+    assert not {name for name, comments in found.items() if any(each.startswith("/*") for each in comments)}
 
 
-@pytest.mark.parametrize("path", sources(".c", ".h", ".py", ".pyi", ".sh"), ids=identify)
-def test_a_file_is_short_and_has_no_banner(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert len(lines) <= MAXIMUM_FILE_LINES
+def test_a_file_is_short_and_has_no_banner() -> None:
     banner = re.compile(r"\s*(#|//)\s*([-=*#~_/+])\2{2,}")
-    assert not [line for line in lines if banner.match(line)]
+    lines = {identify(path): path.read_text().splitlines() for path in sources(".c", ".h", ".py", ".pyi", ".sh")}
+    assert not {name: len(each) for name, each in lines.items() if len(each) > MAXIMUM_FILE_LINES}
+    assert not {name for name, each in lines.items() if any(map(banner.match, each))}
 
 
-@pytest.mark.parametrize("path", sources(".c", ".h", ".py", ".pyi", ".sh"), ids=identify)
-def test_a_name_says_what_is_inside(path: Path) -> None:
-    parts = re.split(r"[/._-]", identify(path))
-    assert not FORBIDDEN_NAMES & set(parts)
+def test_a_name_says_what_is_inside() -> None:
+    names = map(identify, sources(".c", ".h", ".py", ".pyi", ".sh"))
+    assert not [name for name in names if FORBIDDEN_NAMES & set(re.split(r"[/._-]", name))]
 
 
-@pytest.mark.parametrize("path", sources(".py"), ids=identify)
-def test_a_python_file_opens_with_one_line_and_its_functions_are_short(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    docstring = ast.get_docstring(tree)
-    assert docstring, "no docstring"
-    assert docstring.split("\n\n")[0].count("\n") == 0, "the docstring's first paragraph is longer than one line"
-    long = [
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno >= MAXIMUM_FUNCTION_LINES
-    ]
+def test_a_python_file_opens_with_one_line_and_its_functions_are_short() -> None:
+    opens_otherwise, long = [], []
+    for path in sources(".py"):
+        tree = ast.parse(path.read_text())
+        docstring = ast.get_docstring(tree)
+        if not docstring or "\n" in docstring.split("\n\n")[0]:
+            opens_otherwise.append(identify(path))
+        long += [
+            f"{identify(path)}: {node.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (node.end_lineno or 0) - node.lineno >= MAXIMUM_FUNCTION_LINES
+        ]
+    assert not opens_otherwise, "the docstring's first paragraph is missing, or longer than one line"
     assert not long

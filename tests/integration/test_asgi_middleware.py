@@ -9,7 +9,7 @@ import logging
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,25 +17,9 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, governed
 from asyncio_pulse.integrations.asgi import PulseMiddleware
-from asyncio_pulse.metrics.model import GroupMetrics
-from tests.integration.comparison import LoopFactory
-
-Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-
-
-@pytest.fixture
-def run(loop_factory: LoopFactory) -> Run:
-    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            pulse.run(main(), loop_factory=loop_factory)
-        finally:
-            gc.collect()
-
-    return run
-
-
-def explicit_groups() -> dict[str, GroupMetrics]:
-    return {group.name: group for group in pulse.get_manager().groups() if group.explicit}
+from tests.isolated.measuring import rounds
+from tests.support.groups import explicit_groups
+from tests.support.loops import LoopFactory, Run
 
 
 def request(path: str = "/", method: str = "GET") -> dict[str, Any]:
@@ -146,12 +130,12 @@ def test_a_router_that_fails_leaves_the_request_alone(run: Run, caplog: pytest.L
     assert len(caplog.records) == 1
 
 
-def test_a_million_names_are_bounded(run: Run) -> None:
+def test_names_without_end_are_bounded(run: Run) -> None:
     async def main() -> None:
         named = PulseMiddleware(note_view, group=lambda scope: scope["path"], max_groups=100)
         unnamed = PulseMiddleware(nothing)
         # A trace function, such as that of coverage, would make minutes of it.
-        many = 1_000_000 if sys.gettrace() is None else 50_000
+        many = rounds(short=200_000, long=1_000_000) if sys.gettrace() is None else 50_000
         numbers = iter(range(many))
 
         async def grown(count: int) -> int:

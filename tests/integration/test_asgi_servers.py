@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,24 +24,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
-import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, governed
 from asyncio_pulse.integrations.asgi import PulseMiddleware
-from tests.integration.comparison import LoopFactory
-from tests.integration.web_serving import Client, ask, explicit_groups, requests, serving
-
-Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-
-
-@pytest.fixture
-def run(loop_factory: LoopFactory) -> Run:
-    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            pulse.run(main(), loop_factory=loop_factory)
-        finally:
-            gc.collect()
-
-    return run
+from asyncio_pulse.policy.groups import bounded_name
+from tests.support.groups import explicit_groups
+from tests.support.loops import Run
+from tests.support.web_serving import Client, ask, requests, serving
 
 
 async def tell_group(request: Request) -> PlainTextResponse:
@@ -144,7 +131,7 @@ def test_a_template_longer_than_a_name_may_be_is_cut(run: Run) -> None:
         app = Starlette(routes=[Route(path, tell_group)])
         app.add_middleware(PulseMiddleware)
         async with serving(app) as port:
-            assert [answer.body for answer in await ask(port, path)] == [f"GET {path}"[:200]]
+            assert [answer.body for answer in await ask(port, path)] == [bounded_name(f"GET {path}")]
 
     run(main)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import PROGRAMS, PULSE, end_of, environment, run, run_governed, run_plain, started
+from tests.support.running import PROGRAMS, PULSE, end_of, environment, run, run_governed, run_plain, started
 
 WAYS_TO_RUN = [
     "run",
@@ -267,3 +267,39 @@ def test_a_sub_interpreter_is_left_alone(tmp_path: Path) -> None:
     governed = run_governed(tmp_path, program)
     assert governed.own == run_plain(program).own
     assert governed.report.count("asyncio-pulse: 1 process, 1 event loop\n") == 1
+
+
+def test_the_descriptor_for_signals_goes_back_with_the_last_loop(tmp_path: Path) -> None:
+    script = tmp_path / "descriptors.py"
+    script.write_text("""
+import asyncio
+import signal
+
+def current():
+    found = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(found)
+    return found
+
+async def main():
+    return current()
+
+first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+assert current() != -1
+first.close()
+first.close()
+assert current() != -1, "another loop waits"
+second.close()
+assert current() == -1
+assert asyncio.run(main()) != -1, "the next loop is woken again"
+assert current() == -1
+import socket
+ours, theirs = socket.socketpair()
+theirs.setblocking(False)
+loop = asyncio.new_event_loop()
+signal.set_wakeup_fd(theirs.fileno())
+loop.close()
+assert current() == theirs.fileno(), "the program has set its own meanwhile"
+print("ok")
+""")
+    done = run([*PULSE, "run", "--quiet", script])
+    assert done.own == (0, "ok\n", "")

@@ -10,7 +10,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import ConfigProfile
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 pytestmark = pytest.mark.timing
 

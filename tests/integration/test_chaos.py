@@ -10,7 +10,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import chaos
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 ITEMS = 200
 

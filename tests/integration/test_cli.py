@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import PROGRAMS, PULSE, environment, run, run_governed
+from tests.support.running import PROGRAMS, PULSE, environment, run, run_governed
 
 
 def test_alone_it_explains_itself() -> None:

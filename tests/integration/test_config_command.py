@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from asyncio_pulse import ConfigProfile
 from asyncio_pulse.runtime.settings import resolve_config
-from tests.integration.running import PULSE, environment, run
+from tests.support.running import PULSE, environment, run
 
 PLAIN = environment(ASYNCIO_PULSE_MODE="", ASYNCIO_PULSE_PROFILE="")
 SHOW = [*PULSE, "config", "show"]
@@ -39,6 +41,25 @@ def test_a_profile_as_toml_is_that_profile(tmp_path: Path) -> None:
     path.write_text(ending.stdout)
     assert resolve_config(path) == ConfigProfile.PERMISSIVE.config()
     assert run([*CHECK, path]).own == (0, f"{path}: valid\n", "")
+
+
+@pytest.mark.parametrize("table", ["tool.asyncio-puls", "tool.black", "tool"])
+def test_a_file_without_our_table_is_said_to_set_nothing(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(f"[{table}]\nmax_groups = 9\n")
+    ending = run([*CHECK, path], env=PLAIN)
+    assert ending.own == (0, f"{path}: valid, but it sets nothing: no [tool.asyncio-pulse]\n", "")
+    path.write_text(f"[{table}]\nmax_groups = 9\n[tool.asyncio-pulse]\n")
+    assert run([*CHECK, path], env=PLAIN).own == (0, f"{path}: valid\n", "")
+
+
+@pytest.mark.parametrize("command", [("config", "show"), ("doctor",)], ids=" ".join)
+def test_a_reader_that_has_seen_enough_ends_it_silently(command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*PULSE, *command], stdout=writing, stderr=subprocess.PIPE, env=PLAIN, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_json_has_the_tables_and_the_sources() -> None:
@@ -71,27 +92,40 @@ def test_a_file_that_cannot_be_read_is_at_fault(content: str | None, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "variables", "words"),
+    ("arguments", "words"),
     [
-        ([], {}, "the following arguments are required"),
-        (["show", "--config", "missing.toml"], {}, "missing.toml"),
-        (["show", "--profile", "gentle"], {}, "gentle"),
-        (["show", "--profile", "balanced", "--config", "x.toml"], {}, "not allowed with"),
-        (["show"], {"ASYNCIO_PULSE_MODE": "on"}, "ASYNCIO_PULSE_MODE must be one of off, observe, act"),
-        (["show"], {"ASYNCIO_PULSE_PROFILE": "custom"}, "ASYNCIO_PULSE_PROFILE must be one of aggressive"),
+        ([], "the following arguments are required"),
+        (["show", "--config", "missing.toml"], "missing.toml"),
+        (["show", "--profile", "gentle"], "gentle"),
+        (["show", "--profile", "balanced", "--config", "x.toml"], "not allowed with"),
     ],
     ids=str,
 )
-def test_a_wrong_command_line_is_one_line(arguments: list[str], variables: dict[str, str], words: str) -> None:
-    ending = run([*PULSE, "config", *arguments], env={**PLAIN, **variables})
+def test_a_wrong_command_line_is_one_line(arguments: list[str], words: str) -> None:
+    ending = run([*PULSE, "config", *arguments], env=PLAIN)
     assert (ending.code, ending.stdout, ending.stderr) == (2, "", "")
     assert ending.report.count("\n") == 1
     assert words in ending.report
 
 
-def test_run_takes_the_file_of_its_directory_unless_the_environment_names_a_profile(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("MODE", "on", "ASYNCIO_PULSE_MODE must be one of off, observe, act, got 'on'; the mode is off"),
+        ("PROFILE", "custom", "ASYNCIO_PULSE_PROFILE must be one of aggressive, balanced, permissive, got 'custom'"),
+    ],
+)
+def test_a_wrong_variable_is_told_of_and_what_holds_is_shown(variable: str, value: str, said: str) -> None:
+    ending = run(SHOW, env={**PLAIN, f"ASYNCIO_PULSE_{variable}": value})
+    assert (ending.code, ending.report.count("\n")) == (0, 1)
+    assert said in ending.report
+    shown = {line.split()[0]: line.split()[1] for line in ending.stdout.splitlines()}
+    assert shown["mode"] == ('"off"' if variable == "MODE" else '"act"')
+
+
+def test_run_takes_the_file_of_its_directory_before_a_profile_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "pyproject.toml").write_text("[tool.asyncio_pulse]\nmax_groups = 9\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.asyncio-pulse]\nmax_groups = 9\n")
     command = [*PULSE, "run", "--quiet", "program.py"]
     assert run(command, cwd=tmp_path, env=PLAIN).own == (0, "9\n", "")
     (tmp_path / "pulse.toml").write_text("max_groups = 10\n")
@@ -101,4 +135,4 @@ def test_run_takes_the_file_of_its_directory_unless_the_environment_names_a_prof
     with_file = [*PULSE, "run", "--quiet", "--config", "own.toml", "program.py"]
     variables = {**PLAIN, "ASYNCIO_PULSE_PROFILE": "aggressive"}
     assert run(with_file, cwd=tmp_path, env=variables).own == (0, "11\n", "")
-    assert run(command, cwd=tmp_path, env=variables).own == (0, "1024\n", "")
+    assert run(command, cwd=tmp_path, env=variables).own == (0, "10\n", "")

@@ -32,12 +32,12 @@ def test_demo_shows_the_starvation_and_names_its_cause(loop: str, tmp_path: Path
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     output = tmp_path / "out"
-    ran = _run("--seconds", "4", "--loop", loop, "--output", str(output))
+    ran = _run("--seconds", "1", "--loop", loop, "--output", str(output))
     assert ran.returncode == 0, ran.stderr
     result = json.loads((output / "demo.json").read_text())
     alone, beside = result["phases"]
-    assert len(alone["samples"]) == len(beside["samples"]) == 4 * 200
-    assert (len(alone["report_ms"]), len(beside["report_ms"])) == (0, 4)
+    assert len(alone["samples"]) == len(beside["samples"]) == 200
+    assert (len(alone["report_ms"]), len(beside["report_ms"])) == (0, 1)
     # What is measured from intended times sees the stall: its length is a good part of the heavy request's.
     assert beside["percentiles_ms"]["max"] > 0.5 * min(beside["report_ms"])
     assert beside["percentiles_ms"]["p99"] > 3 * alone["percentiles_ms"]["p50"]

@@ -8,7 +8,8 @@ import inspect
 import pytest
 
 from asyncio_pulse.lowlevel import GovernedCoroutine
-from tests.integration.comparison import LoopFactory, compare, observe
+from tests.support.comparison import compare, observe
+from tests.support.loops import LoopFactory
 
 
 async def sleeper() -> None:

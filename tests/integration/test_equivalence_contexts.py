@@ -7,7 +7,8 @@ import contextvars
 from contextvars import Context, ContextVar
 from typing import Any
 
-from tests.integration.comparison import LoopFactory, compare, suspend
+from tests.support.comparison import compare, suspend
+from tests.support.loops import LoopFactory
 
 variable: ContextVar[str] = ContextVar("variable", default="default")
 

@@ -12,7 +12,8 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import GovernedCoroutine
-from tests.integration.comparison import LoopFactory, Observation, compare, ending, suspend
+from tests.support.comparison import Observation, compare, ending, suspend
+from tests.support.loops import LoopFactory
 
 with_and_without_debug = pytest.mark.parametrize("debug", [False, True], ids=["plain mode", "debug mode"])
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from tests.integration.comparison import Loop, LoopFactory, compare, ending, observe, suspend
+from tests.support.comparison import compare, ending, observe, suspend
+from tests.support.loops import Loop, LoopFactory
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.comparison import LoopFactory, compare, ending, suspend, tell
+from tests.support.comparison import compare, ending, suspend, tell
+from tests.support.loops import LoopFactory
 
 
 class Unusual(BaseException):

@@ -8,7 +8,8 @@ import gc
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from tests.integration.comparison import LoopFactory, compare, ending, suspend, tell
+from tests.support.comparison import compare, ending, suspend, tell
+from tests.support.loops import LoopFactory
 
 
 async def echo(log: list[str]) -> AsyncGenerator[object, object]:

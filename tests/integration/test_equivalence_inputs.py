@@ -13,7 +13,8 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import GovernedCoroutine
-from tests.integration.comparison import LoopFactory, compare, ending, observe, suspend
+from tests.support.comparison import compare, ending, observe, suspend
+from tests.support.loops import LoopFactory
 
 
 async def function() -> None:

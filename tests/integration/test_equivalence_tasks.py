@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.comparison import Loop, LoopFactory, compare, suspend
+from tests.support.comparison import compare, suspend
+from tests.support.loops import Loop, LoopFactory
 
 Coroutine = Any
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,32 +14,14 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, governed, spawn
-from asyncio_pulse.metrics.model import GroupMetrics
-from tests.integration.comparison import LoopFactory, compare, ending, suspend
-
-
-def groups() -> dict[str, GroupMetrics]:
-    return {group.name: group for group in pulse.get_manager().groups()}
+from tests.support.comparison import compare, ending, suspend
+from tests.support.groups import groups
+from tests.support.loops import LoopFactory, Run
 
 
 def counts(name: str) -> tuple[int, int]:
     """Give tasks and polls of a group."""
     return groups()[name].tasks, groups()[name].polls
-
-
-@pytest.fixture
-def run(loop_factory: LoopFactory) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], None]:
-    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            pulse.run(main(), loop_factory=loop_factory)
-        finally:
-            # The errors that were expected hold frames, those the loop, and the loop the thread that samples it.
-            gc.collect()
-
-    return run
-
-
-Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 async def own_group(steps: int = 1) -> str:
@@ -75,6 +56,27 @@ def test_a_task_of_a_decorated_function_has_its_options_and_counts_once(run: Run
         assert counts("options") == (1, 3)
         # Not in the group of its function too, nor twice in the same one.
         assert sum(group.tasks for group in groups().values()) == pulse.get_manager().get_metrics().tasks == 2
+
+    run(main)
+
+
+@pytest.mark.parametrize("preemptible", [False, True])
+def test_each_poll_of_a_decorated_task_counts_once(run: Run, preemptible: bool) -> None:
+    # Of a preemptible one its call is armed in the place of the task, and both are of one group.
+    @governed(group="once", preemptible=preemptible)
+    async def once() -> None:
+        for _ in range(9):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(once()), spawn(once()), spawn(once(), group="other")]
+        await asyncio.gather(*tasks)
+        assert (counts("once"), counts("other")) == ((2, 20), (1, 10))
+        before = pulse.get_manager().get_metrics().polls
+        await once()
+        # Of a call its group counts the polls, the worker only those of the task around it.
+        assert counts("once") == (3, 30)
+        assert pulse.get_manager().get_metrics().polls - before == 9
 
     run(main)
 

@@ -14,7 +14,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import GovernedCoroutine
-from tests.integration.comparison import Loop, LoopFactory
+from tests.support.loops import Loop, LoopFactory
 
 
 async def steps(count: int) -> int:
@@ -140,7 +140,7 @@ def test_tasks_that_exist_go_on_unmeasured(any_loop: Loop) -> None:
 
 @pytest.mark.parametrize("ask", [pulse.install, pulse.uninstall, pulse.get_manager])
 def test_without_a_loop_it_says_so(ask: Callable[[], object]) -> None:
-    with pytest.raises(pulse.NotGovernedError, match=r"no running event loop; .*loop="):
+    with pytest.raises(pulse.NotGovernedError, match=r"no running event loop: .* loop=; .* IPython's prompt"):
         ask()
 
 
@@ -153,14 +153,10 @@ def test_what_needs_a_governed_loop_says_so(any_loop: Loop) -> None:
         with pytest.raises(pulse.NotGovernedError, match=r"spawn\(\) needs a governed event loop"):
             pulse.spawn(coro)
         assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
-        with pytest.raises(pulse.NotGovernedError, match="no governed task is running here"):
-            pulse.current()
         with pytest.raises(pulse.NotGovernedError, match="not governed"):
             pulse.get_manager()
 
     any_loop.run_until_complete(main())
-    with pytest.raises(pulse.NotGovernedError):
-        pulse.current()
     coro = steps(1)
     with pytest.raises(RuntimeError, match="no running event loop"):
         pulse.spawn(coro)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from tests.integration.comparison import Loop, LoopFactory, compare, ending, observe
+from tests.support.comparison import compare, ending, observe
+from tests.support.loops import Loop, LoopFactory
 
 STEPS = 5
 

@@ -11,7 +11,8 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction
 from asyncio_pulse.lowlevel import KeptWaiting
-from tests.integration.offenders import GROUP, LoopFactory, burn, run, spawn_offender, strict_config
+from tests.support.loops import LoopFactory
+from tests.support.offenders import GROUP, burn, run, spawn_offender, strict_config
 
 SLICE_US = 1_000
 OTHERS, WAITS = 20, 4

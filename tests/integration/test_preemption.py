@@ -16,8 +16,23 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.preempting import compute_until, hogs, preemptions, refused, run_preempting, until_preempted
+from asyncio_pulse import _core
+from asyncio_pulse.runtime import preemption
+from tests.support.loops import LoopFactory
+from tests.support.preempting import (
+    compute_until,
+    hogs,
+    preemptions,
+    put_at_yield,
+    refused,
+    run_preempting,
+    until_preempted,
+)
+
+
+async def count_up() -> None:
+    for _ in range(300_000):
+        pass
 
 
 def test_a_coroutine_that_never_awaits_lets_others_run(loop_factory: LoopFactory) -> None:
@@ -59,17 +74,47 @@ def test_nobody_is_preempted_who_did_not_opt_in() -> None:
     assert run_preempting(main(), max_tier="warn") == 0
 
 
-def test_the_switch_for_all_is_stronger_than_who_opted_in() -> None:
+@pytest.mark.parametrize("preempt", ["off", "await"])
+def test_who_opted_in_is_nearer_than_the_configuration(preempt: str) -> None:
     async def main() -> int:
-        async def compute() -> None:
-            for _ in range(1_000_000):
-                pass
-
-        await pulse.spawn(compute(), preemptible=True)
+        await pulse.spawn(count_up(), preemptible=True)
         return preemptions()
 
-    assert run_preempting(main(), preempt="off") == 0
-    assert run_preempting(main()) > 0
+    assert run_preempting(main(), preempt=preempt) > 0
+
+
+@pytest.mark.timing  # whether it is asked in time is a matter of the machine
+@pytest.mark.parametrize(("settings", "is_preempted"), [({}, False), ({"preempt": "await"}, True)])
+def test_by_default_an_offender_at_yield_is_not_even_armed(settings: dict[str, Any], is_preempted: bool) -> None:
+    async def count_a_little() -> None:
+        for _ in range(500):
+            pass
+
+    async def over_ready_awaits() -> None:
+        for _ in range(10_000):
+            await count_a_little()
+
+    async def main() -> None:
+        task = asyncio.create_task(over_ready_awaits())
+        put_at_yield(task)
+        await task
+        assert (preemptions() > 0) == is_preempted
+        assert bool(_core.preemption_facts()["active"]) == is_preempted
+
+    pulse.run(main(), config=pulse.TierConfig(poll_budget_us=500, **settings))
+
+
+@pytest.mark.timing  # whether it is asked in time is a matter of the machine
+@pytest.mark.parametrize("group", [None, "reports"])
+def test_a_pattern_for_all_is_stronger_than_who_opted_in(group: str | None) -> None:
+    async def main() -> int:
+        await pulse.spawn(count_up(), preemptible=True, group=group)
+        return preemptions()
+
+    off, on = pulse.GroupPolicy(preempt="off"), pulse.GroupPolicy()
+    assert run_preempting(main(), groups={"*": off}) == 0
+    assert (run_preempting(main(), groups={"rep*": on, "*": off}) > 0) == (group is not None)
+    assert (run_preempting(main(), groups={"rep*": off}) == 0) == (group is not None)
 
 
 def test_an_observing_manager_only_counts() -> None:
@@ -188,9 +233,20 @@ def test_what_was_preempted_when_the_loop_is_no_longer_governed_runs_to_its_end(
         assert runner.run(main()) > 0
 
 
-def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each reason is logged once a process.
+    monkeypatch.setattr(preemption, "_said", set())
+    # As asking is Python code, a thread asks once, and not before each poll.
+    asked: list[int] = []
+    has_greenlet = preemption._has_greenlet
+    monkeypatch.setattr(preemption, "_has_greenlet", lambda: asked.append(threading.get_ident()) or has_greenlet())
+
     async def main() -> int:
         async def compute() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
             for _ in range(500_000):
                 pass
 
@@ -202,6 +258,7 @@ def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(caplog: pytest.
 
     assert asyncio.run(beside()) == 0
     assert "off the main thread" in caplog.text
+    assert len(asked) == 1
 
 
 def test_refusals_are_counted_by_rule_and_place() -> None:

@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from asyncio_pulse.lowlevel import chaos
-from tests.conftest import LoopFactory
-from tests.integration.preempting import (
+from tests.support.loops import LoopFactory
+from tests.support.preempting import (
     AT_ONCE_US,
     preemptions,
     put_at_yield,
@@ -187,5 +187,7 @@ def test_a_heartbeat_beside_them_is_late_by_a_few_budgets(
         assert preemptions() >= 50
         return statistics.median(late)
 
-    # Three on a machine that does nothing else, which the benchmark tells.
-    assert run_preempting(main(), loop_factory, poll_budget_us=BUDGET_US, preemptible_modules=()) < 5 * BUDGET_US
+    # Three on a machine that does nothing else, which the benchmark tells. Where awaits are thousands of boundaries apart,
+    # several requests come to nothing before one is heard.
+    most = 20 if looping is computing_between else 5
+    assert run_preempting(main(), loop_factory, poll_budget_us=BUDGET_US, preemptible_modules=()) < most * BUDGET_US

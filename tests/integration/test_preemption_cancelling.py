@@ -14,8 +14,8 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import chaos
-from tests.conftest import LoopFactory
-from tests.integration.preempting import AT_ONCE_US, MANY, preemptions, put_at_yield, run_preempting, until_preempted
+from tests.support.loops import LoopFactory
+from tests.support.preempting import AT_ONCE_US, MANY, preemptions, put_at_yield, run_preempting, until_preempted
 
 
 async def spin() -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.preempting import endanger, preemptions, refused, run_preempting
+from tests.support.loops import LoopFactory
+from tests.support.preempting import endanger, preemptions, refused, run_preempting
 
 
 def some_work(rounds: int = 300) -> None:

@@ -11,8 +11,8 @@ import greenlet
 import pytest
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.preempting import compute_until, preemptions, run_preempting, until_preempted
+from tests.support.loops import LoopFactory
+from tests.support.preempting import compute_until, preemptions, run_preempting, until_preempted
 
 CHECKS = 20_000
 """Of the current task, in one poll: some budgets long on any machine, so that each such poll is preempted."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncio_pulse.lowlevel import chaos
-from tests.conftest import LoopFactory
-from tests.integration.preempting import endanger
-from tests.integration.primitives import Primitives
+from tests.support.loops import LoopFactory
+from tests.support.preempting import endanger
+from tests.support.primitives import Primitives
 
 
 def test_primitives_hold_under_preemption_at_random(loop_factory: LoopFactory) -> None:

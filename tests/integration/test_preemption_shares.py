@@ -10,8 +10,8 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority
 from asyncio_pulse.config import SchedulingAlgorithm, SlowQueueConfig
-from tests.conftest import LoopFactory
-from tests.integration.preempting import MANY, preemptions, run_preempting
+from tests.support.loops import LoopFactory
+from tests.support.preempting import MANY, preemptions, run_preempting
 
 BUDGET_US = 500
 WEIGHTS = {TaskPriority.HIGH: 3, TaskPriority.NORMAL: 2, TaskPriority.LOW: 1}

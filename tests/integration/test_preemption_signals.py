@@ -15,8 +15,8 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
-from tests.conftest import LoopFactory
-from tests.integration.preempting import (
+from tests.support.loops import LoopFactory
+from tests.support.preempting import (
     AT_ONCE_US,
     MANY,
     compute_until,
@@ -50,7 +50,8 @@ def test_signals_of_the_program_do_not_wait_for_who_was_left(loop_factory: LoopF
         task = pulse.spawn(compute_until(stop), preemptible=True)
         thread = threading.Thread(target=send, args=(enough,))
         thread.start()
-        while len(sent) < 100:
+        # On a busy machine most of the time is others'.
+        while len(sent) < 100 or (preemptions() <= 10 and len(sent) < 2_000):
             await asyncio.sleep(0)
             count = len(sent)
             for _ in range(10):
@@ -63,7 +64,7 @@ def test_signals_of_the_program_do_not_wait_for_who_was_left(loop_factory: LoopF
         await task
         assert preemptions() > 10
         # The sender may lose the GIL between noting and sending.
-        assert len(late) <= 2
+        assert len(late) <= len(sent) // 50
 
     earlier = signal.signal(own, lambda number, frame: handled.__setitem__(0, len(sent)))
     try:

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.preempting import endanger, run_preempting, until_preempted
+from tests.support.loops import LoopFactory
+from tests.support.preempting import endanger, run_preempting, until_preempted
 
 variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
 

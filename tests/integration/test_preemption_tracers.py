@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.preempting import AT_ONCE_US, MANY, refused, run_preempting, until_preempted
-from tests.integration.running import TIMEOUT_S
+from tests.support.loops import LoopFactory
+from tests.support.preempting import AT_ONCE_US, MANY, refused, run_preempting, until_preempted
+from tests.support.running import TIMEOUT_S
 
 PROGRAM = """
 import asyncio

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import PULSE, environment, started
+from tests.support.running import PULSE, environment, started
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals"),

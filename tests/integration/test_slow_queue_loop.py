@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 import asyncio_pulse as pulse
-from tests.integration.offenders import LoopFactory, burn, parking_config, run, spawn_offender, strict_config
+from tests.support.loops import LoopFactory
+from tests.support.offenders import burn, parking_config, run, spawn_offender, strict_config
 
 pytestmark = pytest.mark.timing
 

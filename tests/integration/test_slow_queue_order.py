@@ -14,16 +14,8 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import GroupPolicy, TaskPriority
 from asyncio_pulse.config import InterventionAction, SlowQueueConfig
-from tests.integration.offenders import (
-    LoopFactory,
-    burn,
-    offend,
-    parking_config,
-    run,
-    spawn_offender,
-    strict_config,
-    tier_of,
-)
+from tests.support.loops import LoopFactory
+from tests.support.offenders import burn, offend, parking_config, run, spawn_offender, strict_config, tier_of
 
 SLICE_US = 1_000
 OTHERS = 200

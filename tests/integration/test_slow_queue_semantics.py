@@ -22,8 +22,9 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, SlowQueueConfig
-from tests.integration.comparison import Loop, LoopFactory, compare, ending
-from tests.integration.offenders import (
+from tests.support.comparison import compare, ending
+from tests.support.loops import Loop, LoopFactory
+from tests.support.offenders import (
     GROUP,
     offend,
     parking_config,

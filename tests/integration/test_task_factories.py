@@ -15,7 +15,8 @@ import sentry_sdk.transport
 from sentry_sdk.integrations.asyncio import AsyncioIntegration
 
 import asyncio_pulse as pulse
-from tests.integration.comparison import Loop, ending
+from tests.support.comparison import ending
+from tests.support.loops import Loop
 
 with warnings.catch_warnings():
     # Its use of click is deprecated.

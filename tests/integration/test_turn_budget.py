@@ -13,7 +13,8 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, TierConfig
 from asyncio_pulse.config import SlowQueueConfig
-from tests.integration.offenders import LoopFactory, burn
+from tests.support.loops import LoopFactory
+from tests.support.offenders import burn
 
 T = TypeVar("T")
 BUDGET_MS = 5

@@ -21,7 +21,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
 from asyncio_pulse.lowlevel import LoopMetrics, Stall
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a thread used")
 
@@ -78,6 +78,22 @@ def test_c_code_that_keeps_the_gil_is_seen_when_it_lets_go(loop_factory: LoopFac
 @pytest.mark.timing
 def test_a_short_block_is_no_stall(loop_factory: LoopFactory) -> None:
     assert stalls_after(loop_factory, lambda: burn(0.03)) == ()
+
+
+@pytest.mark.timing
+@ON_LINUX
+def test_a_stall_of_twice_the_threshold_is_not_missed(loop_factory: LoopFactory) -> None:
+    async def main() -> tuple[Stall, ...]:
+        # Before each a different time, so that the watchdog is met at different moments of its sleep.
+        for milliseconds in range(10, 130, 10):
+            await asyncio.sleep(milliseconds / 1000)
+            time.sleep(0.205)
+        await asyncio.sleep(0.06)
+        return pulse.get_manager().stalls()
+
+    seen = sum(stall.count for stall in pulse.run(main(), loop_factory=loop_factory))
+    # The others are what a busy machine may take.
+    assert seen >= 10
 
 
 @pytest.mark.timing
@@ -197,6 +213,28 @@ def test_a_selector_without_epoll_is_watched_by_its_select() -> None:
     loop.close()
 
 
+def test_a_loop_whose_selector_is_out_of_sight_runs_and_is_not_said_to_be_idle() -> None:
+    class Before:
+        """Stands before a selector, and can be given no attribute."""
+
+        __slots__ = ("selector",)
+
+        def __init__(self) -> None:
+            self.selector = selectors.DefaultSelector()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.selector, name)
+
+    loop = asyncio.SelectorEventLoop(Before())  # type: ignore[arg-type]
+    manager = pulse.install(loop=loop)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    metrics = manager.get_loop_metrics()
+    assert (metrics.watched, metrics.turns) == (False, 0)
+    assert manager.get_metrics().polls > 0
+    pulse.uninstall(loop=loop)
+    loop.close()
+
+
 def test_the_watched_epoll_object_does_what_the_selector_asks_of_it() -> None:
     loop = asyncio.new_event_loop()
     selector = loop._selector  # type: ignore[attr-defined]
@@ -228,6 +266,26 @@ def test_a_loop_in_another_thread_is_watched_there(loop_factory: LoopFactory) ->
     gc.collect()
     assert [stall.stall_class for stall in found] == ["blocked"]
     assert found[0].function.endswith("<lambda>")
+
+
+@ON_LINUX
+def test_a_loop_that_goes_on_in_another_thread_is_looked_at_there() -> None:
+    loop = pulse.new_event_loop()
+
+    async def stall() -> None:
+        burn(0.3)
+        await asyncio.sleep(0.01)
+
+    # The second one has the slot of the first, which is over, but another number.
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: loop.run_until_complete(stall()))
+        thread.start()
+        thread.join()
+    stalls = pulse.get_manager(loop=loop).stalls()
+    assert stalls
+    assert "unknown" not in {each.stall_class for each in stalls}, stalls
+    pulse.uninstall(loop=loop)
+    loop.close()
 
 
 SERVICE = """

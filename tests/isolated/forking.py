@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 
 import measuring
+import offending
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import process_report
@@ -60,6 +61,8 @@ def check_child_with(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(be_seen())
     [worst] = manager.worst_polls()
     assert (worst.sampled, worst.function) == (True, "be_seen")
+    # The thread has another number than in the parent, by which its times are read.
+    assert sys.platform != "linux" or [stall.stall_class == "unknown" for stall in manager.stalls()] == [False]
     assert process_report().loops == 1
     pulse.uninstall(loop=loop)
     measuring.wait_for_core_threads(0)
@@ -179,7 +182,70 @@ def fork_while_the_sampler_looks() -> None:
     pulse.run(main(), config=pulse.TierConfig(slow_poll_threshold_ms=1))
 
 
+def shown(manager: pulse.TierManager) -> dict[str, object]:
+    """Everything that counts up, and is more than it was at the start."""
+    loop, queue, preemption = manager.get_loop_metrics(), manager.slow_queue(), manager.get_preemption_metrics()
+    metrics = manager.get_metrics()
+    values: dict[str, object] = {
+        **{name: getattr(metrics, name) for name in ("polls", "tasks", "violations", "preemptions")},
+        "turns": loop.turns,
+        "busy": loop.busy_ns // 50_000_000,
+        "max_lag": loop.max_lag_ns // 50_000_000,
+        "lags": loop.lag.count,
+        "parked": queue.parked,
+        "slices": queue.slices,
+        "served": sum(queue.queue.served),
+        "waits": queue.queue.waits.count,
+        "refused": sum(preemption.refused.values()),
+        "audit": len(manager.audit()),
+        "tiers": [group.name for group in manager.groups() if group.tier or group.tier_reason],
+        "offenders": len(manager.offenders()),
+        "worst": len(manager.worst_polls()),
+        "uptime": metrics.uptime_ns // 100_000_000,
+        "others": manager.get_worker_metrics(1).polls,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def fork_after_much_was_shown() -> None:
+    """Nothing of it is shown in the child, and what goes on there counts from zero."""
+    other = asyncio.new_event_loop()
+
+    async def main() -> None:
+        manager = pulse.get_manager()
+        # A loop that is gone, whose worker keeps its last statistics.
+        pulse.install(loop=other)
+        await asyncio.to_thread(other.run_until_complete, work(3))
+        other.close()
+        await offending.offend()
+        await asyncio.gather(*(pulse.spawn(offending.break_the_budget(), group="offenders") for _ in range(4)))
+        time.sleep(0.12)
+        await asyncio.sleep(0)
+        in_parent = set(shown(manager))
+        assert {
+            "polls",
+            "turns",
+            "busy",
+            "parked",
+            "served",
+            "waits",
+            "audit",
+            "tiers",
+            "uptime",
+            "others",
+        } <= in_parent
+
+        def check() -> None:
+            assert shown(manager) == {}, shown(manager)
+
+        in_child(check)
+        assert set(shown(manager)) >= in_parent
+
+    pulse.run(main(), config=offending.CONFIG)
+
+
 for scenario in (
+    fork_after_much_was_shown,
     fork_outside_the_loop,
     fork_inside_a_task,
     fork_inside_and_go_on,

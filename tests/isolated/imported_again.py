@@ -42,5 +42,5 @@ def import_and_use(times: int) -> None:
     measuring.wait_for_core_threads(0)
 
 
-measuring.assert_memory_is_bounded(import_and_use, measuring.rounds(short=200, long=5_000), 1_000_000)
+measuring.assert_memory_is_bounded(import_and_use, measuring.rounds(short=100, long=5_000), 500_000)
 print("ok")

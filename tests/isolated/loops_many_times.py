@@ -33,6 +33,6 @@ def open_and_close(times: int) -> None:
     measuring.wait_for_core_threads(0)
 
 
-measuring.assert_memory_is_bounded(open_and_close, measuring.rounds(short=3_000, long=30_000), 4_000_000)
+measuring.assert_memory_is_bounded(open_and_close, measuring.rounds(short=1_000, long=30_000), 4_000_000)
 assert core.gc_callback not in gc.callbacks
 print("ok")

@@ -72,5 +72,5 @@ def run_and_close(times: int) -> None:
 
 
 logging.disable(logging.CRITICAL)
-measuring.assert_memory_is_bounded(run_and_close, measuring.rounds(short=60_000, long=1_000_000), 4_000_000)
+measuring.assert_memory_is_bounded(run_and_close, measuring.rounds(short=24_000, long=1_000_000), 2_000_000)
 print("ok")

@@ -45,7 +45,7 @@ def offend(tasks: int) -> None:
     manager.after_poll(0, PollResult.READY, 0)
 
 
-measuring.assert_memory_is_bounded(offend, measuring.rounds(short=20_000, long=1_000_000), 2_000_000)
+measuring.assert_memory_is_bounded(offend, measuring.rounds(short=5_000, long=1_000_000), 1_000_000)
 metrics = manager.get_metrics()
 assert (metrics.tasks_alive, metrics.internal_errors) == (0, 0), metrics
 assert len(manager.audit()) == 64

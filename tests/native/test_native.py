@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.building import HERE, NATIVE, compile_c, environment
+from tests.support.building import C_TESTS, NATIVE, compile_c, environment
 
 RUN_QUEUE = ["runqueue.c", "runqueue_views.c", "flows.c", "credit.c", "lottery.c", "deficit.c"]
 
@@ -17,13 +17,16 @@ RUN_QUEUE = ["runqueue.c", "runqueue_views.c", "flows.c", "credit.c", "lottery.c
     [
         ("check_histogram", []),
         ("check_account", ["account.c"]),
+        ("check_allowance", ["allowance.c"]),
         ("check_clock", ["thread_clock.c"]),
+        ("check_diagnosis", ["diagnosis.c", "os_thread.c"]),
+        ("check_off_cpu", ["off_cpu.c", "os_thread.c", "thread_clock.c"]),
         ("check_runqueue", RUN_QUEUE),
     ],
-    ids=["histogram", "account", "clock", "runqueue"],
+    ids=["histogram", "account", "allowance", "clock", "diagnosis", "off_cpu", "runqueue"],
 )
 def test_what_needs_no_interpreter(program: str, parts: list[str], tmp_path: Path) -> None:
-    sources = [HERE / f"{program}.c", *(NATIVE / part for part in parts)]
+    sources = [C_TESTS / f"{program}.c", *(NATIVE / part for part in parts)]
     binary = compile_c(tmp_path / program, *sources)
     command = [str(binary), str(tmp_path / "clocksource")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)

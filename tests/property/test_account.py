@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.native.building import HERE, NATIVE, compile_c
+from tests.support.building import C_TESTS, NATIVE, compile_c
 
 
 class Usage(ctypes.Structure):
@@ -32,7 +32,7 @@ class Verdict(ctypes.Structure):
 @pytest.fixture(scope="session")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> ctypes._NamedFuncPointer:
     output = tmp_path_factory.mktemp("native") / "plain_core.so"
-    library = ctypes.CDLL(str(compile_c(output, HERE / "plain_core.c", NATIVE / "account.c", shared=True)))
+    library = ctypes.CDLL(str(compile_c(output, C_TESTS / "plain_core.c", NATIVE / "account.c", shared=True)))
     library.account_judge.argtypes = [ctypes.POINTER(Usage), ctypes.c_uint64, ctypes.c_uint64]
     library.account_judge.restype = Verdict
     return library.account_judge

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from asyncio_pulse import _core as core
-from tests.property.driving import Driven, configure, work
+from tests.support.driving import Driven, configure, snapshots, work
 
 names = st.sampled_from([f"route {number}" for number in range(20)]) | st.text(max_size=4)
 
@@ -98,7 +98,7 @@ class GroupTable(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_counted(self) -> None:
-        groups = self.governor.groups()
+        groups = snapshots(self.governor)
         counters = self.governor.counters()
         assert sum(group["polls"] for group in groups) == counters["polls"] == self.expected.polls
         assert sum(count for group in groups for _, count in group["histogram"]) == self.expected.polls
@@ -110,7 +110,7 @@ class GroupTable(RuleBasedStateMachine):
     @invariant()
     def it_is_bounded(self) -> None:
         assert self.governor.counters()["groups"] <= self.expected.most_groups
-        listed = [(group["name"], group["explicit"]) for group in self.governor.groups()]
+        listed = [(group["name"], group["explicit"]) for group in snapshots(self.governor)]
         assert len(listed) == len(set(listed)) or ("(other)", False) in listed
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncio_pulse import TierManager
 from asyncio_pulse.runtime import ledger
-from tests.property.driving import Driven, work
+from tests.support.driving import Driven, work
 
 # For each loop a name and a number of polls for each of its tasks.
 tasks = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(1, 5)), max_size=5)
@@ -44,7 +44,6 @@ def run_loop(tasks: list[tuple[str, int]]) -> TierManager:
 @given(loops=loops, stay=st.integers(0, 5), seed=st.integers(0, 9))
 def test_nothing_is_lost_or_counted_twice(loops: list[list[tuple[str, int]]], stay: int, seed: int) -> None:
     with empty_ledger():
-        ledger.enable()
         managers = [run_loop(tasks) for tasks in loops]
         before = ledger.process_report()
         leaving = managers[stay:]
@@ -64,12 +63,3 @@ def test_nothing_is_lost_or_counted_twice(loops: list[list[tuple[str, int]]], st
         assert report.metrics.groups == len(report.groups)
         assert sum(worker.polls for worker in report.workers.values()) == report.metrics.polls
     assert before.groups == after.groups
-
-
-@given(loops=loops)
-def test_what_is_gone_is_forgotten_unless_somebody_wants_it(loops: list[list[tuple[str, int]]]) -> None:
-    with empty_ledger():
-        for tasks in loops:
-            ledger.leave(run_loop(tasks))
-        assert ledger.process_report().loops == 0
-        assert ledger.process_report().metrics.polls == 0

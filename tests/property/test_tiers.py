@@ -13,7 +13,7 @@ from asyncio_pulse import TaskPriority, TierConfig
 from asyncio_pulse.policy.policies import InterventionAction, TierPolicy
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 from asyncio_pulse.policy.tiers import SLOTS, TierStep
-from tests.unit.clocked import NS_PER_MS, Clocked
+from tests.support.clocked import NS_PER_MS, Clocked
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction
 NS_PER_S = 1_000_000_000

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from asyncio_pulse import _core as core
 from asyncio_pulse.metrics.model import WorkerMetrics
 from asyncio_pulse.runtime.workers import WorkerTable
-from tests.property.driving import Driven, configure, work
+from tests.support.driving import Driven, configure, work
 
 WORKERS = 3
 numbers = st.integers(0, WORKERS - 1)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
-from tests.integration.traffic import arrive, burn, polls_of
+from tests.isolated.measuring import STRESS
+from tests.support.loops import LoopFactory
+from tests.support.traffic import arrive, burn, polls_of
+
+pytestmark = pytest.mark.skipif(not STRESS, reason="half a minute for each loop: make stress")
 
 LOAD_S, MENDED_S = 3, 30
 OTHERS = ("GET /small", "GET /fast", "GET /light")

@@ -12,7 +12,7 @@ from typing import Any
 import hypercorn
 import hypercorn.asyncio
 
-from tests.integration.web_serving import serving as uvicorn_serving
+from tests.support.web_serving import serving as uvicorn_serving
 
 Serving = Callable[[Any], AbstractAsyncContextManager[int]]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 from tests.thirdparty.services import postgres_server, redis_server
 from tests.thirdparty.ways import ENDINGS, UNDER_CHAOS, WAYS, Scenario, Way
 

@@ -21,7 +21,7 @@ from sentry_sdk.transport import Transport
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 
 import asyncio_pulse as pulse
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 ROUNDS = 2_000_000
 REQUESTS = 3

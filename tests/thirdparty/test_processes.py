@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Ending, environment, run, run_governed, run_plain
+from tests.support.running import Ending, environment, run, run_governed, run_plain
 from tests.thirdparty.ways import Way
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -49,8 +49,17 @@ def test_gevent(way: Way, tmp_path: Path, use: str) -> None:
     assert (code, stdout) == (0, f"{[*answers, ['THREAD']]}{ticks}\n")
     # Chaos asks for preemption, which is refused there.
     refused = way.seed is not None and use == "active"
-    expected = "nothing is preempted: gevent has patched the standard library, or its hub runs; .*\n" if refused else ""
-    assert re.fullmatch(expected, stderr)
+    said = "asyncio-pulse: nothing is preempted: gevent has patched the standard library, or its hub runs; "
+    assert (stderr, said in ending.report) == ("", refused)
+
+
+def test_what_opentelemetry_instrument_starts_is_governed(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import asyncio, os\nasyncio.run(asyncio.sleep(0))\nprint('ASYNCIO_PULSE_RUN' in os.environ)\n")
+    exporters = {f"OTEL_{kind}_EXPORTER": "none" for kind in ("TRACES", "METRICS", "LOGS")}
+    ending = run_governed(tmp_path, "opentelemetry-instrument", sys.executable, program, env=environment(**exporters))
+    assert (ending.code, ending.stdout) == (0, "True\n")
+    assert "sleep" in ending.groups()
 
 
 def test_a_suite_of_pytest_asyncio(way: Way, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, TierConfig, TierPolicyBuilder
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 from tests.thirdparty.pools import AMOUNT, KEYS, SIZE, WAIT_S, Pool, asyncpg_pool, redis_pool, sqlalchemy_pool, value_of
 from tests.thirdparty.ways import ENDINGS, WAYS, Way
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import chaos
+from tests.support.loops import LoopFactory
 
 T = TypeVar("T")
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Scenario = Callable[[], Coroutine[Any, Any, T]]
 
 PARK = 0.5

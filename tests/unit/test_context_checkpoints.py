@@ -12,7 +12,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, budget_spent, checkpoint, current, spawn
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 # So large that a slow machine does not spend it in a poll of these tests.
 PLENTY = pulse.TierConfig(poll_budget_us=10_000_000)
@@ -160,11 +160,10 @@ def test_wrong_costs(run: Run, spend: Any) -> None:
     run(main)
 
 
-def test_outside_governed_tasks_nothing_is_spent_and_nothing_yields(run: Run) -> None:
+def test_outside_governed_tasks_no_operations_are_spent(run: Run) -> None:
     async def ungoverned() -> str:
-        for _ in range(1000):
-            assert not budget_spent(10**6)
-            await checkpoint(10**6)
+        assert not budget_spent(10**6)
+        await checkpoint(10**6)
         return "ran through"
 
     coro = ungoverned()

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
-import asyncio_pulse as pulse
 from asyncio_pulse import current, spawn
-from asyncio_pulse.metrics.model import GroupMetrics
-from tests.conftest import LoopFactory
-
-
-def groups() -> dict[str, GroupMetrics]:
-    return {group.name: group for group in pulse.get_manager().groups()}
-
-
-@pytest.fixture
-def run(loop_factory: LoopFactory) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], None]:
-    def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            pulse.run(main(), loop_factory=loop_factory)
-        finally:
-            # The errors that were expected hold frames, those the loop, and the loop the thread that samples it.
-            gc.collect()
-
-    return run
-
-
-Run = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+from tests.support.groups import groups
+from tests.support.loops import Run
 
 
 async def own_group(steps: int = 1) -> str:

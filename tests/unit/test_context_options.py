@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import inspect
 from collections.abc import Callable, Coroutine
@@ -174,14 +175,19 @@ def test_a_view_from_outside() -> None:
     run(main)
 
 
-def test_outside_governed_tasks_there_is_no_view() -> None:
+def test_outside_governed_tasks_there_is_a_view_of_nothing() -> None:
     seen: list[str] = []
 
     def asks() -> None:
-        with pytest.raises(pulse.NotGovernedError, match="install") as refused:
-            current()
-        assert isinstance(refused.value, RuntimeError)
-        seen.append("refused")
+        view = current()
+        view.update(group="jobs", priority=TaskPriority.LOW, budget_us=1000)
+        assert (view.priority, view.group, view.tier) == (TaskPriority.NORMAL, "", 0)
+        assert (view.budget, view.operations_left) == (TaskBudget(), TaskBudget().operations)
+        assert set(dataclasses.asdict(view.account).values()) == {0}
+        assert repr(view) == "<TaskView group='' priority=NORMAL>"
+        with pytest.raises(pulse.ConfigError):
+            view.update(budget_us=1)
+        seen.append("nothing")
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -194,7 +200,7 @@ def test_outside_governed_tasks_there_is_no_view() -> None:
 
     asks()
     run(main)
-    assert seen == ["refused"] * 4
+    assert seen == ["nothing"] * 4
 
 
 def test_names_and_contexts_go_through_spawn() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import _core as core
-from tests.property.driving import Driven, configure, pause
+from tests.support.driving import Driven, configure, pause
 
 OPERATIONS = 10
 

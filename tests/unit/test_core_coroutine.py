@@ -14,7 +14,7 @@ import pytest
 
 from asyncio_pulse import _core as core
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
-from tests.property.driving import Driven, configure, pause, work
+from tests.support.driving import Driven, configure, pause, snapshots, work
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_a_throw_counts_as_a_step_and_ends_it(governor: core.Governor) -> None:
 def test_a_throw_before_the_first_step_is_counted_in_its_group(governor: core.Governor) -> None:
     driven = Driven(governor, work())
     driven.throw(KeyError("wanted"))
-    [group] = governor.groups()
+    [group] = snapshots(governor)
     assert (group["name"], group["polls"], group["tasks"], group["tasks_alive"]) == ("work", 1, 1, 0)
 
 
@@ -233,7 +233,7 @@ def test_an_update_keeps_what_it_leaves_out(governor: core.Governor) -> None:
     driven.update(core.Options(group="second", preemptible=True, max_tier=1))
     assert driven.governed.group is not None
     assert (driven.governed.group.name, driven.governed.priority) == ("second", 3)
-    tasks = {group["name"]: (group["tasks"], group["tasks_alive"]) for group in governor.groups()}
+    tasks = {group["name"]: (group["tasks"], group["tasks_alive"]) for group in snapshots(governor)}
     assert tasks == {"first": (1, 0), "second": (1, 1)}
     with pytest.raises(TypeError, match="options must be Options, got None"):
         driven.governed.update(None)  # type: ignore[arg-type]
@@ -259,7 +259,7 @@ def test_an_update_after_the_end_does_not_count_it_alive_again(governor: core.Go
     driven.poll(False)
     with pytest.raises(RuntimeError, match="only a governed task that has begun and not ended can be updated"):
         driven.governed.update(core.Options(priority=0))
-    assert sum(group["tasks_alive"] for group in governor.groups()) == 0
+    assert sum(group["tasks_alive"] for group in snapshots(governor)) == 0
     del driven
     assert governor.counters()["tasks_alive"] == 0
 
@@ -297,7 +297,7 @@ def test_the_group_of_a_call_ends_with_the_call(governor: core.Governor, end: st
 
     assert not Driven(governor, task()).poll()
     assert seen == ["call", None]
-    assert {group["name"]: group["tasks_alive"] for group in governor.groups() if group["explicit"]} == {"call": 0}
+    assert {group["name"]: group["tasks_alive"] for group in snapshots(governor) if group["explicit"]} == {"call": 0}
 
 
 def test_a_call_is_counted_beside_its_task_and_is_no_step(governor: core.Governor) -> None:
@@ -310,7 +310,7 @@ def test_a_call_is_counted_beside_its_task_and_is_no_step(governor: core.Governo
     driven.poll()
     for _ in range(3):
         driven.poll(False)
-    polls = {group["name"]: group["polls"] for group in governor.groups()}
+    polls = {group["name"]: group["polls"] for group in snapshots(governor)}
     assert polls["call"] == 6
     assert governor.counters()["polls"] == 4
     assert (governor.counters()["tasks"], governor.counters()["tasks_alive"]) == (1, 0)

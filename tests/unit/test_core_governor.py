@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import _core as core
-from tests.property.driving import Driven, configure, work
+from tests.support.driving import Driven, configure, snapshots, work
 
 NUMBERS: dict[str, Any] = {
     "poll_budget_us": (8000, 4000, 2000, 1000),
@@ -31,7 +31,7 @@ def test_a_new_governor_has_counted_nothing() -> None:
     governor = core.Governor(3)
     assert governor.worker_id == 3
     assert governor.attached
-    assert governor.groups() == governor.worst_polls() == []
+    assert snapshots(governor) == governor.worst_polls() == []
     counters = governor.counters()
     assert counters.pop("uptime_ns") > 0
     assert counters.pop("internal_errors") >= 0
@@ -126,10 +126,9 @@ def test_a_group_tells_what_its_tasks_did(governor: core.Governor) -> None:
     assert first.governed.group is not None
     assert (first.governed.group.name, first.governed.group.explicit) == ("work", False)
     assert (second.governed.group.name, second.governed.group.explicit) == ("chosen", True)
-    snapshot = first.governed.group.snapshot()
-    assert {snapshot["name"]: snapshot, "chosen": second.governed.group.snapshot()} == {
-        group["name"]: group for group in governor.groups()
-    }
+    groups = {group["name"]: group for group in snapshots(governor)}
+    assert set(groups) == {"work", "chosen"}
+    snapshot = groups["work"]
     assert (snapshot["tasks"], snapshot["tasks_alive"], snapshot["polls"]) == (1, 0, 2)
     assert sum(count for _, count in snapshot["histogram"]) == 2
     assert snapshot["max_ns"] <= snapshot["histogram"][-1][0]
@@ -140,7 +139,7 @@ def test_groups_of_one_name_but_different_origin_are_two(governor: core.Governor
     one, other = Driven(governor, work()), Driven(governor, work(), core.Options(group="work"))
     one.poll()
     other.poll()
-    assert [(group["name"], group["explicit"]) for group in governor.groups()] == [("work", True), ("work", False)]
+    assert {(group["name"], group["explicit"]) for group in snapshots(governor)} == {("work", True), ("work", False)}
     one.governed.close()
     other.governed.close()
 
@@ -153,7 +152,7 @@ def test_the_least_recently_used_idle_groups_are_folded(governor: core.Governor)
         driven = Driven(governor, work(), core.Options(group=f"group {number}"))
         driven.poll()
         driven.poll(False)
-    groups = {group["name"]: group for group in governor.groups()}
+    groups = {group["name"]: group for group in snapshots(governor)}
     assert governor.counters()["groups"] <= 8
     assert {"kept", "group 19", "group 18", "(other)"} <= set(groups)
     assert "group 0" not in groups
@@ -189,6 +188,13 @@ def test_a_table_full_of_groups_in_use_counts_the_rest_together(governor: core.G
         "(other)",
         "(other)",
     ]
+    totals = core.GroupTotals(100)
+    totals.add(governor, True)
+    assert {group["name"]: group["tasks_alive"] for group in snapshots(totals)} == {
+        "group 0": 1,
+        "group 1": 1,
+        "(other)": 3,
+    }
     for driven in tasks:
         driven.governed.close()
 
@@ -204,7 +210,7 @@ def test_starting_anew_counts_from_zero_and_keeps_the_living(governor: core.Gove
     assert governor.counters()["tasks_alive"] == 1
     assert governor.worst_polls() == []
     driven.poll(True)
-    [group] = governor.groups()
+    [group] = snapshots(governor)
     assert (group["polls"], group["tasks"], group["tasks_alive"]) == (1, 0, 1)
     driven.governed.close()
 

@@ -12,7 +12,7 @@ import pytest
 
 from asyncio_pulse import _core as core
 from asyncio_pulse.runtime.tasks import task_type
-from tests.property.driving import Driven, configure, pause
+from tests.support.driving import Driven, configure, pause
 
 
 def clock_info_with(preference: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncio_pulse import _core as core
-from tests.property.driving import Driven, configure, work
+from tests.support.driving import Driven, configure, work
 
 
 @pytest.fixture

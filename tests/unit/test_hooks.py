@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
+import threading
+import weakref
 from typing import Any
 
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse.config import GroupPolicy, InterventionAction
 from asyncio_pulse.lowlevel import PollResult, PreemptionHooks, TaskContext
-from tests.conftest import LoopFactory
+from asyncio_pulse.metrics.model import TierChange
+from tests.support.loops import LoopFactory
+from tests.support.offenders import GROUP, offend, serve, strict_config
 
 
 class Recorder(PreemptionHooks):
@@ -147,3 +153,63 @@ def test_only_hooks_are_registered() -> None:
 
 def test_hooks_that_override_nothing_do_nothing(loop_factory: LoopFactory) -> None:
     pulse.run(observed(PreemptionHooks()), loop_factory=loop_factory)
+
+
+def test_hooks_of_a_closed_loop_go_although_they_know_its_manager(loop_factory: LoopFactory) -> None:
+    class Knowing(PreemptionHooks):
+        def __init__(self, manager: pulse.TierManager) -> None:
+            self.manager = manager
+
+    gone: list[weakref.ref[Any]] = []
+
+    async def main() -> None:
+        manager = pulse.get_manager()
+        hooks = Knowing(manager)
+        manager.hooks.register(hooks)
+        gone.extend(map(weakref.ref, (hooks, manager, manager.hooks)))
+        await asyncio.sleep(0)
+
+    for _ in range(3):
+        pulse.run(main(), loop_factory=loop_factory)
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 9
+
+
+def test_hooks_registered_after_the_end_keep_nothing(loop_factory: LoopFactory) -> None:
+    async def main() -> pulse.TierManager:
+        return pulse.get_manager()
+
+    manager = pulse.run(main(), loop_factory=loop_factory)
+    gone = weakref.ref(manager.hooks)
+    manager.hooks.register(PreemptionHooks())
+    del manager
+    gc.collect()
+    assert gone() is None
+
+
+def test_changes_of_tier_are_told_in_the_thread_of_the_loop(loop_factory: LoopFactory) -> None:
+    class Recording(PreemptionHooks):
+        def __init__(self) -> None:
+            self.told: list[tuple[TierChange, threading.Thread]] = []
+
+        def on_tier_change(self, change: TierChange, **kwargs: Any) -> None:
+            self.told.append((change, threading.current_thread()))
+
+        def steps_of_the_group(self) -> list[int]:
+            return [change.after for change, _ in self.told if (change.account, change.name) == ("group", GROUP)]
+
+    recording = Recording()
+
+    async def main() -> None:
+        manager = pulse.get_manager()
+        manager.hooks.register(recording)
+        await offend()
+        assert recording.steps_of_the_group() == [1, 2]
+        lower = strict_config(groups={GROUP: GroupPolicy(max_tier=InterventionAction.MONITOR)})
+        # Another thread brings the group down.
+        await asyncio.to_thread(manager.update_config, lower)
+        await asyncio.sleep(0)
+        assert recording.steps_of_the_group() == [1, 2, 0]
+
+    pulse.run(serve(main()), config=strict_config(), loop_factory=loop_factory)
+    assert {thread for _, thread in recording.told} == {threading.current_thread()}

@@ -13,7 +13,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, TierPolicyBuilder
 from asyncio_pulse.metrics.model import GroupMetrics, TierChange
 from asyncio_pulse.runtime import ledger
-from tests.conftest import LoopFactory
+from tests.support.loops import LoopFactory
 
 # Three violations lead to Warn, and nothing leads beyond.
 STERN = pulse.TierConfig(poll_budget_us=50, max_tier=InterventionAction.WARN, mode="observe").with_tier_policy(
@@ -68,7 +68,6 @@ def test_live_offenders_are_told_of_and_nobody_else(any_loop: asyncio.AbstractEv
 
 
 def test_of_loops_that_are_gone_the_highest_tier_is_told_and_no_tasks(loop_factory: LoopFactory) -> None:
-    ledger.enable()
     for mode in ("observe", "act"):
         loop = loop_factory()
         manager = pulse.install(STERN, loop=loop)
@@ -109,7 +108,7 @@ def test_many_tasks_of_one_kind_do_not_push_others_out(any_loop: asyncio.Abstrac
     manager = pulse.install(STERN, loop=any_loop)
     any_loop.run_until_complete(main())
     changes = ledger.process_report().tier_changes
-    assert sum(change.count for change in changes) == len(manager.audit()) > ledger.MOST_CHANGES
+    assert sum(change.count for change in changes) > ledger.MOST_CHANGES > len(manager.audit())
     [group] = of(changes, "group")
     assert (group.name, group.count) == ("jobs", 1)
     pulse.uninstall(loop=any_loop)

@@ -10,7 +10,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
-from asyncio_pulse.lowlevel import PollResult, TaskContext
+from asyncio_pulse.lowlevel import PollResult, PreemptionHooks, TaskContext
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "trio_instrument.py"
 
@@ -125,3 +125,28 @@ def test_the_example_counts_trio_s_tasks() -> None:
     polls = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
     assert polls["__main__.polite"][2] == "303"
     assert polls["__main__.greedy"][4] == "1"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_hooks_are_told_everything_that_the_manager_is(manager: pulse.TierManager, inside: bool) -> None:
+    told: list[tuple[str, int]] = []
+
+    class Recorder(PreemptionHooks):
+        pass
+
+    for name in ("before_poll", "after_poll", "on_yield", "on_completion"):
+        setattr(Recorder, name, lambda self, task_id, *rest, name=name: told.append((name, task_id)))
+    manager.hooks.register(Recorder())
+    poll(manager, 7, 1)
+    manager.on_yield(7)
+    manager.before_poll(7, TaskContext(manager.worker_id))
+    if inside:
+        manager.on_completion(7)
+    manager.after_poll(7, PollResult.PENDING, 1_000)
+    if not inside:
+        manager.on_completion(7)
+    manager.on_yield(7)
+    expected = ["before_poll", "after_poll", "on_yield", "before_poll", "after_poll", "on_completion"]
+    assert [name for name, _ in told] == expected
+    # The number that the core gave it, the same for all.
+    assert len({task_id for _, task_id in told}) == 1

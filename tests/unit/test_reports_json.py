@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncio_pulse.errors import PulseError
@@ -34,7 +34,7 @@ from asyncio_pulse.metrics.model import (
     WorstPoll,
 )
 from asyncio_pulse.reports.json import from_dict, read_reports, to_dict, write_reports
-from tests.unit.reports_strategies import process_reports
+from tests.support.reports_strategies import process_reports
 
 SCHEMA_DOCUMENT = Path(__file__).parents[2] / "docs" / "report-schema.md"
 
@@ -72,11 +72,12 @@ FULL_REPORT = ProcessReport(
         places=(RefusedPlace("c_code", "f", "app.py", 3, 1),),
         delay=Histogram(((10, 3),)),
     ),
+    processes=2,
+    pids=(7, 8),
 )
 
 
-@settings(deadline=None)
-@given(st.lists(process_reports, max_size=3))
+@given(st.lists(process_reports, max_size=2))
 def test_a_report_survives_the_way_through_json(reports: list[ProcessReport]) -> None:
     text = json.dumps(to_dict(reports), allow_nan=False)
     assert from_dict(json.loads(text)) == reports

@@ -46,6 +46,18 @@ write_stderr("x")
 print("unharmed")
 """
 
+# More than a pipe holds, blocking, and nobody reads: plain Python would hang here for ever.
+WITHOUT_READING = """
+import os
+from asyncio_pulse.runtime import stderr
+
+stderr.PATIENCE_S = 0.1
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+stderr.write_stderr("x" * 1_000_000)
+print("went on")
+"""
+
 
 def run(code: str) -> str:
     return subprocess.run(
@@ -56,6 +68,11 @@ def run(code: str) -> str:
 @pytest.mark.skipif(os.name != "posix", reason="non-blocking pipes")
 def test_a_pipe_that_the_program_made_non_blocking_gets_all_of_it() -> None:
     assert run(NON_BLOCKING) == "1000000\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_reader_that_stopped_reading_holds_nobody_up() -> None:
+    assert run(WITHOUT_READING) == "went on\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes")

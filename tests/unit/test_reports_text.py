@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import json.encoder
 import os
@@ -18,6 +19,7 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     KeptWaiting,
+    LoopMetrics,
     Metrics,
     ProcessReport,
     QueueMetrics,
@@ -26,8 +28,9 @@ from asyncio_pulse.metrics.model import (
     WorstPoll,
 )
 from asyncio_pulse.reports import wording
-from asyncio_pulse.reports.text import format_reports
-from tests.unit.reports_strategies import names, process_reports
+from asyncio_pulse.reports.json import to_dict
+from asyncio_pulse.reports.text import format_reports, longest_groups, process_lines, why_no_loop
+from tests.support.reports_strategies import names, process_reports
 
 ENCODER = StackFrame("iterencode", json.encoder.__file__, 257)
 ROUTE = StackFrame("list_reports", "/srv/app/routes.py", 42)
@@ -107,7 +110,7 @@ def test_each_process_has_its_section() -> None:
 
 
 def test_of_many_groups_the_longest_are_shown_and_the_rest_is_counted() -> None:
-    groups = tuple(GroupMetrics(f"group {number:02}", wall_time_ns=number) for number in range(40))
+    groups = tuple(GroupMetrics(f"group {number:02}", polls=1, wall_time_ns=number) for number in range(40))
     text = format_reports([ProcessReport(1, (), "", "", 1, Metrics(), {}, groups, ())], 10)
     assert re.findall(r"^group (\d\d)", text, re.MULTILINE) == [f"{number:02}" for number in range(39, 24, -1)]
     assert text.endswith("\nand 25 more\n")
@@ -118,8 +121,18 @@ def test_an_internal_error_is_not_kept_quiet() -> None:
     assert "\n2 internal errors contained; please report this\n" in format_reports([report], 10)
 
 
-def test_without_a_loop_it_says_so() -> None:
-    assert format_reports([], 10) == "asyncio-pulse: no event loop ran, so there is nothing to report\n"
+def test_a_group_without_a_poll_is_not_shown() -> None:
+    groups = (GroupMetrics("jobs", polls=1, wall_time_ns=1), GroupMetrics("job", tasks=1))
+    assert longest_groups(groups) == ([groups[0]], 0)
+
+
+@pytest.mark.parametrize("had_children", [False, True])
+def test_without_a_loop_it_says_why_in_one_line(had_children: bool) -> None:
+    lines = [why_no_loop(asyncio, loop, had_children) for asyncio in (False, True) for loop in (False, True)]
+    assert ["no event loop ran" in line for line in lines] == [True, False, False, False]
+    assert ["was imported, but no event loop of" in line for line in lines] == [False, False, True, False]
+    assert all(line.startswith("asyncio-pulse: ") and line.find("\n") == len(line) - 1 for line in lines)
+    assert all(("child process" in line) is had_children for line in lines)
 
 
 @given(st.lists(process_reports, min_size=1, max_size=2), st.integers(0, 5))
@@ -208,7 +221,7 @@ def test_a_wide_terminal_shows_long_names_whole(monkeypatch: pytest.MonkeyPatch)
     from asyncio_pulse.reports.terminal import render_reports
 
     name = "a_function." * 8
-    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics(name),), ())
+    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics(name, polls=1),), ())
     monkeypatch.setenv("COLUMNS", "160")
     assert name in render_reports([report], 10)
     monkeypatch.setenv("COLUMNS", "80")
@@ -219,7 +232,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
     pytest.importorskip("rich")
     from asyncio_pulse.reports.terminal import render_reports
 
-    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics("[bold]x[/nonsense]"),), ())
+    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics("[bold]x[/nonsense]", polls=1),), ())
     assert "[bold]x[/nonsense]" in render_reports([report], 10)
 
 
@@ -258,3 +271,15 @@ def test_who_waited_longest_for_parked_work_is_named_with_what_to_do() -> None:
         "    give the latter max_tier=WARN if others depend on it, or await its task\n"
     ) in format_reports([report], 10)
     assert "others for" not in format_reports([report], 10)
+
+
+def test_a_loop_that_cannot_be_watched_is_not_said_to_be_idle() -> None:
+    loops = (LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9), LoopMetrics(1))
+    lines = process_lines(dataclasses.replace(REPORT, loop_metrics=loops))
+    [watched] = [line for line in lines if line.startswith("worker 0")]
+    [unwatched] = [line for line in lines if line.startswith("worker 1")]
+    assert "utilisation 50 %" in watched
+    assert "not watched" in unwatched
+    assert "0" not in unwatched
+    document = to_dict([dataclasses.replace(REPORT, loop_metrics=loops)])
+    assert [loop["watched"] for loop in document["processes"][0]["loop_metrics"]] == [True, False]

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncio_pulse.metrics.model import GroupMetrics, LoopTiers, Metrics, ProcessReport, TaskInfo, TierChange
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    LoopTiers,
+    Metrics,
+    ProcessReport,
+    StackFrame,
+    TaskInfo,
+    TierChange,
+)
 from asyncio_pulse.reports.text import format_reports
 
 PROMOTED = TierChange(
@@ -27,7 +35,10 @@ PROMOTED = TierChange(
     function="report",
     filename="/srv/app/service.py",
     line=25,
+    stack=(StackFrame("report", "/srv/app/service.py", 25),),
 )
+# It was not caught running: the place is where the coroutine is defined.
+UNSEEN = dataclasses.replace(PROMOTED, account="task", name="report", before=0, after=1, line=20, stack=())
 OBSERVED = dataclasses.replace(PROMOTED, name="feed", before=2, after=1, reason="idle for 10 s", acted=False, wall_ns=0)
 REPORT = ProcessReport(
     pid=1,
@@ -86,6 +97,13 @@ def test_tiers_read_like_this() -> None:
     text = format_reports([REPORT], 10)
     assert MODE in text
     assert text.endswith(TIERS)
+
+
+def test_a_place_that_was_not_seen_says_somewhere() -> None:
+    text = format_reports([dataclasses.replace(REPORT, tier_changes=(UNSEEN,))], 10)
+    assert "by a poll of 203 ms, CPU 200 ms, somewhere in report, " in text
+    assert str(PROMOTED).endswith(", in report (/srv/app/service.py:25)")
+    assert str(UNSEEN).endswith(", somewhere in report (/srv/app/service.py:20)")
 
 
 def test_where_nothing_came_of_it_only_the_mode_is_told() -> None:

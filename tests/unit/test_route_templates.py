@@ -228,13 +228,21 @@ def test_a_million_paths_take_bounded_memory() -> None:
     try:
         first = grown(2 * route_templates.MOST_PATHS)
         again = grown(20 * route_templates.MOST_PATHS)
-        for length in (route_templates.LONGEST_PATH, 60_000):
+        for length in (route_templates.LONGEST_KEY, 60_000):
             assert templates.find(request("/" + "x" * length)) == "/{rest:path}"
     finally:
         tracemalloc.stop()
     assert again < first
     assert len(templates._remembered) <= route_templates.MOST_PATHS
-    assert max(len(path) for _, path, _ in templates._remembered) <= route_templates.LONGEST_PATH
+    assert max(len(path) for _, path, _ in templates._remembered) <= route_templates.LONGEST_KEY
+
+
+def test_methods_of_any_length_are_not_kept() -> None:
+    templates = RouteTemplates(Router([Route("/users/{id}", endpoint)]), lambda scope, template: template or "none")
+    for number in range(100):
+        scope = request("/users/1") | {"method": f"M{number}" + 60_000 * "X"}
+        assert templates.find(scope) == "/users/{id}"
+    assert templates._remembered == {}
 
 
 def test_paths_without_a_route_do_not_push_out_the_others() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asyncio_pulse import ConfigError, ConfigProfile, GroupPolicy, TierConfig
+from asyncio_pulse.runtime import settings
 from asyncio_pulse.runtime.settings import (
     MODE_VARIABLE,
     PROFILE_VARIABLE,
@@ -47,8 +49,9 @@ def test_a_file_has_its_settings_at_the_top(toml: Path, kind: Any) -> None:
 
 
 def test_a_project_file_has_them_in_a_table(toml: Path) -> None:
-    toml.write_text("[project]\nname = 'x'\n[tool.asyncio_pulse]\nslow_poll_threshold_ms = 50\n")
-    assert resolve_config(toml) == TierConfig(slow_poll_threshold_ms=50)
+    for name in ("asyncio-pulse", "asyncio_pulse"):
+        toml.write_text(f"[project]\nname = 'x'\n[tool.{name}]\nslow_poll_threshold_ms = 50\n")
+        assert resolve_config(toml) == read_config_file(toml) == TierConfig(slow_poll_threshold_ms=50)
 
 
 def test_a_project_file_without_the_table_is_the_defaults(toml: Path) -> None:
@@ -67,6 +70,11 @@ def test_a_project_file_without_the_table_is_the_defaults(toml: Path) -> None:
         ),
         (b"colour = 'red'", "pulse.toml: invalid configuration: colour is not a setting"),
         (b"[tool]\nasyncio_pulse = 5", r"\[tool.asyncio_pulse\] in '.*' must be a table, got 5"),
+        (b"[tool]\nasyncio-pulse = 5", r"\[tool.asyncio-pulse\] in '.*' must be a table, got 5"),
+        (
+            b"[tool]\nasyncio-pulse = {}\nasyncio_pulse = {}",
+            r"has both \[tool.asyncio-pulse\] and \[tool.asyncio_pulse\]; keep one",
+        ),
         (b"tool = 5", "pulse.toml: invalid configuration: tool is not a setting"),
     ],
     ids=str,
@@ -154,11 +162,23 @@ def test_the_profile_of_the_environment_is_for_code_that_says_nothing(
     assert resolve_config(None) == TierConfig()
 
 
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Give what was logged so far, with nothing said before the test."""
+    monkeypatch.setattr(settings, "_said", set())
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "asyncio_pulse.settings"]
+
+
 @pytest.mark.parametrize("name", ["custom", "gentle"])
-def test_the_environment_names_a_ready_made_profile(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_that_is_none_is_logged_and_keeps_nothing_from_starting(
+    name: str, monkeypatch: pytest.MonkeyPatch, said: Callable[[], list[str]]
+) -> None:
     monkeypatch.setenv(PROFILE_VARIABLE, name)
-    with pytest.raises(ConfigError, match=f"{PROFILE_VARIABLE} must be one of aggressive, balanced, permissive, got"):
-        resolve_config(None)
+    assert [resolve_config(None), resolve_config(None)] == [TierConfig(), TierConfig()]
+    [text] = said()
+    assert f"{PROFILE_VARIABLE} must be one of aggressive, balanced, permissive, got '{name}'" in text
+    assert text.startswith(f"asyncio-pulse pid {os.getpid()}: ")
+    assert text.endswith("the defaults hold")
 
 
 def test_the_mode_of_the_environment_overrides_every_source(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +189,94 @@ def test_the_mode_of_the_environment_overrides_every_source(toml: Path, monkeypa
     assert read_config_file(toml).mode == "act"
     monkeypatch.setenv(MODE_VARIABLE, "")
     assert resolve_config(TierConfig(mode="off")).mode == "off"
-    monkeypatch.setenv(MODE_VARIABLE, "active")
-    with pytest.raises(ConfigError, match=f"{MODE_VARIABLE} must be one of off, observe, act, got 'active'"):
-        resolve_config(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"), [("OFF", "off"), (" Observe ", "observe"), ("ACT", "act"), ("off", "off")], ids=repr
+)
+def test_the_mode_of_the_environment_is_read_in_any_case(
+    text: str, mode: str, monkeypatch: pytest.MonkeyPatch, said: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv(MODE_VARIABLE, text)
+    assert (resolve_config(TierConfig(mode="observe")).mode, said()) == (mode, [])
+    assert trace_config(None).origins["mode"] == f"environment {MODE_VARIABLE}"
+
+
+@pytest.mark.parametrize("text", ["0", "false", "no", "disabled", "active", "1"])
+def test_a_mode_that_is_none_means_off_and_is_logged_once(
+    text: str, monkeypatch: pytest.MonkeyPatch, said: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv(MODE_VARIABLE, text)
+    assert [resolve_config(source).mode for source in (None, TierConfig(), "aggressive")] == ["off"] * 3
+    [told] = said()
+    assert told.endswith(f": {MODE_VARIABLE} must be one of off, observe, act, got '{text}'; the mode is off")
+
+
+def test_the_kill_switch_works_whatever_the_configuration(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], list[str]]
+) -> None:
+    toml.write_text("max_groups = 1")
+    monkeypatch.setenv(MODE_VARIABLE, "off")
+    for source in (toml, "gentle"):
+        assert resolve_config(source) == TierConfig(mode="off")
+    assert len(said()) == 2
+    monkeypatch.setenv(MODE_VARIABLE, "observe")
+    with pytest.raises(ConfigError):
+        resolve_config(toml)
+
+
+# What the operator gave.
+
+
+@pytest.fixture
+def followed(toml: Path) -> Iterator[Path]:
+    toml.write_text("max_groups = 11\n")
+    settings.follow_file(str(toml))
+    yield toml
+    settings.follow_file(None)
+
+
+def test_code_is_before_the_file_and_the_file_before_the_environment(
+    followed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROFILE_VARIABLE, "permissive")
+    assert resolve_config(TierConfig(max_groups=12)).max_groups == 12
+    assert resolve_config(None) == TierConfig(max_groups=11)
+    assert trace_config(None).origins["max_groups"] == f"file {followed}"
+    monkeypatch.setenv(MODE_VARIABLE, "observe")
+    assert resolve_config(None) == TierConfig(max_groups=11, mode="observe")
+    settings.follow_file(None)
+    assert resolve_config(None).idle_decay_ms == ConfigProfile.PERMISSIVE.config().idle_decay_ms
+
+
+def test_the_file_is_read_once_until_it_is_asked_for_again(followed: Path) -> None:
+    assert resolve_config(None).max_groups == 11
+    followed.write_text("max_groups = 12\n")
+    assert resolve_config(None).max_groups == 11
+    settings.reread_file()
+    assert resolve_config(None).max_groups == 12
+    followed.write_text("max_groups = 1\n")
+    with pytest.raises(ConfigError):
+        settings.reread_file()
+    assert resolve_config(None).max_groups == 12
+
+
+def test_a_forked_process_reads_it_anew_and_survives_a_bad_one(
+    followed: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[[], list[str]]
+) -> None:
+    assert resolve_config(None).max_groups == 11
+    for pid, content, expected in [(1, "max_groups = 12", 12), (2, "max_groups = 1", 12), (3, "max_groups = 13", 13)]:
+        followed.write_text(content)
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        assert [resolve_config(None).max_groups, resolve_config(None).max_groups] == [expected] * 2
+    [text] = said()
+    assert "max_groups must be a whole number from 8 to 65536, got 1; what it said before goes on" in text
+
+
+def test_a_file_that_was_never_sound_means_off(followed: Path, said: Callable[[], list[str]]) -> None:
+    followed.unlink()
+    assert resolve_config(None) == TierConfig(mode="off")
+    assert [text.rpartition("; ")[2] for text in said()] == ["the mode is off"]
 
 
 def test_a_library_call_looks_for_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,8 +291,9 @@ def test_the_file_of_a_directory(tmp_path: Path) -> None:
     for content in ("not TOML", "[tool.other]\n", "tool = 5\n", "[project]\n"):
         project.write_text(content)
         assert find_config_file(tmp_path) is None
-    project.write_text("[tool.asyncio_pulse]\n")
-    assert find_config_file(tmp_path) == project
+    for name in ("asyncio-pulse", "asyncio_pulse"):
+        project.write_text(f"[tool.{name}]\n")
+        assert find_config_file(tmp_path) == project
     own = tmp_path / "pulse.toml"
     own.mkdir()
     assert find_config_file(tmp_path) == project

@@ -10,7 +10,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse.policy.policies import GroupPolicy, InterventionAction
 from asyncio_pulse.runtime.tiers import TierDecisions
-from tests.unit.tier_driver import QUICK_DOWN, Driver, quick
+from tests.support.tier_driver import QUICK_DOWN, Driver, quick
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction
 NEVER_MS = 3_600_000

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse import TierConfig
+from asyncio_pulse import TierConfig, _core
 from asyncio_pulse.lowlevel import PollResult, TaskContext
+from asyncio_pulse.policy import breaker
 from asyncio_pulse.policy.policies import GroupPolicy, InterventionAction, TierPolicyBuilder
 from asyncio_pulse.runtime.tiers import TierDecisions, _rolled_out
-from tests.conftest import LoopFactory
-from tests.unit.tier_driver import BAD_MS, QUICK_DOWN, Driver, quick
+from tests.support.loops import LoopFactory
+from tests.support.tier_driver import BAD_MS, QUICK_DOWN, Driver, quick
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction
 
@@ -329,19 +330,46 @@ def test_a_manager_without_a_loop_knows_no_tasks() -> None:
 # The circuit breaker, and the machine at fault.
 
 
+def breaker_of(driver: Driver) -> tuple[str, int, int]:
+    [group] = [group for group in driver.manager.groups() if group.name == "jobs"]
+    return group.breaker, group.breaker_trips, driver.manager.tiers().open_breakers
+
+
 def test_a_group_that_parking_makes_wait_too_long_is_only_observed(caplog: pytest.LogCaptureFixture) -> None:
     driver = Driver()
     decisions = driver.manager._decisions
-    decisions.trip_breaker("jobs", 6000)
+    decisions.on_releases("jobs", 1, 1, 6000, _core.monotonic_ns())
     driver.rise_to(YIELD)
     assert driver.would_park() == 0
     for _ in range(2):
-        decisions.trip_breaker("jobs", 6000)
+        decisions.on_releases("jobs", 1, 1, 6000, _core.monotonic_ns())
     assert driver.would_park() == 10
+    assert breaker_of(driver) == ("open", 1, 1)
     [record] = [record for record in caplog.records if "only observed" in record.message]
-    assert record.message.endswith("parking made it wait for 6000 ms (park_breaker_ms is 5000)")
+    assert "parking made it wait for 6000 ms (park_breaker_ms is 5000)" in record.message
+
+
+def test_another_configuration_resets_the_breaker() -> None:
+    driver = Driver()
+    driver.rise_to(YIELD)
+    driver.manager._decisions.on_releases("jobs", 1, 1, 6000, _core.monotonic_ns())
+    assert breaker_of(driver) == ("open", 1, 1)
     driver.manager.update_config(quick())
-    assert driver.would_park() == 10
+    assert breaker_of(driver) == ("closed", 0, 0)
+    assert driver.would_park() == 0
+
+
+def test_the_breaker_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "OPEN_NS", 1)
+    driver = Driver()
+    driver.rise_to(YIELD)
+    decisions = driver.manager._decisions
+    decisions.on_releases("jobs", 1, 1, 6000, _core.monotonic_ns())
+    # As soon as anything is decided about it, or it is looked at.
+    assert breaker_of(driver) == ("half-open", 1, 0)
+    assert driver.would_park() == 0
+    decisions.on_releases("jobs", breaker.TRIAL_RELEASES, 0, 10, _core.monotonic_ns())
+    assert breaker_of(driver) == ("closed", 1, 0)
 
 
 def test_when_most_groups_offend_the_machine_is_at_fault(caplog: pytest.LogCaptureFixture) -> None:
@@ -356,7 +384,9 @@ def test_when_most_groups_offend_the_machine_is_at_fault(caplog: pytest.LogCaptu
     assert driver.manager.promotion_frozen
     assert driver.reason(names[-1]).endswith("promotion is frozen: the machine is at fault")
     [record] = [record for record in caplog.records if "at fault" in record.message and "half" in record.message]
-    assert record.message.startswith("more than half of 6 active groups were promoted within 1000 ms")
+    assert record.message.partition(": ")[2].startswith(
+        "more than half of 6 active groups were promoted within 1000 ms"
+    )
 
 
 # Faults.

@@ -33,7 +33,7 @@ def values(source: ConfigSource) -> dict[str, str]:
     [
         (TierConfig(), "Monitor Warn Yield Isolate"),
         (TierConfig(mode="observe"), "Monitor Warn"),
-        (TierConfig(mode="off"), "Monitor"),
+        (TierConfig(mode="off"), ""),
         # Isolate, and whoever has a cap of its own, does not ask the common one.
         (TierConfig(max_tier=InterventionAction.WARN), "Monitor Warn Isolate"),
         (TierConfig(max_tier=InterventionAction.MONITOR), "Monitor Isolate"),

@@ -11,7 +11,7 @@ from asyncio_pulse.policy.machine import MachineFault
 from asyncio_pulse.policy.policies import InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 from asyncio_pulse.policy.tiers import SLOTS, Rules
-from tests.unit.clocked import NS_PER_MS, Clocked
+from tests.support.clocked import NS_PER_MS, Clocked
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction
 PRIORITIES = {TaskPriority.CRITICAL: 0.25, TaskPriority.HIGH: 0.5, TaskPriority.NORMAL: 1.0, TaskPriority.LOW: 2.0}
@@ -268,6 +268,23 @@ def test_no_more_violations_than_allowed_do_not_forbid_it() -> None:
     account.wait(10_000)
     account.bad(40, over_ms=0.1, after_ms=125, waited=False)
     account.good(75, after_ms=1)
+    assert account.tier is MONITOR
+
+
+def test_polls_that_block_count_by_their_length() -> None:
+    # Not ten of them fit into a window: one of 100 ms or two of 60 weigh as much as ten that are just slow.
+    for wall_ms, times in ((99, 2), (100, 1), (60, 2), (300, 1)):
+        account = at(MONITOR)
+        account.bad(times - 1, violation=False, slow=True, wall_ms=wall_ms, after_ms=250)
+        assert account.tier is MONITOR
+        account.bad(violation=False, slow=True, wall_ms=wall_ms, after_ms=250)
+        assert account.tier is WARN
+    assert "300 ms of slow polls within 1000 ms (limit 100)" in account.standing.reason
+
+
+def test_long_polls_that_were_not_their_own_doing_do_not_count() -> None:
+    account = at(MONITOR)
+    account.bad(3, violation=True, slow=False, wall_ms=900, over_ms=1)
     assert account.tier is MONITOR
 
 

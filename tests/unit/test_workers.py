@@ -14,7 +14,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
 from asyncio_pulse.metrics.model import WorkerMetrics
 from asyncio_pulse.runtime.workers import WorkerTable
-from tests.property.driving import Driven, configure, work
+from tests.support.driving import Driven, configure, work
 
 
 def some_polls(governor: core.Governor, polls: int) -> None:

@@ -7,6 +7,7 @@ class; asyncio_pulse is imported when the first loop is created, because only th
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` would cost every process the import of enum
 import atexit
 import os
 import sys
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
-    from types import ModuleType
+    from types import FrameType, ModuleType
     from typing import Any
 
     from asyncio_pulse.runtime.autostart import GovernedProcess
@@ -30,9 +31,15 @@ LOOP_CLASSES = {
 """Every loop of asyncio, and of most libraries, derives from the first, and is governed as soon as that is initialised; the
 two below it are seen again when they have a selector to watch. uvloop's loops derive from the last."""
 
+PATIENCE_S = 5.0
+REPORT_SIGNAL: int | None = getattr(_signal, "SIGUSR2", None)  # Windows has no such signal
+
+IS_ROOT = os.name == "posix" and os.geteuid() == 0
+
 _variables: dict[str, str] = {}
 _process: GovernedProcess | None = None
 _failed = False
+_saw_loop = False
 
 
 class _LoopModuleLoader:
@@ -51,15 +58,22 @@ class _LoopModuleLoader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        _wrap_loop_class(module)
+        if module.__name__ in LOOP_CLASSES:
+            _wrap_loop_class(module)
+        else:
+            _prepare()
 
 
 class _LoopModuleFinder:
-    """Finds the modules of `LOOP_CLASSES` as the other finders do; stays, so that a reloaded module is wrapped too."""
+    """Finds the modules of `LOOP_CLASSES` as the other finders do; stays, so that a reloaded module is wrapped too.
+
+    And asyncio itself below root, which may be given up before the first loop: what is loaded then must be readable for
+    whoever the process has become.
+    """
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in LOOP_CLASSES:
+        if name not in LOOP_CLASSES and not (name == "asyncio" and IS_ROOT):
             return None
         for finder in list(sys.meta_path):
             find_spec = getattr(finder, "find_spec", None)
@@ -91,7 +105,8 @@ def _wrap_loop_class(module: ModuleType) -> None:
 
 
 def _govern(loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
-    global _process, _failed
+    global _process, _failed, _saw_loop
+    _saw_loop = True
     if _failed:
         return
     try:
@@ -103,13 +118,27 @@ def _govern(loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEv
         _complain(f"this process is not governed: {error!r}")
 
 
+def _prepare() -> None:
+    global _process
+    try:
+        if _process is None:
+            _process = _make_process()
+    except Exception:
+        pass  # the first loop comes to the same, and says so
+
+
 def _make_process() -> GovernedProcess:
+    saw_asyncio = "asyncio" in sys.modules  # before we import it
     from asyncio_pulse.reports.delivery import Delivery
     from asyncio_pulse.runtime.autostart import GovernedProcess, RunOptions
 
     options = RunOptions.from_environment(_variables)
     delivery = Delivery(options)
-    return GovernedProcess(options, finish=delivery.finish, answer=delivery.answer)
+
+    def finish() -> None:
+        delivery.finish(saw_asyncio=saw_asyncio, saw_loop=_saw_loop)
+
+    return GovernedProcess(options, finish=finish, answer=delivery.answer, on_request=_on_request)
 
 
 def _finish() -> None:
@@ -124,13 +153,40 @@ def _finish() -> None:
     except BaseException as error:
         # Even a second Ctrl-C during the report must not change how the program ends.
         _complain(f"no report: {error!r}")
+    # The interpreter gives the default action, which kills, back to signals with a handler before it is gone.
+    if REPORT_SIGNAL is not None and _signal.getsignal(REPORT_SIGNAL) is _on_request:
+        _signal.signal(REPORT_SIGNAL, _signal.SIG_IGN)
+
+
+def _take_report_signal() -> None:
+    """Handle the signal from now on, if nobody does: a process that has no loop, or none yet, must survive it too."""
+    if REPORT_SIGNAL is not None and _signal.getsignal(REPORT_SIGNAL) == _signal.SIG_DFL:
+        _signal.signal(REPORT_SIGNAL, _on_request)
+
+
+def _on_request(number: int, frame: FrameType | None) -> None:
+    if _failed:
+        _complain(f"process {os.getpid()} is not governed")
+    elif _process is None or not _process.answer():
+        _complain(f"process {os.getpid()} has run no event loop so far")
 
 
 def _complain(text: str) -> None:
-    try:  # noqa: SIM105 - contextlib is one more import
-        sys.stderr.write(f"asyncio-pulse: {text}\n")
-    except Exception:
+    # The descriptor, because a signal may interrupt a write to sys.stderr, and because the program may have replaced that.
+    try:
+        if os.name == "posix":
+            import select
+
+            if not select.select([], [2], [], PATIENCE_S)[1]:
+                return  # nobody reads, and the program must not hang on it
+        os.write(2, f"asyncio-pulse: {text}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
         pass  # no stderr: a daemon
+
+
+def _is_switched_off() -> bool:
+    # As `runtime.settings.forced_mode` reads it: what is no mode is off.
+    return os.environ.get("ASYNCIO_PULSE_MODE", "").strip().lower() not in ("", "observe", "act")
 
 
 def _in_main_interpreter() -> bool:
@@ -143,12 +199,15 @@ def start() -> None:
 
     Sub-interpreters run this too; they are left alone, since the core governs the main one.
     """
-    if "ASYNCIO_PULSE_RUN" not in os.environ or not _in_main_interpreter():
+    if _variables or "ASYNCIO_PULSE_RUN" not in os.environ or _is_switched_off() or not _in_main_interpreter():
         return
     # The program may empty its environment before it makes a loop.
     _variables.update({name: os.environ[name] for name in ("ASYNCIO_PULSE_RUN", "ASYNCIO_PULSE_MAIN_PID")})
     # Registered before anything of the program's, so it runs after everything of the program's.
     atexit.register(_finish)
+    # As json.dumps writes it: a mode "off" in the file takes no signal, but a later worker may find another one there.
+    if '"starts_off": true' not in _variables["ASYNCIO_PULSE_RUN"]:
+        _take_report_signal()
     sys.meta_path.insert(0, _LoopModuleFinder)
     for name in LOOP_CLASSES:
         if name in sys.modules:

@@ -2,67 +2,9 @@
 //
 // At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
 // it inherits; and creation stays cheap.
+#include "implicit_group.h"
 #include "tiers.h"
 #include "turn_budget.h"
-
-enum { MOST_WRAPPERS = 4 };
-
-// A variable, or where its name has a dot an attribute of one; new reference.
-static PyObject *
-value_at(PyObject *variables, PyObject *path)
-{
-    Py_ssize_t length = PyUnicode_GET_LENGTH(path);
-    Py_ssize_t dot = PyUnicode_FindChar(path, '.', 0, length, 1);
-    if (dot < 0) {
-        return PyObject_GetItem(variables, path);
-    }
-    PyObject *name = PyUnicode_Substring(path, 0, dot), *attribute = PyUnicode_Substring(path, dot + 1, length);
-    PyObject *owner = name == NULL ? NULL : PyObject_GetItem(variables, name);
-    PyObject *value = owner == NULL || attribute == NULL ? NULL : PyObject_GetAttr(owner, attribute);
-    Py_XDECREF(owner);
-    Py_XDECREF(attribute);
-    Py_XDECREF(name);
-    return value;
-}
-
-// Name of the coroutine that does the work: through wrappers whose code is the same for every task. New reference.
-static PyObject *
-name_of_work(pulse_state *state, PyObject *coro)
-{
-    PyObject *inner = Py_NewRef(coro);
-    PyObject *name = PyObject_GetAttr(inner, state->str_qualname);
-    for (int i = 0; i < MOST_WRAPPERS && name != NULL; i++) {
-        PyObject *variable = PyDict_GetItemWithError(state->wrappers, name);
-        if (variable == NULL) {
-            break;
-        }
-        PyObject *frame = PyObject_GetAttr(inner, state->str_cr_frame);
-        PyObject *variables = frame == NULL ? NULL : PyObject_GetAttrString(frame, "f_locals");
-        PyObject *wrapped = variables == NULL ? NULL : value_at(variables, variable);
-        PyObject *wrapped_name = wrapped == NULL ? NULL : PyObject_GetAttr(wrapped, state->str_qualname);
-        if (variables != NULL && PyDict_CheckExact(variables)) {
-            // Before 3.13 a copy that the frame keeps: it must not keep alive what the program lets go of.
-            PyDict_Clear(variables);
-        }
-        Py_XDECREF(variables);
-        Py_XDECREF(frame);
-        if (wrapped_name == NULL) {
-            // Another version of that library: the wrapper's own name is the best we have.
-            PyErr_Clear();
-            Py_XDECREF(wrapped);
-            break;
-        }
-        Py_SETREF(inner, wrapped);
-        Py_SETREF(name, wrapped_name);
-    }
-    Py_DECREF(inner);
-    if (name == NULL || !PyUnicode_CheckExact(name)) {
-        PyErr_Clear();
-        Py_XDECREF(name);
-        name = PyUnicode_FromString(Py_TYPE(coro)->tp_name);
-    }
-    return name;
-}
 
 // Name of the explicit group to enter, new reference, or NULL: without an exception if there is none.
 static PyObject *
@@ -139,10 +81,8 @@ find_and_enter_group(pulse_governed *governed, pulse_options *options)
         return -1;
     }
     bool is_explicit = name != NULL;
-    if (!is_explicit) {
-        name = name_of_work(governor->state, governed->coro);
-    }
-    pulse_group *group = name == NULL ? NULL : pulse_groups_find(&governor->groups, governor->state, name, is_explicit);
+    pulse_group *group = is_explicit ? pulse_groups_find(&governor->groups, governor->state, name, true)
+                                     : pulse_implicit_group(&governor->groups, governor->state, governed->coro);
     Py_XDECREF(name);
     if (group == NULL) {
         return -1;
@@ -266,7 +206,7 @@ bind_call(pulse_governed *call)
 void
 pulse_governed_bind(pulse_governed *governed)
 {
-    governed->flags &= ~(uint32_t)PULSE_GOVERNED_NEW;
+    governed->flags = (governed->flags & ~(uint32_t)PULSE_GOVERNED_NEW) | PULSE_GOVERNED_BINDING;
     pulse_state *state = pulse_state_of_module(governed->module);
     int result = 0;
     if (governed->flags & PULSE_GOVERNED_CALL) {
@@ -279,9 +219,10 @@ pulse_governed_bind(pulse_governed *governed)
         result = apply(governed, (pulse_options *)governed->options);
     }
     if (result < 0) {
-        pulse_state_contain_error(state);
         governed->flags |= PULSE_GOVERNED_TRANSPARENT;
+        pulse_state_contain_error(state);
     }
+    governed->flags &= ~(uint32_t)PULSE_GOVERNED_BINDING;
 }
 
 PyObject *

@@ -38,6 +38,9 @@ uint64_t pulse_clock_monotonic(void);
 // CPU time of the calling thread, ns since it began. Costs a system call (about 200 ns): never on the hot path.
 uint64_t pulse_clock_thread_cpu_ns(void);
 
+// CPU time of all threads of the process, likewise.
+uint64_t pulse_clock_process_cpu_ns(void);
+
 // Whose clock that is: "linux", "macos", "windows", or "fallback", which counts all time as CPU time.
 extern const char *const pulse_clock_thread_platform;
 

@@ -45,6 +45,20 @@ pulse_exception_put_back(pulse_exception taken)
 #endif
 }
 
+// An attribute that may be missing: no exception is made for that where a type looks attributes up as usual. New reference, or
+// NULL with or without an exception.
+static inline PyObject *
+pulse_optional_attribute(PyObject *object, PyObject *name)
+{
+    PyObject *value;
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject_GetOptionalAttr(object, name, &value);
+#else
+    _PyObject_LookupAttr(object, name, &value);
+#endif
+    return value;
+}
+
 // Take it out of the thread as an object; new reference. One must be set.
 static inline PyObject *
 pulse_exception_take_object(void)
@@ -134,6 +148,18 @@ pulse_current_task_of(PyObject *lookup, PyObject *loop)
 #else
     return Py_XNewRef(PyDict_GetItemWithError(PyTuple_GET_ITEM(lookup, 0), loop));
 #endif
+}
+
+// How long a thread may keep the GIL while others wait for it. Without an exception set; runs no Python code.
+static inline uint64_t
+pulse_switch_interval_ns(void)
+{
+    PyObject *getter = PySys_GetObject("getswitchinterval");
+    PyObject *interval = getter == NULL || !PyCFunction_CheckExact(getter) ? NULL : PyObject_CallNoArgs(getter);
+    double seconds = interval == NULL ? 0.005 : PyFloat_AsDouble(interval);
+    Py_XDECREF(interval);
+    PyErr_Clear();
+    return seconds > 0 ? (uint64_t)(seconds * 1e9) : 5000000;
 }
 
 #if PY_VERSION_HEX >= 0x030c0000

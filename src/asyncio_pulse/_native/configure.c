@@ -75,6 +75,7 @@ pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
     governor->observes = observes;
     if (off) {
         governor->flags |= PULSE_GOVERNOR_OFF;
+        pulse_governor_stop_watching(governor);
     }
     else {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_OFF;

@@ -4,12 +4,13 @@
 #include <structmember.h>
 
 #include "awaiter.h"
+#include "due.h"
 #include "park.h"
 #include "poll.h"
 #include "preemption.h"
 #include "segment.h"
-#include "thrown.h"
 #include "tiers.h"
+#include "thrown.h"
 #include "turn_budget.h"
 #include "watchdog.h"
 
@@ -188,12 +189,16 @@ governed_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
+    // Before anything that may run code of the program: whoever tells what is due holds it.
+    if (governed->flags & PULSE_GOVERNED_DUE) {
+        pulse_due_forget(governed);
+    }
     pulse_segment_drop(governed);
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     no_longer_alive(governed);
-    pulse_park_forget(governed);
+    pulse_park_free(governed);
     Py_CLEAR(governed->coro);
     Py_CLEAR(governed->group_token);
     Py_CLEAR(governed->governor);
@@ -226,6 +231,9 @@ pulse_governed_finish(pulse_governed *governed)
 {
     no_longer_alive(governed);
     restore_group(governed);
+    if (governed->flags & PULSE_GOVERNED_DUE) {
+        pulse_due_keep(governed);
+    }
 }
 
 static PULSE_NOINLINE PySendResult
@@ -262,7 +270,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     pulse_poll_begin(&poll, thread, governed);
     PySendResult outcome = send_to(governed->coro, value, result);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
-    pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, bare_yield);
+    pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, true, bare_yield);
     if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {
         pulse_governed_finish(governed);
     }

@@ -31,6 +31,10 @@ enum {
     PULSE_GOVERNED_DELEGATES = 1u << 10,
     // Awaited inside no_preempt().
     PULSE_GOVERNED_GUARDED = 1u << 9,
+    // In its first poll, whose group is being found: Python code that resumes it meanwhile is not measured.
+    PULSE_GOVERNED_BINDING = 1u << 11,
+    // A bad poll of it is due to be told.
+    PULSE_GOVERNED_DUE = 1u << 12,
 };
 
 typedef struct pulse_governed {

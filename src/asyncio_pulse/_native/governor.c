@@ -1,7 +1,9 @@
 #include "governor.h"
 
+#include "anew.h"
 #include "configure.h"
 #include "factory.h"
+#include "group_report.h"
 #include "pump.h"
 #include "preemption.h"
 #include "tiers.h"
@@ -56,8 +58,8 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)governor;
 }
 
-static void
-stop_watching(pulse_governor *governor)
+void
+pulse_governor_stop_watching(pulse_governor *governor)
 {
     pulse_turns *turns = governor->turns;
     governor->turns = NULL;
@@ -72,7 +74,7 @@ governor_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     pulse_governor *governor = (pulse_governor *)self;
-    stop_watching(governor);
+    pulse_governor_stop_watching(governor);
     Py_CLEAR(governor->hooks);
     pulse_tiers_forget(governor);
     pulse_pump_free(governor);
@@ -135,24 +137,22 @@ governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
         pulse_pump_release_all(governor);
         governor->flags |= PULSE_GOVERNOR_DETACHED;
         governor->governed_until = pulse_clock_ticks();
-        stop_watching(governor);
+        pulse_governor_stop_watching(governor);
+        // They know us, and we them, and the collector does not see it.
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
+        Py_CLEAR(governor->hooks);
     }
     Py_RETURN_NONE;
 }
 
 static PyObject *
-governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
+governor_tell_due(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
-    governor->account = (pulse_account){0};
-    pulse_counter_set(&governor->polls, 0);
-    pulse_counter_set(&governor->voluntary_yields, 0);
-    pulse_counter_set(&governor->tasks, 0);
-    pulse_counter_set(&governor->would_park, 0);
-    governor->governed_since = pulse_clock_ticks();
-    pulse_groups_start_anew(&governor->groups);
-    pulse_worst_clear(&governor->worst);
-    pulse_worst_clear(&governor->stalls);
+    // Who decides runs in the loop's thread.
+    if (governor->python_thread_id == PyThreadState_GetID(PyThreadState_Get())) {
+        pulse_tiers_tell(governor, NULL);
+    }
     Py_RETURN_NONE;
 }
 
@@ -160,7 +160,7 @@ static PyObject *
 governor_set_hooks(PyObject *self, PyObject *hooks)
 {
     pulse_governor *governor = (pulse_governor *)self;
-    if (Py_IsNone(hooks)) {
+    if (Py_IsNone(hooks) || governor->flags & PULSE_GOVERNOR_DETACHED) {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
         Py_CLEAR(governor->hooks);
     }
@@ -182,12 +182,17 @@ governor_resume_watchdog(PyObject *self, PyObject *Py_UNUSED(ignored))
 static int
 start_watching(pulse_governor *governor, PyObject *loop)
 {
-    stop_watching(governor);
-    governor->loop_reference = PyWeakref_NewRef(loop, NULL);
-    governor->turns = governor->loop_reference == NULL ? NULL : pulse_turns_new(governor->state, governor);
-    if (governor->turns == NULL) {
+    PyObject *reference = PyWeakref_NewRef(loop, NULL);
+    if (reference == NULL) {
         return -1;
     }
+    pulse_governor_stop_watching(governor);
+    governor->turns = pulse_turns_new(governor->state, governor);
+    if (governor->turns == NULL) {
+        Py_DECREF(reference);
+        return -1;
+    }
+    governor->loop_reference = reference;
     atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
     return 0;
 }
@@ -268,10 +273,11 @@ governor_stalls(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governor *governor = (pulse_governor *)self;
     PyObject *list = pulse_worst_stalls(&governor->stalls);
     if (list != NULL && governor->turns != NULL && governor->turns->pending.stack != NULL) {
-        pulse_worst_entry lasting = governor->turns->pending;
+        pulse_worst_entry lasting = pulse_worst_copy(&governor->turns->pending);
         lasting.count = 1;
         lasting.wall_ticks = lasting.total_ticks = pulse_clock_ticks() - atomic_load(&governor->turns->captured);
         PyObject *dict = pulse_worst_stall_to_dict(&lasting);
+        pulse_worst_entry_clear(&lasting);
         if (dict == NULL || PyList_Append(list, dict) < 0) {
             Py_CLEAR(list);
         }
@@ -311,7 +317,7 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 governor_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_groups_list(&((pulse_governor *)self)->groups);
+    return pulse_groups_report(&((pulse_governor *)self)->groups);
 }
 
 static PyObject *
@@ -348,10 +354,11 @@ static PyMethodDef governor_methods[] = {
      "How many explicit groups have a task alive or had one begin within so many ns."},
     {"task_factory", governor_task_factory, METH_O, "A task factory that governs, chained to an earlier one or None."},
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
-    {"start_anew", governor_start_anew, METH_NOARGS,
+    {"start_anew", pulse_governor_start_anew, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
     {"set_hooks", governor_set_hooks, METH_O,
      "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},
+    {"tell_due", governor_tell_due, METH_NOARGS, "Tell the decisions of the bad polls that they do not know of yet."},
     {"resume_watchdog", governor_resume_watchdog, METH_NOARGS, "Start the watchdog again with the next poll."},
     {"watch_select", governor_watch_select, METH_VARARGS,
      "Watch the turns of a loop; what to put in the place of its selector's select method."},
@@ -361,7 +368,7 @@ static PyMethodDef governor_methods[] = {
     {"turns", governor_turns, METH_NOARGS, "Turns, busy time and lag of the loop; empty if it is not watched."},
     {"stalls", governor_stalls, METH_NOARGS, "The longest stall of each class at each place, unordered."},
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
-    {"groups", governor_groups, METH_NOARGS, "Snapshots of all groups, unordered."},
+    {"groups", governor_groups, METH_NOARGS, "All groups and their counters, most wall time first."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
     {"configure_preemption", (PyCFunction)(void (*)(void))pulse_governor_configure_preemption,
      METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},

@@ -5,6 +5,7 @@
 #define PULSE_GOVERNOR_H
 
 #include "account.h"
+#include "allowance.h"
 #include "chaos.h"
 #include "group.h"
 #include "options.h"
@@ -36,13 +37,14 @@ enum {
 enum {
     PULSE_TIERS = 4,
     PULSE_TIER_YIELD = 2,
-    // Polls end without one beginning only as deep as they are nested.
-    PULSE_MOST_DUE = 8,
+    PULSE_MOST_DUE = 64,
 };
 
-// A bad poll that the decisions were not told of yet; owns its references.
+// A bad poll that the decisions were not told of yet. It keeps a coroutine alive only once that has ended: what waits in the
+// middle may hold its loop, and is let go of when its task is.
 typedef struct {
     PyObject *governed;
+    bool is_held;
     PyObject *stack;
     uint64_t ended;
     uint64_t wall;
@@ -50,6 +52,8 @@ typedef struct {
     uint64_t over_budget;
     bool violation;
     bool slow;
+    // Others were kept waiting by it, if that is known.
+    bool waited;
 } pulse_due;
 
 // How far tasks may be preempted, and what came of it.
@@ -57,6 +61,8 @@ typedef struct {
     // At Yield and above, unless a task or its group says otherwise.
     uint8_t mode;
     bool through_iteration;
+    // Tasks that are in no explicit group may not be preempted, whatever they ask for.
+    bool off_without_group;
     // Packages that may be preempted beside the one that opted in: a frozenset; NULL for all that are not protected.
     PyObject *modules;
     pulse_counter preemptions;
@@ -105,6 +111,11 @@ typedef struct pulse_governor {
     PyObject *decisions;
     pulse_due due[PULSE_MOST_DUE];
     int due_count;
+    // Of so many it is known whether others waited.
+    int due_judged;
+    // Of what telling may cost beside the CPU time of all bad polls, ns.
+    pulse_allowance tell_allowance;
+    uint64_t bad_cpu_ns;
     // When the last poll since the first of them ended, ticks.
     uint64_t busy_until;
     // A poll up to this long is good at a tier, and so many are told at once.
@@ -124,6 +135,8 @@ typedef struct pulse_governor {
     uint64_t stall_ticks;
     // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.
     PyObject *loop_reference;
+    // Borrowed, only to be compared: the heartbeat that goes on.
+    void *heartbeat;
 } pulse_governor;
 
 extern PyType_Spec pulse_governor_spec;
@@ -133,6 +146,9 @@ void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
 
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
+
+// Watch the loop's turns no longer.
+void pulse_governor_stop_watching(pulse_governor *governor);
 
 PULSE_INLINE pulse_thread *
 pulse_governor_thread(pulse_governor *governor)

@@ -5,41 +5,13 @@
 
 #include "clock.h"
 
-int
-pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value)
-{
-    PyObject *number = PyLong_FromUnsignedLongLong(value);
-    if (number == NULL) {
-        return -1;
-    }
-    int result = PyDict_SetItemString(dict, key, number);
-    Py_DECREF(number);
-    return result;
-}
-
-int
-pulse_account_to_dict(const pulse_account *account, PyObject *dict)
-{
-    uint64_t wall = pulse_counter_read(&account->wall_ticks);
-    uint64_t off_cpu = pulse_counter_read(&account->off_cpu_ticks);
-    // Read without stopping the writer: the second counter may be ahead of the first.
-    uint64_t cpu = wall > off_cpu ? wall - off_cpu : 0;
-    if (pulse_dict_set_number(dict, "wall_time_ns", pulse_clock_to_ns(wall)) < 0 ||
-        pulse_dict_set_number(dict, "cpu_time_ns", pulse_clock_to_ns(cpu)) < 0 ||
-        pulse_dict_set_number(dict, "gc_time_ns", pulse_clock_to_ns(pulse_counter_read(&account->gc_ticks))) < 0 ||
-        pulse_dict_set_number(dict, "violations", pulse_counter_read(&account->violations)) < 0 ||
-        pulse_dict_set_number(dict, "slow_polls", pulse_counter_read(&account->slow_polls)) < 0) {
-        return -1;
-    }
-    return pulse_dict_set_number(dict, "forced_yields", pulse_counter_read(&account->forced_yields));
-}
-
 static pulse_group *
 group_new(pulse_state *state, PyObject *name, bool is_explicit)
 {
     pulse_group *group = (pulse_group *)state->group_type->tp_alloc(state->group_type, 0);
     if (group != NULL) {
         group->name = Py_NewRef(name);
+        group->key = Py_NewRef(name);
         group->is_explicit = is_explicit;
         group->priority = group->preempt = group->max_tier = PULSE_UNSET;
     }
@@ -51,53 +23,12 @@ group_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((pulse_group *)self)->name);
+    Py_XDECREF(((pulse_group *)self)->key);
+    Py_XDECREF(((pulse_group *)self)->file);
+    Py_XDECREF(((pulse_group *)self)->module);
     Py_XDECREF(((pulse_group *)self)->standing);
     type->tp_free(self);
     Py_DECREF(type);
-}
-
-PyObject *
-pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted)
-{
-    PyObject *list = PyList_New(0);
-    *counted = 0;
-    for (unsigned i = 0; list != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
-        uint64_t count = pulse_counter_read(&histogram->counts[i]);
-        if (count == 0) {
-            continue;
-        }
-        *counted += count;
-        uint64_t upper = ((pulse_histogram_upper(i) + 1) << pulse_the_clock.histogram_shift) - 1;
-        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)pulse_clock_to_ns(upper), (unsigned long long)count);
-        if (pair == NULL || PyList_Append(list, pair) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(pair);
-    }
-    return list;
-}
-
-static PyObject *
-group_snapshot(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    pulse_group *group = (pulse_group *)self;
-    uint64_t polls;
-    PyObject *histogram = pulse_histogram_to_list(&group->histogram, &polls);
-    if (histogram == NULL) {
-        return NULL;
-    }
-    PyObject *dict = Py_BuildValue("{sOsOsN}", "name", group->name, "explicit", group->is_explicit ? Py_True : Py_False,
-                                   "histogram", histogram);
-    if (dict == NULL) {
-        return NULL;
-    }
-    if (pulse_dict_set_number(dict, "polls", polls) < 0 || pulse_account_to_dict(&group->account, dict) < 0 ||
-        pulse_dict_set_number(dict, "max_ns", pulse_clock_to_ns(pulse_counter_read(&group->max_ticks))) < 0 ||
-        pulse_dict_set_number(dict, "tasks", pulse_counter_read(&group->tasks)) < 0 ||
-        pulse_dict_set_number(dict, "tasks_alive", pulse_counter_read(&group->alive)) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
 }
 
 static PyObject *
@@ -152,7 +83,6 @@ static PyMethodDef group_methods[] = {
     {"set_max_tier", group_set_max_tier, METH_O, "The highest tier that its tasks may come to; None where nothing says so."},
     {"set_preempt", pulse_group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
     {"stand", pulse_group_stand, METH_O, "Put a Standing in force, or None for none."},
-    {"snapshot", group_snapshot, METH_NOARGS, "Its counters, times in ns, and its histogram as (upper bound, count)."},
     {NULL},
 };
 
@@ -210,6 +140,7 @@ start_anew(pulse_group *group)
     group->account = (pulse_account){0};
     pulse_counter_set(&group->max_ticks, 0);
     pulse_counter_set(&group->tasks, 0);
+    group->releases = group->late_releases = group->longest_wait_ticks = 0;
     for (unsigned i = 0; i < PULSE_HISTOGRAM_BUCKETS; i++) {
         pulse_counter_set(&group->histogram.counts[i], 0);
     }
@@ -229,8 +160,8 @@ pulse_groups_start_anew(pulse_group_table *table)
     start_anew(table->other);
 }
 
-static void
-fold(pulse_group *into, const pulse_group *from)
+void
+pulse_group_fold(pulse_group *into, const pulse_group *from)
 {
     pulse_counter_add(&into->account.wall_ticks, pulse_counter_read(&from->account.wall_ticks));
     pulse_counter_add(&into->account.off_cpu_ticks, pulse_counter_read(&from->account.off_cpu_ticks));
@@ -243,7 +174,10 @@ fold(pulse_group *into, const pulse_group *from)
         pulse_counter_set(&into->max_ticks, pulse_counter_read(&from->max_ticks));
     }
     for (unsigned i = 0; i < PULSE_HISTOGRAM_BUCKETS; i++) {
-        pulse_counter_add(&into->histogram.counts[i], pulse_counter_read(&from->histogram.counts[i]));
+        uint64_t count = pulse_counter_read(&from->histogram.counts[i]);
+        if (count != 0) {
+            pulse_counter_add(&into->histogram.counts[i], count);
+        }
     }
 }
 
@@ -261,7 +195,7 @@ collect_idle(PyObject *named, pulse_group **idle)
     PyObject *value;
     while (PyDict_Next(named, &position, NULL, &value)) {
         if (pulse_counter_read(&((pulse_group *)value)->alive) == 0) {
-            idle[found++] = (pulse_group *)value;
+            idle[found++] = (pulse_group *)Py_NewRef(value);
         }
     }
     return found;
@@ -287,8 +221,11 @@ make_room(pulse_group_table *table)
     table->looks_to_skip = found == 0 ? table->max_groups / 8 : 0;
     int result = 0;
     for (Py_ssize_t i = 0; i < found && i < wanted && result == 0; i++) {
-        fold(table->other, idle[i]);
-        result = PyDict_DelItem(idle[i]->is_explicit ? table->named_explicit : table->named_implicit, idle[i]->name);
+        pulse_group_fold(table->other, idle[i]);
+        result = PyDict_DelItem(idle[i]->is_explicit ? table->named_explicit : table->named_implicit, idle[i]->key);
+    }
+    for (Py_ssize_t i = 0; i < found; i++) {
+        Py_DECREF((PyObject *)idle[i]);
     }
     PyMem_Free(idle);
     return result;
@@ -336,43 +273,4 @@ pulse_groups_active(const pulse_group_table *table, uint64_t within_ticks)
         active += pulse_counter_read(&group->alive) > 0 || now - group->last_used < within_ticks;
     }
     return active;
-}
-
-static int
-append_snapshots(PyObject *list, PyObject *named)
-{
-    PyObject *groups = PyDict_Values(named);
-    if (groups == NULL) {
-        return -1;
-    }
-    int result = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(groups) && result == 0; i++) {
-        PyObject *snapshot = group_snapshot(PyList_GET_ITEM(groups, i), NULL);
-        result = snapshot == NULL ? -1 : PyList_Append(list, snapshot);
-        Py_XDECREF(snapshot);
-    }
-    Py_DECREF(groups);
-    return result;
-}
-
-PyObject *
-pulse_groups_list(pulse_group_table *table)
-{
-    PyObject *list = PyList_New(0);
-    if (list == NULL) {
-        return NULL;
-    }
-    int result = append_snapshots(list, table->named_explicit);
-    if (result == 0) {
-        result = append_snapshots(list, table->named_implicit);
-    }
-    if (result == 0 && pulse_counter_read(&table->other->tasks) != 0) {
-        PyObject *snapshot = group_snapshot((PyObject *)table->other, NULL);
-        result = snapshot == NULL ? -1 : PyList_Append(list, snapshot);
-        Py_XDECREF(snapshot);
-    }
-    if (result < 0) {
-        Py_CLEAR(list);
-    }
-    return list;
 }

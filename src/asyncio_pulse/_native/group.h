@@ -6,6 +6,7 @@
 #define PULSE_GROUP_H
 
 #include "account.h"
+#include "allowance.h"
 #include "histogram.h"
 #include "state.h"
 
@@ -18,15 +19,23 @@ typedef struct {
     bool tiered;
     // A Standing, once there is something to say against it; NULL before.
     PyObject *standing;
+    // As it is shown. Found in its table by the key: the two differ where modules have functions of one name.
     PyObject *name;
+    PyObject *key;
+    // Of an implicit one, where its first coroutine was defined; or NULL.
+    PyObject *file;
+    PyObject *module;
     uint64_t last_used;
     pulse_counter tasks;
     pulse_counter alive;
     // What a slice of one of its tasks takes, on average; 0 before the first.
     uint64_t slice_ticks;
-    // Releases from the slow queue, and those that waited longer than the breaker allows.
+    // Releases from the slow queue that the decisions were not told of yet, those that waited longer than the breaker
+    // allows, and the longest wait.
     uint64_t releases;
     uint64_t late_releases;
+    uint64_t longest_wait_ticks;
+    uint64_t releases_told_at;
     bool is_explicit;
     // The decisions were shown it.
     bool introduced;
@@ -36,6 +45,10 @@ typedef struct {
     int8_t max_tier;
     // How far its tasks may be preempted, a pulse_preempt_mode; PULSE_UNSET for what holds for all.
     int8_t preempt;
+    // Of what asking its tasks to give way may cost, and what the last request cost that came to nothing, ns; 0 after one
+    // that was heard.
+    pulse_allowance ask_allowance;
+    uint64_t asked_in_vain_ns;
     pulse_histogram histogram;
 } pulse_group;
 
@@ -58,8 +71,8 @@ void pulse_groups_clear(pulse_group_table *table);
 // NULL with an exception on failure.
 pulse_group *pulse_groups_find(pulse_group_table *table, pulse_state *state, PyObject *name, bool is_explicit);
 
-// A new list of snapshots.
-PyObject *pulse_groups_list(pulse_group_table *table);
+// Add what one group counted to another.
+void pulse_group_fold(pulse_group *into, const pulse_group *from);
 
 // Count from zero again; the living stay counted.
 void pulse_groups_start_anew(pulse_group_table *table);
@@ -68,12 +81,5 @@ void pulse_groups_start_anew(pulse_group_table *table);
 Py_ssize_t pulse_groups_active(const pulse_group_table *table, uint64_t within_ticks);
 
 Py_ssize_t pulse_groups_count(const pulse_group_table *table);
-
-// New list of (upper bound in ns, count), and how many were counted.
-PyObject *pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted);
-
-// Add the numbers of an account, in ns, to a dict.
-int pulse_account_to_dict(const pulse_account *account, PyObject *dict);
-int pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value);
 
 #endif

@@ -36,7 +36,7 @@ note_idle(pulse_heartbeat *heartbeat, pulse_turns *turns, uint64_t now)
         heartbeat->last_idle_ns = idle_ns;
         uint64_t passed = now - heartbeat->last_beat;
         if (heartbeat->last_beat != 0 && passed > idle_ticks) {
-            pulse_counter_add(&turns->governor->turn_record.busy_ticks, passed - idle_ticks);
+            pulse_counter_add(&heartbeat->governor->turn_record.busy_ticks, passed - idle_ticks);
         }
     }
     heartbeat->last_beat = now;
@@ -51,8 +51,8 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
 {
     pulse_heartbeat *heartbeat = (pulse_heartbeat *)self;
     pulse_turns *turns = heartbeat->governor->turns;
-    if (turns == NULL) {
-        // No longer watched: the timer is not armed again.
+    if (turns == NULL || heartbeat->governor->heartbeat != heartbeat) {
+        // No longer watched, or watched anew by another one: the timer is not armed again.
         Py_RETURN_NONE;
     }
     pulse_turns_bind_thread(turns);
@@ -60,6 +60,10 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
     uint64_t due = atomic_load_explicit(&turns->beat_due, memory_order_relaxed);
     if (due != 0) {
         pulse_turns_note(turns, due, now > due ? now - due : 0);
+    }
+    if (heartbeat->governor->turns != turns) {
+        // What was told of a stall has uninstalled us.
+        Py_RETURN_NONE;
     }
     note_idle(heartbeat, turns, now);
     atomic_store_explicit(&turns->beat_due, now + heartbeat->period_ticks, memory_order_relaxed);
@@ -111,19 +115,21 @@ pulse_heartbeat_new(pulse_governor *governor, PyObject *loop, uint64_t period_us
                     void *libuv_loop)
 {
     PyTypeObject *type = governor->state->heartbeat_type;
-    pulse_heartbeat *heartbeat = (pulse_heartbeat *)type->tp_alloc(type, 0);
+    PyObject *reference = PyWeakref_NewRef(loop, NULL);
+    PyObject *period_seconds = reference == NULL ? NULL : PyFloat_FromDouble((double)period_us / 1e6);
+    pulse_heartbeat *heartbeat = period_seconds == NULL ? NULL : (pulse_heartbeat *)type->tp_alloc(type, 0);
     if (heartbeat == NULL) {
+        Py_XDECREF(reference);
+        Py_XDECREF(period_seconds);
         return NULL;
     }
     heartbeat->vectorcall = heartbeat_call;
     heartbeat->governor = (pulse_governor *)Py_NewRef(governor);
-    heartbeat->loop_reference = PyWeakref_NewRef(loop, NULL);
-    heartbeat->period_seconds = PyFloat_FromDouble((double)period_us / 1e6);
+    governor->heartbeat = heartbeat;
+    heartbeat->loop_reference = reference;
+    heartbeat->period_seconds = period_seconds;
     heartbeat->period_ticks = pulse_clock_from_ns(period_us * 1000);
-    if (heartbeat->period_seconds == NULL || heartbeat->loop_reference == NULL) {
-        Py_CLEAR(heartbeat);
-    }
-    else if (library != NULL && libuv_loop != NULL) {
+    if (library != NULL && libuv_loop != NULL) {
         find_idle_time(heartbeat, library, libuv_loop);
     }
     return (PyObject *)heartbeat;

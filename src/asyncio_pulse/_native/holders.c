@@ -17,14 +17,16 @@ pulse_holders_forget(pulse_state *state)
     }
 }
 
-// Borrowed; NULL on failure.
+// New reference; NULL on failure.
 static PyObject *
 find_regions(pulse_state *state, PyObject *code)
 {
     PyObject *key = PyLong_FromVoidPtr(code);
-    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(state->held_regions, key);
+    PyObject *known = key == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(state->held_regions, key));
     if (known == NULL && key != NULL && !PyErr_Occurred() && state->find_regions != NULL) {
-        PyObject *found = PyObject_CallOneArg(state->find_regions, code);
+        PyObject *finder = Py_NewRef(state->find_regions);
+        PyObject *found = PyObject_CallOneArg(finder, code);
+        Py_DECREF(finder);
         if (PyDict_GET_SIZE(state->held_regions) >= MOST_CODES) {
             pulse_holders_forget(state);
         }
@@ -34,20 +36,21 @@ find_regions(pulse_state *state, PyObject *code)
         if (known == NULL || PyDict_SetItem(state->held_regions, key, known) < 0) {
             Py_CLEAR(known);
         }
-        Py_XDECREF(known);
     }
     Py_XDECREF(key);
-    return known == NULL ? NULL : PyTuple_GET_ITEM(known, 1);
+    PyObject *regions = known == NULL ? NULL : Py_NewRef(PyTuple_GET_ITEM(known, 1));
+    Py_XDECREF(known);
+    return regions;
 }
 
-// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. Borrowed; NULL on failure.
+// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. New reference; NULL on failure.
 static PyObject *
 regions_of(pulse_state *state, PyObject *code)
 {
     // Code objects are some hundred bytes long.
     size_t place = ((uintptr_t)code >> 7) % PULSE_HELD_LATELY;
     if (state->held_lately[place].code == code) {
-        return state->held_lately[place].regions;
+        return Py_NewRef(state->held_lately[place].regions);
     }
     PyObject *regions = find_regions(state, code);
     if (regions != NULL) {
@@ -80,11 +83,13 @@ holds_in_frame(pulse_state *state, PyObject *coro)
     Py_XDECREF(code);
     if (regions == NULL || !PyBytes_Check(regions) || PyBytes_GET_SIZE(regions) == 0) {
         // Most functions: spares them the frame object, which is made when it is asked for.
+        Py_XDECREF(regions);
         return false;
     }
     PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
     bool answer = frame != NULL && PyFrame_Check(frame) && is_inside(regions, PyFrame_GetLasti((PyFrameObject *)frame));
     Py_XDECREF(frame);
+    Py_DECREF(regions);
     return answer;
 }
 
@@ -168,7 +173,8 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
     PyObject *callbacks = task == NULL || Py_IsNone(task) ? NULL : PyObject_GetAttr(task, state->str_callbacks);
     bool answer = false;
     for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
-        PyObject *entry = PyList_GET_ITEM(callbacks, i);
+        // Of a task written in Python this is the list itself, which Python code may change.
+        PyObject *entry = Py_NewRef(PyList_GET_ITEM(callbacks, i));
         pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
                                      ? pulse_waiter_of(state, PyTuple_GET_ITEM(entry, 0))
                                      : NULL;
@@ -177,6 +183,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
             answer |= pulse_tiers_effective(waiter) < PULSE_TIER_YIELD;
             Py_DECREF((PyObject *)waiter);
         }
+        Py_DECREF(entry);
     }
     Py_XDECREF(callbacks);
     Py_XDECREF(task);

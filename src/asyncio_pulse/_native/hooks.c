@@ -49,6 +49,18 @@ pulse_hooks_before_poll(pulse_governed *governed)
 }
 
 void
+pulse_hooks_tell(pulse_governed *governed, const char *what)
+{
+    pulse_governor *governor = governed->governor;
+    if (governor->hooks == NULL) {
+        return;
+    }
+    PyObject *hooks = Py_NewRef(governor->hooks);
+    pulse_hooks_settle(governor, PyObject_CallMethod(hooks, what, "K", (unsigned long long)governed->task_id));
+    Py_DECREF(hooks);
+}
+
+void
 pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint64_t ticks, bool yielded)
 {
     pulse_governor *governor = governed->governor;

@@ -2,6 +2,7 @@
 
 #include "holders.h"
 #include "pump.h"
+#include "text.h"
 #include "tiers.h"
 
 // A slice that wakes more is a broadcast, of which the latest do.
@@ -26,11 +27,13 @@ count_pair(pulse_governed *waiter, pulse_governed *holder)
         pump->kept_waiting = PyDict_New();
     }
     PyObject *name = holder->governor->state->str_qualname;
-    PyObject *waiting = PyObject_GetAttr(waiter->coro, name), *holding = PyObject_GetAttr(holder->coro, name);
+    PyObject *waiting = pulse_text_bounded(PyObject_GetAttr(waiter->coro, name));
+    PyObject *holding = pulse_text_bounded(PyObject_GetAttr(holder->coro, name));
     PyObject *pair = waiting == NULL || holding == NULL || pump->kept_waiting == NULL
                          ? NULL
                          : PyTuple_Pack(3, waiting, holding, holder->group->name);
-    PyObject *known = pair == NULL ? NULL : PyDict_GetItemWithError(pump->kept_waiting, pair);
+    // A name may be an object of somebody else's, whose hash is Python code.
+    PyObject *known = pair == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(pump->kept_waiting, pair));
     unsigned long long count = 0, longest = 0, waited = pulse_clock_to_ns(holder->parking->waited_ticks);
     if (known == NULL || PyArg_ParseTuple(known, "KK", &count, &longest)) {
         PyObject *both = Py_BuildValue("(KK)", count + 1, waited > longest ? waited : longest);
@@ -39,6 +42,7 @@ count_pair(pulse_governed *waiter, pulse_governed *holder)
         }
         Py_XDECREF(both);
     }
+    Py_XDECREF(known);
     Py_XDECREF(pair);
     Py_XDECREF(waiting);
     Py_XDECREF(holding);

@@ -1,10 +1,12 @@
 #include "manual.h"
 
+#include "hooks.h"
 #include "poll.h"
 
 typedef struct {
     PyObject_HEAD
     pulse_governed *governed;
+    // Its thread is NULL if the poll is not measured.
     pulse_poll poll;
     bool polling;
 } pulse_manual_task;
@@ -32,6 +34,11 @@ manual_task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     task->governed->options = Py_NewRef(options);
     task->governed->flags |= PULSE_GOVERNED_MANUAL;
     pulse_governed_bind(task->governed);
+    if (task->governed->flags & PULSE_GOVERNED_TRANSPARENT) {
+        // Not measured, and so not counted.
+        pulse_governed_finish(task->governed);
+        pulse_counter_add(&task->governed->governor->tasks, (uint64_t)-1);
+    }
     return (PyObject *)task;
 }
 
@@ -40,13 +47,25 @@ manual_task_dealloc(PyObject *self)
 {
     pulse_manual_task *task = (pulse_manual_task *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (task->polling && task->poll.thread->current == task->governed) {
+    pulse_thread *thread = task->polling ? task->poll.thread : NULL;
+    if (thread != NULL && thread->current == task->governed) {
         // Dropped in the middle of a poll: the slot must not point at it any longer.
         pulse_poll_end_special(&task->poll, task->governed, PULSE_POLL_FAILED, false);
+    }
+    else if (thread != NULL && thread->tangles == task->poll.tangles) {
+        // Polls inside of it remember it, and would lead back to it.
+        pulse_poll_untangle(thread);
     }
     Py_XDECREF(task->governed);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+static bool
+is_measured(const pulse_manual_task *task)
+{
+    return !(task->governed->flags & PULSE_GOVERNED_TRANSPARENT) &&
+           !(task->governed->governor->flags & PULSE_GOVERNOR_UNMEASURED);
 }
 
 static PyObject *
@@ -57,13 +76,18 @@ manual_task_begin(PyObject *self, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_RuntimeError, "before_poll was called twice for a task without after_poll in between");
         return NULL;
     }
-    if (!(task->governed->flags & PULSE_GOVERNED_TRANSPARENT)) {
-        pulse_thread *thread = pulse_governor_thread(task->governed->governor);
+    pulse_thread *thread = NULL;
+    if (is_measured(task)) {
+        thread = pulse_governor_thread(task->governed->governor);
         if (thread == NULL) {
             return NULL;
         }
+    }
+    // Hooks run in here: one that begins the same task again is refused, and so is one that ends it.
+    task->polling = true;
+    task->poll.thread = thread;
+    if (thread != NULL) {
         pulse_poll_begin_special(&task->poll, thread, task->governed);
-        task->polling = true;
     }
     Py_RETURN_NONE;
 }
@@ -81,6 +105,11 @@ manual_task_end(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "after_poll was called for a task without before_poll");
         return NULL;
     }
+    if (task->poll.thread == NULL || task->poll.thread->tangles != task->poll.tangles) {
+        // Not measured, or given up with a poll that it was inside of.
+        task->polling = false;
+        Py_RETURN_NONE;
+    }
     if (task->poll.thread->current != task->governed) {
         PyErr_SetString(PyExc_RuntimeError, "after_poll was called for a task that is not the one being polled here");
         return NULL;
@@ -96,15 +125,22 @@ manual_task_end(PyObject *self, PyObject *args)
 static PyObject *
 manual_task_yielded(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    pulse_governor *governor = ((pulse_manual_task *)self)->governed->governor;
-    pulse_counter_add(&governor->voluntary_yields, 1);
+    pulse_manual_task *task = (pulse_manual_task *)self;
+    if (is_measured(task)) {
+        pulse_counter_add(&task->governed->governor->voluntary_yields, 1);
+        pulse_hooks_tell(task->governed, "on_yield");
+    }
     Py_RETURN_NONE;
 }
 
 static PyObject *
 manual_task_complete(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    pulse_governed_finish(((pulse_manual_task *)self)->governed);
+    pulse_manual_task *task = (pulse_manual_task *)self;
+    pulse_governed_finish(task->governed);
+    if (is_measured(task)) {
+        pulse_hooks_tell(task->governed, "on_completion");
+    }
     Py_RETURN_NONE;
 }
 

@@ -1,15 +1,18 @@
 // The module: its state, its types, its functions.
 #include <stdlib.h>
 
+#include "asking.h"
 #include "awaiter.h"
 #include "checkpoint.h"
 #include "code_marks.h"
 #include "cpu_timer.h"
 #include "factory.h"
 #include "governed.h"
+#include "group_report.h"
 #include "holders.h"
 #include "manual.h"
 #include "measure.h"
+#include "preempt_watchdog.h"
 #include "preemption.h"
 #include "pump.h"
 #include "segment.h"
@@ -92,7 +95,11 @@ watchdog_wake_ups(PyObject *module, PyObject *Py_UNUSED(ignored))
 static PyObject *
 after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    pulse_threads_after_fork(pulse_state_of_module(module));
+    pulse_state *state = pulse_state_of_module(module);
+    pulse_counter_set(&state->internal_errors, 0);
+    pulse_watchdog_after_fork(state);
+    pulse_preempt_watchdog_after_fork();
+    pulse_threads_after_fork(state);
     pulse_wakeup_after_fork();
     Py_RETURN_NONE;
 }
@@ -118,7 +125,7 @@ static PyMethodDef module_methods[] = {
     {"monotonic_ns", monotonic_ns, METH_NOARGS, "The tick clock, ns."},
     {"current", pulse_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
     {"budget_spent", (PyCFunction)(void (*)(void))pulse_budget_spent, METH_FASTCALL | METH_KEYWORDS,
-     "Spend operations of the running poll; whether its budget is used up."},
+     "Spend operations of the running poll; whether its budget is used up. By the clock where nothing is governed."},
     {"checkpoint", (PyCFunction)(void (*)(void))pulse_checkpoint, METH_FASTCALL | METH_KEYWORDS,
      "Spend operations of the running poll; await the result to give way when its budget is used up."},
     {"clock_info", clock_info, METH_NOARGS, "Which tick clock is in use, and why."},
@@ -131,7 +138,9 @@ static PyMethodDef module_methods[] = {
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
-     "Forget the threads that a forked child does not have; the watchdog must have been stopped before."},
+     "Forget the threads that a forked child does not have."},
+    {"set_ask_percent", pulse_asking_set_percent, METH_O,
+     "What asking may cost of the CPU time of whoever is asked, 1 to 100; more than 1 is for tests of what it may not break."},
     {"set_preemption_starter", pulse_preemption_set_starter, METH_O, "Who starts preemption when it is first needed."},
     {"start_preemption", pulse_preemption_start, METH_VARARGS, "Begin to preempt, with a signal that is handled by us."},
     {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
@@ -167,6 +176,7 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
         add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
         add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
+        add_type(module, &pulse_group_totals_spec, &state->group_totals_type) < 0 ||
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
         add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||
@@ -196,6 +206,7 @@ add_names(pulse_state *state)
         intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
         intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 ||
         intern(&state->str_call_later, "call_later") < 0 || intern(&state->str_is_running, "is_running") < 0 ||
+        intern(&state->str_thread_id, "_thread_id") < 0 ||
         intern(&state->str_get_coro, "get_coro") < 0 || intern(&state->str_set_result, "set_result") < 0 ||
         intern(&state->str_create_future, "create_future") < 0 || intern(&state->str_ready, "_ready") < 0 ||
         intern(&state->str_callback, "_callback") < 0 ||
@@ -281,6 +292,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->heartbeat_type);
     Py_VISIT(state->cpu_timer_type);
     Py_VISIT(state->manual_task_type);
+    Py_VISIT(state->group_totals_type);
     Py_VISIT(state->awaiter_type);
     Py_VISIT(state->pump_token_type);
     Py_VISIT(state->get_running_loop);
@@ -331,6 +343,7 @@ module_free(void *module)
     Py_CLEAR(state->heartbeat_type);
     Py_CLEAR(state->cpu_timer_type);
     Py_CLEAR(state->manual_task_type);
+    Py_CLEAR(state->group_totals_type);
     Py_CLEAR(state->awaiter_type);
     Py_CLEAR(state->pump_token_type);
     Py_CLEAR(state->get_running_loop);
@@ -363,6 +376,7 @@ module_free(void *module)
     Py_CLEAR(state->str_cr_await);
     Py_CLEAR(state->str_call_later);
     Py_CLEAR(state->str_is_running);
+    Py_CLEAR(state->str_thread_id);
     Py_CLEAR(state->str_get_coro);
     Py_CLEAR(state->str_set_result);
     Py_CLEAR(state->str_ready);

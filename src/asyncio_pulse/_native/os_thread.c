@@ -8,12 +8,21 @@
 #ifdef __linux__
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+void
+pulse_os_pause_us(uint64_t us)
+{
+    struct timespec time = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+    nanosleep(&time, NULL);
+}
 
 uint64_t
 pulse_os_thread_self(void)
@@ -21,42 +30,54 @@ pulse_os_thread_self(void)
     return (uint64_t)syscall(SYS_gettid);
 }
 
+// Read a file of a thread as text; false if it cannot be had. The system writes it anew for each reading, and at once.
 static bool
-read_schedstat(uint64_t thread, pulse_os_thread *out)
+read_file_of(uint64_t thread, const char *name, char *text, size_t size)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%" PRIu64 "/schedstat", thread);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) {
+    snprintf(path, sizeof path, "/proc/self/task/%" PRIu64 "/%s", thread, name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
         return false;
     }
-    int found = fscanf(file, "%" SCNu64 " %" SCNu64, &out->run_ns, &out->queued_ns);
-    fclose(file);
-    return found == 2;
-}
-
-static bool
-read_switches(uint64_t thread, pulse_os_thread *out)
-{
-    char line[128];
-    snprintf(line, sizeof line, "/proc/self/task/%" PRIu64 "/status", thread);
-    FILE *file = fopen(line, "r");
-    if (file == NULL) {
-        return false;
-    }
-    bool found = false;
-    while (!found && fgets(line, sizeof line, file) != NULL) {
-        found = sscanf(line, "voluntary_ctxt_switches: %" SCNu64, &out->voluntary_switches) == 1;
-    }
-    fclose(file);
-    return found;
+    ssize_t length = read(file, text, size - 1);
+    close(file);
+    text[length > 0 ? length : 0] = '\0';
+    return length > 0;
 }
 
 bool
 pulse_os_thread_read(uint64_t thread, pulse_os_thread *out)
 {
     *out = (pulse_os_thread){.thread = thread};
-    return read_schedstat(thread, out) && read_switches(thread, out);
+    char text[96];
+    return read_file_of(thread, "schedstat", text, sizeof text) &&
+           sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &out->run_ns, &out->queued_ns, &out->runs) == 3;
+}
+
+bool
+pulse_os_thread_read_run_ns(uint64_t thread, uint64_t *run_ns)
+{
+    // The clock of a thread, as pthread_getcpuclockid makes it of a pthread_t.
+    enum { THREAD_CPU_CLOCK = 6 };
+    struct timespec time;
+    if (clock_gettime((clockid_t)(~(unsigned)thread << 3 | THREAD_CPU_CLOCK), &time) != 0) {
+        return false;
+    }
+    *run_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    return true;
+}
+
+bool
+pulse_os_thread_sleeps(uint64_t thread)
+{
+    char line[256];
+    if (!read_file_of(thread, "stat", line, sizeof line)) {
+        return false;
+    }
+    // The state comes after the name, which stands in parentheses and may contain any character.
+    const char *name_end = strrchr(line, ')');
+    return name_end != NULL && name_end[1] == ' ' && name_end[2] != 'R';
 }
 
 int
@@ -80,6 +101,12 @@ pulse_os_thread_read_all(pulse_os_thread *out, int most)
 
 #else
 
+void
+pulse_os_pause_us(uint64_t us)
+{
+    (void)us;
+}
+
 uint64_t
 pulse_os_thread_self(void)
 {
@@ -90,6 +117,21 @@ bool
 pulse_os_thread_read(uint64_t thread, pulse_os_thread *out)
 {
     *out = (pulse_os_thread){.thread = thread};
+    return false;
+}
+
+bool
+pulse_os_thread_read_run_ns(uint64_t thread, uint64_t *run_ns)
+{
+    (void)thread;
+    *run_ns = 0;
+    return false;
+}
+
+bool
+pulse_os_thread_sleeps(uint64_t thread)
+{
+    (void)thread;
     return false;
 }
 

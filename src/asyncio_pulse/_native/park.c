@@ -26,6 +26,19 @@ parking_of(pulse_governed *governed)
     return governed->parking;
 }
 
+// From now on Python code may run until it is decided whether this one waits. False if it cannot: memory ran out, it runs
+// already, or such code has parked it meanwhile.
+static bool
+begin_deciding(pulse_governed *governed)
+{
+    pulse_parking *parking = parking_of(governed);
+    if (parking == NULL || parking->is_deciding || parking->state != PULSE_UNPARKED) {
+        return false;
+    }
+    parking->is_deciding = true;
+    return true;
+}
+
 static void
 set_state(pulse_governed *governed, pulse_parking_state state)
 {
@@ -91,9 +104,11 @@ static void
 join_flow(pulse_governed *governed, unsigned priority)
 {
     pulse_parking *parking = governed->parking;
-    Py_XSETREF(parking->group, (pulse_group *)Py_NewRef((PyObject *)governed->group));
+    PyObject *earlier = (PyObject *)parking->group;
+    parking->group = (pulse_group *)Py_NewRef((PyObject *)governed->group);
     parking->node.priority = (uint8_t)priority;
     parking->node.key = (uintptr_t)parking->group;
+    Py_XDECREF(earlier);
 }
 
 static void
@@ -133,55 +148,45 @@ new_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
 }
 
 static bool
-enqueue(pulse_governed *governed, unsigned priority, bool is_urgent)
+enqueue(pulse_governed *governed, unsigned priority, bool is_urgent, bool is_holder)
 {
     pulse_parking *parking = governed->parking;
-    pulse_pump *pump = governed->governor->pump;
     pulse_queue_request request = {
         .priority = (uint8_t)priority,
-        .is_holder = parking->waits != PULSE_WAITS_FOR_TURN && pulse_is_holder(governed->governor, governed->coro),
+        .is_holder = is_holder,
         .is_urgent = is_urgent,
         .key = parking->node.key,
         .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
     };
     parking->is_urgent = is_urgent;
-    if (request.is_holder) {
+    if (is_holder) {
         // It keeps others waiting: it is not held to the share of the isolated.
         parking->waits = PULSE_WAITS_AS_OFFENDER;
     }
-    if (!pulse_runqueue_enqueue(pump->queues[parking->waits], &parking->node, &request, now_ns())) {
+    pulse_runqueue *queue = governed->governor->pump->queues[parking->waits];
+    if (!pulse_runqueue_enqueue(queue, &parking->node, &request, now_ns())) {
         return false;
     }
     Py_INCREF((PyObject *)governed);
     return true;
 }
 
-// Put it into the queue with what was delivered; the future to wait for, or NULL: then it has to run.
-static PyObject *
-put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
+// Between two calls that may run Python code: it is in the queue with everything that releases it, or nothing has changed.
+static bool
+enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future, unsigned priority, bool is_urgent,
+            bool is_holder)
 {
     pulse_governor *governor = governed->governor;
-    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
-    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, governor->pump, loop);
-    bool queued = future != NULL && enqueue(governed, priority, is_urgent);
-    if (queued && pulse_pump_arm(governor, loop) < 0) {
-        leave_queue(governed);
-        queued = false;
-    }
-    Py_XDECREF(loop);
-    if (!queued) {
-        if (PyErr_Occurred()) {
-            // The loop's methods are Python code, where a signal's handler may run.
-            pulse_hooks_settle(governor, NULL);
-        }
-        Py_XDECREF(future);
-        return NULL;
-    }
     pulse_parking *parking = governed->parking;
+    // Switched off meanwhile, or the loop was closed and has dropped what was to release it.
+    bool can_wait = !(governor->flags & PULSE_GOVERNOR_UNMEASURED) && !governor->observes && governor->pump->armed != NULL;
+    if (!can_wait || !enqueue(governed, priority, is_urgent, is_holder)) {
+        return false;
+    }
+    parking->future = Py_NewRef(future);
     parking->value = delivery->value;
     parking->exception = delivery->exception;
     *delivery = (pulse_delivery){0};
-    Py_XSETREF(parking->future, Py_NewRef(future));
     parking->parked_at = pulse_clock_ticks();
     parking->waited_ticks = 0;
     set_state(governed, PULSE_PARKED);
@@ -189,7 +194,34 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
         pulse_counter_add(&governor->pump->parked, 1);
     }
-    return future;
+    return true;
+}
+
+// Put it into the queue with what was delivered; the future to wait for, or NULL: then it has to run.
+//
+// Whatever may run Python code comes first, because that may do anything: release everybody, uninstall, close the loop.
+static PyObject *
+put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
+{
+    pulse_governor *governor = governed->governor;
+    bool is_holder = governed->parking->waits != PULSE_WAITS_FOR_TURN && pulse_is_holder(governor, governed->coro);
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, governor->pump, loop);
+    bool is_armed = future != NULL && pulse_pump_arm(governor, loop) == 0;
+    Py_XDECREF(loop);
+    if (is_armed && enter_queue(governed, delivery, future, priority, is_urgent, is_holder)) {
+        return future;
+    }
+    if (PyErr_Occurred()) {
+        // The loop's methods are Python code, where a signal's handler may run.
+        pulse_hooks_settle(governor, NULL);
+    }
+    if (governor->pump->armed == NULL) {
+        // Nobody would release those that were parked while the loop was asked.
+        pulse_pump_release_all(governor);
+    }
+    Py_XDECREF(future);
+    return NULL;
 }
 
 // Who is no offender waits only for the next turn, if this one is overlong.
@@ -197,7 +229,7 @@ static PyObject *
 wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
 {
     if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_turn_is_over(governed) ||
-        parking_of(governed) == NULL) {
+        !begin_deciding(governed)) {
         return NULL;
     }
     pulse_parking *parking = governed->parking;
@@ -216,7 +248,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
     if (!is_forced && !wants_parking(governed)) {
         return wait_for_turn(governed, delivery);
     }
-    if (parking_of(governed) == NULL) {
+    if (!begin_deciding(governed)) {
         return NULL;
     }
     pulse_pump *pump = governed->governor->pump;
@@ -250,19 +282,19 @@ take_kept(pulse_parking *parking, pulse_delivery *delivery)
 {
     const pulse_segment *segment = parking->governed->segment;
     bool was_woken = segment == NULL || !segment->preempted;
+    pulse_delivery kept = {parking->value, parking->exception};
+    parking->value = parking->exception = NULL;
     if (delivery->exception != NULL && was_woken && pulse_thrown_is_repeated(delivery->exception)) {
         // It was woken before, and is cancelled again when it waits for something else.
         Py_CLEAR(delivery->exception);
     }
-    if (delivery->exception != NULL) {
-        // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
-        Py_CLEAR(parking->value);
-        Py_CLEAR(parking->exception);
-        return;
+    // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
+    pulse_delivery dropped = delivery->exception != NULL ? kept : *delivery;
+    if (delivery->exception == NULL) {
+        *delivery = kept;
     }
-    Py_CLEAR(delivery->value);
-    *delivery = (pulse_delivery){parking->value, parking->exception};
-    parking->value = parking->exception = NULL;
+    Py_XDECREF(dropped.value);
+    Py_XDECREF(dropped.exception);
 }
 
 // One that was parked is resumed: because it was released, or was cancelled.
@@ -271,21 +303,20 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
 {
     pulse_parking *parking = governed->parking;
     pulse_pump *pump = governed->governor->pump;
+    parking->is_deciding = true;
     bool was_queued = parking->node.is_queued, is_cancelled = delivery->exception != NULL;
     leave_queue(governed);
+    set_state(governed, PULSE_UNPARKED);
     take_kept(parking, delivery);
     Py_CLEAR(parking->future);
     if (was_queued) {
         parking->expected_ticks = 0;
-        set_state(governed, PULSE_UNPARKED);
         pulse_counter_add(&pump->cancelled, 1);
-        if (is_cancelled && wants_parking(governed)) {
-            if (pump->cancel_allowance_ticks <= 0) {
-                // Its turn comes before everybody else's, but not all at once.
-                PyObject *future = put_aside(governed, delivery, parking->node.priority, true);
-                if (future != NULL) {
-                    return future;
-                }
+        if (is_cancelled && wants_parking(governed) && pump->cancel_allowance_ticks <= 0) {
+            // Its turn comes before everybody else's, but not all at once.
+            PyObject *future = put_aside(governed, delivery, parking->node.priority, true);
+            if (future != NULL) {
+                return future;
             }
         }
     }
@@ -296,9 +327,15 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
 bool
 pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future)
 {
+    if (governed->parking != NULL && governed->parking->is_deciding) {
+        return false;
+    }
     // The task that resumes it holds it; but leaving the queue may be the end of everybody else's interest.
     Py_INCREF((PyObject *)governed);
     *future = governed->flags & PULSE_GOVERNED_PARKED ? resume(governed, delivery) : park_or_admit(governed, delivery);
+    if (governed->parking != NULL) {
+        governed->parking->is_deciding = false;
+    }
     Py_DECREF((PyObject *)governed);
     return *future != NULL;
 }
@@ -376,13 +413,14 @@ void
 pulse_park_preempted(pulse_governed *governed, PyObject **result)
 {
     pulse_governor *governor = governed->governor;
-    if (governor->pump == NULL || governor->flags & PULSE_GOVERNOR_UNMEASURED || parking_of(governed) == NULL) {
+    if (governor->pump == NULL || governor->flags & PULSE_GOVERNOR_UNMEASURED || !begin_deciding(governed)) {
         return;
     }
     pulse_delivery nothing = {.value = Py_NewRef(Py_None)};
     governed->parking->waits = way_of(governed);
     join_flow(governed, governed->priority);
     PyObject *future = put_aside(governed, &nothing, governed->priority, false);
+    governed->parking->is_deciding = false;
     if (future != NULL) {
         Py_SETREF(*result, future);
     }
@@ -409,16 +447,24 @@ pulse_park_forget(pulse_governed *governed)
         // It never ran.
         charge(parking, 0);
     }
-    leave_queue(governed);
-    set_state(governed, PULSE_UNPARKED);
-    governed->parking = NULL;
     PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
-    pulse_group *group = parking->group;
-    PyMem_Free(parking);
-    Py_XDECREF(group);
+    parking->future = parking->value = parking->exception = NULL;
+    set_state(governed, PULSE_UNPARKED);
+    leave_queue(governed);
     Py_XDECREF(future);
     Py_XDECREF(value);
     Py_XDECREF(exception);
+}
+
+void
+pulse_park_free(pulse_governed *governed)
+{
+    pulse_park_forget(governed);
+    if (governed->parking != NULL) {
+        Py_XDECREF((PyObject *)governed->parking->group);
+        PyMem_Free(governed->parking);
+        governed->parking = NULL;
+    }
 }
 
 void

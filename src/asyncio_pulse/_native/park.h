@@ -40,6 +40,8 @@ typedef struct pulse_parking {
     pulse_way_to_wait waits;
     // Whose time is nobody's: it was critical, or about to be cancelled.
     bool is_urgent;
+    // It is being decided whether it waits: whoever resumes it meanwhile, from Python code that runs in there, runs it.
+    bool is_deciding;
     // Held: the node's key is its address.
     pulse_group *group;
     // Already taken off the allowance when it was released.
@@ -80,8 +82,11 @@ void pulse_park_preempted(pulse_governed *governed, PyObject **result);
 // The same, of one that was released but is not measured any more.
 void pulse_park_unmeasured(pulse_governed *governed);
 
-// The coroutine ends or is dropped.
+// The coroutine ends: it is out of the queue, and what was kept for it is gone. Python code may run.
 void pulse_park_forget(pulse_governed *governed);
+
+// Its wrapper goes. Not before: whoever decides whether it waits has the parking in hand while Python code runs.
+void pulse_park_free(pulse_governed *governed);
 
 // It is out of the queue, and nobody will ever resume it. Python code may run; nothing is raised.
 void pulse_park_abandon(pulse_governed *governed);

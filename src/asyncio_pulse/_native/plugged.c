@@ -22,15 +22,19 @@ PyStructSequence_Desc pulse_flow_description = {
 };
 
 static PyObject *
-flow_show(PyTypeObject *type, const pulse_flow *flow, uint64_t now_ns)
+flow_show(PyTypeObject *type, const pulse_flow *known, uint64_t now_ns)
 {
-    PyObject *shown = PyStructSequence_New(type);
+    // What is allocated here may run the collector, and a finaliser may use the queue: then the flow may be gone.
+    pulse_flow copy = *known;
+    const pulse_flow *flow = &copy;
+    PyObject *group = Py_NewRef((PyObject *)flow->key), *shown = PyStructSequence_New(type);
     if (shown == NULL) {
+        Py_DECREF(group);
         return NULL;
     }
     bool waits = flow->queued > 0 && now_ns > flow->waiting_since_ns;
     PyStructSequence_SetItem(shown, PRIORITY_FIELD, PyLong_FromLong(flow->priority));
-    PyStructSequence_SetItem(shown, GROUP_FIELD, Py_NewRef((PyObject *)flow->key));
+    PyStructSequence_SetItem(shown, GROUP_FIELD, group);
     PyStructSequence_SetItem(shown, QUEUED_FIELD, PyLong_FromUnsignedLong(flow->queued));
     PyStructSequence_SetItem(shown, SERVED_FIELD, PyLong_FromUnsignedLongLong(flow->served));
     PyStructSequence_SetItem(shown, WAITED_FIELD,
@@ -61,9 +65,18 @@ pulse_slow_queue_flows(pulse_slow_queue *self, bool only_waiting, uint64_t now_n
     return list;
 }
 
-// The flow that an answer names, or NULL without an exception if it names none that waits now.
 static pulse_flow *
-flow_named(pulse_slow_queue *self, PyObject *answer)
+find_waiting(const pulse_slow_queue *self, uint8_t priority, PyObject *group)
+{
+    PyObject *name = PyDict_GetItemWithError(self->groups, group);
+    pulse_flow *flow = name == NULL ? NULL : pulse_runqueue_find_flow(self->queue, priority, (uintptr_t)name);
+    return flow != NULL && flow->queued > 0 ? flow : NULL;
+}
+
+// The group of the flow that an answer names, new reference, and its priority; NULL without an exception if it names none
+// that waits now.
+static PyObject *
+group_of(const pulse_slow_queue *self, PyObject *answer, uint8_t *priority_named)
 {
     if (!Py_IS_TYPE(answer, pulse_state_of_type(Py_TYPE(self))->flow_type)) {
         return NULL;
@@ -75,12 +88,11 @@ flow_named(pulse_slow_queue *self, PyObject *answer)
     }
     int overflow;
     long priority = PyLong_AsLongAndOverflow(priority_number, &overflow);
-    PyObject *name = PyDict_GetItemWithError(self->groups, group);
-    if (overflow != 0 || priority < 0 || priority >= PULSE_QUEUE_PRIORITIES || name == NULL) {
+    if (overflow != 0 || priority < 0 || priority >= PULSE_QUEUE_PRIORITIES) {
         return NULL;
     }
-    pulse_flow *flow = pulse_runqueue_find_flow(self->queue, (uint8_t)priority, (uintptr_t)name);
-    return flow != NULL && flow->queued > 0 ? flow : NULL;
+    *priority_named = (uint8_t)priority;
+    return Py_XNewRef(find_waiting(self, (uint8_t)priority, group) == NULL ? NULL : group);
 }
 
 // Log why a discipline goes: because of an exception, or of an answer.
@@ -133,13 +145,14 @@ pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns)
     }
     PyObject *discipline = Py_NewRef(self->discipline);
     PyObject *answer = PyObject_CallMethod(discipline, "choose", "O", flows);
-    pulse_flow *flow = answer == NULL ? NULL : flow_named(self, answer);
+    uint8_t priority = 0;
+    PyObject *group = answer == NULL ? NULL : group_of(self, answer, &priority);
     if (answer == NULL && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         // Not the discipline's fault: raised once more, outside of our code.
         PyErr_Clear();
         PyErr_SetInterrupt();
     }
-    else if (flow == NULL) {
+    else if (group == NULL) {
         remove_discipline(self, discipline, answer);
         // What went on meanwhile, a destructor for one, may have raised too.
         PyErr_Clear();
@@ -147,5 +160,8 @@ pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns)
     Py_XDECREF(answer);
     Py_DECREF(flows);
     Py_DECREF(discipline);
+    // Last: the discipline's own finaliser, or one of its answer's, may have emptied the queue.
+    pulse_flow *flow = group == NULL ? NULL : find_waiting(self, priority, group);
+    Py_XDECREF(group);
     return flow;
 }

@@ -4,11 +4,14 @@
 #include "preemption.h"
 #include "tiers.h"
 
-// The stack that the watchdog saw in this very poll, or NULL; borrowed.
-static PyObject *
-take_sample(const pulse_poll *poll)
+// Whether modules were imported in a poll: they have become more since it began, and if the watchdog saw the poll, it
+// saw it importing. That happens once, as a rule at a server's start, and is no offence.
+static bool
+is_importing(const pulse_poll *poll)
 {
-    return poll->thread->sample_poll == poll->begun ? poll->thread->sample : NULL;
+    pulse_samples *samples = &poll->thread->samples;
+    bool is_seen = pulse_samples_most(samples, poll->begun) != NULL;
+    return pulse_thread_modules_grew(poll->thread) && (!is_seen || samples->importing * 2 >= samples->taken);
 }
 
 // CPU time since the sample, ticks.
@@ -21,6 +24,33 @@ cpu_since_sample(const pulse_poll *poll)
     uint64_t now = pulse_clock_thread_cpu_ns();
     // The clock begins anew in a forked child.
     return now > poll->cpu_sampled_ns ? pulse_clock_from_ns(now - poll->cpu_sampled_ns) : 0;
+}
+
+// What of a poll's time off the CPU it was blocked, ticks.
+static uint64_t
+blocked_ticks(pulse_thread *thread, uint64_t off_cpu)
+{
+    pulse_off_cpu_reading now;
+    if (!pulse_off_cpu_read(pulse_clock_thread_cpu_ns(), &now)) {
+        return 0;
+    }
+    uint64_t blocked_ns =
+        pulse_off_cpu_blocked_ns(&thread->off_cpu, &now, pulse_clock_to_ns(off_cpu), pulse_switch_interval_ns());
+    thread->off_cpu = now;
+    return pulse_clock_from_ns(blocked_ns);
+}
+
+// Whether a slow poll took long by its own doing: it computed or blocked, for most of its time, rather than wait for the GIL
+// or a processor, or collect garbage.
+static bool
+is_own_doing(pulse_thread *thread, const pulse_verdict *verdict, uint64_t gc_ticks)
+{
+    uint64_t own = verdict->own_wall - verdict->own_off_cpu;
+    own = own > gc_ticks ? own - gc_ticks : 0;
+    if (own * 2 < verdict->own_wall) {
+        own += blocked_ticks(thread, verdict->own_off_cpu);
+    }
+    return own * 2 >= verdict->own_wall;
 }
 
 uint64_t
@@ -40,17 +70,23 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     // That it was left late is not the task's fault.
     uint64_t budget = poll->preempted ? pulse_preemption_alarm(governed) : pulse_governed_budget(governed);
     pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
+    bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
+    verdict.violation = verdict.violation && !importing;
     pulse_account_book(&governed->account, &verdict);
     pulse_account_book(&governor->account, &verdict);
     pulse_account_book(&governed->group->account, &verdict);
-    if (verdict.violation || verdict.slow) {
+    if (bad) {
+        PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
         if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro,
-                               take_sample(poll), &verdict, gc_ticks) < 0) {
+                               stack, &verdict, gc_ticks) < 0) {
             pulse_state_contain_error(governor->state);
         }
+        bool slow = verdict.slow && !importing && is_own_doing(thread, &verdict, gc_ticks);
         pulse_exception_put_back(raised);
-        pulse_tiers_note(governed, &verdict, take_sample(poll), poll->begun + wall);
+        if (!importing) {
+            pulse_tiers_note(governed, &verdict, slow, stack, poll->begun + wall);
+        }
     }
     return verdict.own_off_cpu;
 }
@@ -94,7 +130,9 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     uint64_t alarm = poll->preempted ? pulse_preemption_alarm(governed) : budget < slow ? budget : slow;
     uint64_t violations = pulse_counter_read(&governed->account.violations);
-    uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, bare_yield);
+    // The call that stands in for a task counts for their group; what is left of the task is its decorator.
+    bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
+    uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
     pulse_preemption_count(governed, own, is_forced);
     // "coroutine already executing" ends nothing.

@@ -46,6 +46,10 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     uint64_t now = pulse_clock_ticks();
     if (PULSE_UNLIKELY(now - thread->cpu_sampled_at > governed->governor->cpu_sample_interval_ticks)) {
         now = pulse_thread_sample_cpu(thread);
+        if (poll->outer == NULL) {
+            // What was imported before, outside of polls, is not held in this one's favour.
+            pulse_thread_modules_grew(thread);
+        }
     }
     poll->cpu_sampled_at = thread->cpu_sampled_at;
     poll->cpu_sampled_ns = thread->cpu_sampled_ns;
@@ -54,15 +58,16 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);
 }
 
-// `is_step` is a constant at each call: a governed call inside a task's step is no step of its own.
 // Other greenlets may begin and end polls while this one is suspended in the middle: then nobody can tell whose time was
 // whose, and the `outer` that polls remember may be gone. All polls under way in this thread are given up: they go on
 // uncounted.
 void pulse_poll_untangle(pulse_thread *thread);
 
-// Returns the poll's own time, ticks.
+// Returns the poll's own time, ticks. `is_step` and `in_group` are constants on the hot path: a governed call inside a
+// task's step is no step of its own, and a task in whose place its call stands is counted by that in their group.
 PULSE_INLINE uint64_t
-pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool bare_yield)
+pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool in_group,
+               bool bare_yield)
 {
     pulse_thread *thread = poll->thread;
     pulse_governor *governor = governed->governor;
@@ -87,10 +92,12 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
         pulse_counter_add(&governor->polls, 1);
         pulse_counter_add(&governor->voluntary_yields, bare_yield);
     }
-    if (own > pulse_counter_read(&group->max_ticks)) {
-        pulse_counter_set(&group->max_ticks, own);
+    if (in_group) {
+        if (own > pulse_counter_read(&group->max_ticks)) {
+            pulse_counter_set(&group->max_ticks, own);
+        }
+        pulse_histogram_record(&group->histogram, own >> pulse_the_clock.histogram_shift);
     }
-    pulse_histogram_record(&group->histogram, own >> pulse_the_clock.histogram_shift);
     uint64_t nested_off_cpu = thread->nested_off_cpu_ticks + own_off_cpu;
     thread->current = poll->outer;
     thread->nested_ticks = poll->outer_nested_ticks + wall;

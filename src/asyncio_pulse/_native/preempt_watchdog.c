@@ -10,6 +10,8 @@
 #include <unistd.h>
 #endif
 
+#include "own_thread.h"
+
 enum {
     // While nothing armed runs it looks this often, so many times, before it sleeps for good: waking it costs an armed poll
     // more than all that it does itself, and servers are seldom idle for longer.
@@ -123,12 +125,6 @@ static void
 preempt_watchdog_main(void *argument)
 {
     preempt_watchdog *watchdog = argument;
-#ifndef _WIN32
-    // Signals are for threads that may run Python code.
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-#endif
 #ifdef __linux__
     prctl(PR_SET_NAME, "pulse-preempt");
     // Sleeps end 50 us late by default, which would be a twentieth of a slice.
@@ -185,7 +181,7 @@ pulse_preempt_watchdog_start(int signal_number)
         return -1;
     }
     atomic_store(&pulse_the_aim.sleeps_until, 0);
-    if (PyThread_start_new_thread(preempt_watchdog_main, watchdog) == PYTHREAD_INVALID_THREAD_ID) {
+    if (!pulse_own_thread_start(preempt_watchdog_main, watchdog)) {
         PyThread_release_lock(watchdog->wake);
         PyThread_release_lock(watchdog->alive);
         watchdog_free(watchdog);
@@ -224,6 +220,15 @@ pulse_preempt_watchdog_stop(void)
     Py_END_ALLOW_THREADS
     PyThread_release_lock(watchdog->alive);
     watchdog_free(watchdog);
+}
+
+void
+pulse_preempt_watchdog_after_fork(void)
+{
+    // Not freed: its thread, which is no more, may have been waiting for one of the locks.
+    the_watchdog = NULL;
+    atomic_store(&pulse_the_aim.deadline, 0);
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
 }
 
 bool

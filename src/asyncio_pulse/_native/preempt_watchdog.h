@@ -24,6 +24,9 @@ int pulse_preempt_watchdog_start(int signal_number);
 // Stop and join it: no signal comes after this. Needs the GIL, and lets go of it while it waits.
 void pulse_preempt_watchdog_stop(void);
 
+// The forked child has no such thread, even if another library's hook has started it just before the fork.
+void pulse_preempt_watchdog_after_fork(void);
+
 bool pulse_preempt_watchdog_is_running(void);
 
 // How often it woke.

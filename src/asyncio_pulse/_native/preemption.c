@@ -1,35 +1,12 @@
 #include "preemption.h"
 
+#include "asking.h"
 #include "code_marks.h"
 #include "joined_jumps.h"
 #include "preempt_watchdog.h"
 #include "segment.h"
 #include "tiers.h"
 #include "wakeup.h"
-
-enum {
-    // Boundaries of bytecodes that one request tries before it waits: queues and locks need 64, 0.5 ms of computing 1,000.
-    BURST = 1000,
-    // After a burst in vain, wait so many times what it took: a tenth of the time at most goes into looking.
-    DUTY = 9,
-    // What lasts, such as a trace function, costs a signal each time.
-    SHORTEST_WAIT_US = 500,
-    // A poll that was left no later than this after its deadline, or than its budget if that is longer, is a forced yield.
-    GRACE_US = 1000,
-    // Only decided and counted.
-    OBSERVED = 1u << 7,
-    MOST_GUARDS = UINT8_MAX,
-};
-
-// The armed poll that runs: what is asked of it. Nested ones are kept on the C stack of the outer one.
-typedef struct {
-    pulse_segment *segment;
-    pulse_thread *thread;
-    // When it should have been left.
-    uint64_t due;
-    uint64_t spent;
-    int boundaries_left;
-} pulse_request;
 
 // Signals belong to the process: they have one handler, which runs in one thread.
 static struct {
@@ -41,13 +18,14 @@ static struct {
     // signal.getsignal, and the handler that it must tell.
     PyObject *getsignal;
     PyObject *handler;
+    // The armed poll that runs: what is asked of it. Nested ones are kept on the C stack of the outer one.
     pulse_request request;
 } process;
 
 static pulse_preempt_mode
 mode_of(const pulse_governed *governed)
 {
-    return (pulse_preempt_mode)(governed->preempt_mode & ~OBSERVED);
+    return (pulse_preempt_mode)(governed->preempt_mode & ~PULSE_PREEMPT_OBSERVED);
 }
 
 static bool
@@ -56,21 +34,20 @@ is_under_chaos(const pulse_governor *governor)
     return governor->flags & PULSE_GOVERNOR_CHAOS && governor->chaos.preempt != 0;
 }
 
-// How far a coroutine may be preempted by what was asked for it, for its group, and for all.
+// How far a coroutine may be preempted by what was asked for it, for its group, and for all: the nearest wins, but "off" of
+// a group's policy, which is an operator's, goes before what code asks for.
 static pulse_preempt_mode
 wanted_mode(const pulse_governed *governed)
 {
     const pulse_options *options = (const pulse_options *)governed->options;
-    pulse_preempt_mode everywhere = governed->governor->preemption.mode;
-    if (everywhere == PULSE_PREEMPT_OFF || (options != NULL && options->preemptible == 0)) {
+    const pulse_preemption *preemption = &governed->governor->preemption;
+    int8_t of_group = governed->group->preempt;
+    bool forbidden = governed->group->is_explicit ? of_group == PULSE_PREEMPT_OFF : preemption->off_without_group;
+    if (forbidden || (options != NULL && options->preemptible == 0)) {
         return PULSE_PREEMPT_OFF;
     }
-    if (options != NULL && options->preemptible == 1) {
+    if (of_group == PULSE_PREEMPT_ANYWHERE || (options != NULL && options->preemptible == 1)) {
         return PULSE_PREEMPT_ANYWHERE;
-    }
-    int8_t of_group = governed->group->preempt;
-    if (of_group == PULSE_PREEMPT_OFF || of_group == PULSE_PREEMPT_ANYWHERE) {
-        return (pulse_preempt_mode)of_group;
     }
     if (is_under_chaos(governed->governor)) {
         // Whatever its tier, at the places that need nobody's consent.
@@ -79,7 +56,7 @@ wanted_mode(const pulse_governed *governed)
     if (pulse_tiers_effective(governed) < PULSE_TIER_YIELD) {
         return PULSE_PREEMPT_OFF;
     }
-    return of_group == PULSE_UNSET ? everywhere : (pulse_preempt_mode)of_group;
+    return of_group == PULSE_UNSET ? (pulse_preempt_mode)preemption->mode : (pulse_preempt_mode)of_group;
 }
 
 // What encloses a governed call goes as far already.
@@ -88,19 +65,20 @@ is_covered(const pulse_governed *governed, pulse_preempt_mode mode)
 {
     const pulse_options *options = (const pulse_options *)governed->options;
     bool asked = options != NULL && options->preemptible == 1;
-    return governed->flags & PULSE_GOVERNED_CALL && !asked && process.request.segment != NULL &&
-           mode_of(process.request.segment->governed) >= mode;
+    const pulse_governed *enclosing = process.request.segment == NULL ? NULL : process.request.segment->governed;
+    return governed->flags & PULSE_GOVERNED_CALL && !asked && enclosing != NULL && mode_of(enclosing) >= mode;
 }
 
 static bool
-may_arm(pulse_governed *governed)
+may_arm(pulse_governed *governed, pulse_thread *thread)
 {
     pulse_state *state = governed->governor->state;
     if (!PyCoro_CheckExact(governed->coro) || governed->flags & PULSE_GOVERNED_MANUAL) {
         return false;
     }
-    if (process.state == NULL && state->preemption_starter != NULL) {
-        // It starts the signal, or says once why it cannot; it is set again with the next installation.
+    if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits && !pulse_is_profiled()) {
+        // It starts the signal, or says once why it cannot; it is set again with the next installation, and by itself where
+        // another thread could start it. This thread then asks no more: asking is Python code, before each of its polls.
         PyObject *starter = state->preemption_starter;
         state->preemption_starter = NULL;
         PyObject *done = PyObject_CallNoArgs(starter);
@@ -109,8 +87,9 @@ may_arm(pulse_governed *governed)
             pulse_state_contain_error(state);
         }
         Py_XDECREF(done);
+        thread->preemption_waits = state->preemption_starter != NULL;
     }
-    return process.state == state && PyThread_get_thread_ident() == process.main_thread;
+    return process.state == state && PyThread_get_thread_ident() == process.main_thread && !pulse_is_profiled();
 }
 
 // The program handles our signal itself by now: send no more of them. Whoever is armed next has another one chosen.
@@ -150,12 +129,12 @@ arm(pulse_governed *governed)
         pulse_state_contain_error(governed->governor->state);
         return;
     }
-    governed->segment->package = package;
+    Py_XSETREF(governed->segment->package, package);
     governed->flags |= PULSE_GOVERNED_ARMED;
 }
 
 void
-pulse_preemption_prepare(pulse_governed *governed, const pulse_thread *thread)
+pulse_preemption_prepare(pulse_governed *governed, pulse_thread *thread)
 {
     pulse_governed *outer = thread->current;
     bool guarded = governed->flags & PULSE_GOVERNED_CALL && outer != NULL &&
@@ -168,10 +147,10 @@ pulse_preemption_prepare(pulse_governed *governed, const pulse_thread *thread)
         return;
     }
     if (pulse_tiers_is_observed(governed)) {
-        governed->preempt_mode |= OBSERVED;
+        governed->preempt_mode |= PULSE_PREEMPT_OBSERVED;
     }
     else if (governed->segment == NULL && !(governed->flags & PULSE_GOVERNED_DELEGATES) && outer != governed &&
-             !is_covered(governed, mode) && may_arm(governed)) {
+             !is_covered(governed, mode) && may_arm(governed, thread)) {
         arm(governed);
     }
 }
@@ -196,20 +175,24 @@ put_back(pulse_thread *thread, const pulse_governed *governed, const inner_polls
     atomic_store_explicit(&thread->poll_started, inner->poll_started, memory_order_relaxed);
 }
 
+// Held: judging allocates, so that the collector and then another thread may run, which may configure anew.
 static pulse_reach
 reach_of(const pulse_segment *segment)
 {
     const pulse_governed *governed = segment->governed;
     const pulse_preemption *preemption = &governed->governor->preemption;
-    return (pulse_reach){
+    pulse_reach reach = {
         .mode = mode_of(governed),
         .package = segment->package,
+        .is_for_program = segment->package != NULL && PySet_Contains(process.protected_modules, segment->package) == 1,
         .modules = preemption->modules,
         .protected_modules = process.protected_modules,
         .library_paths = process.library_paths,
         .through_iteration = preemption->through_iteration,
         .coroutine = governed->coro,
     };
+    pulse_reach_hold(&reach);
+    return reach;
 }
 
 static pulse_rule
@@ -218,7 +201,7 @@ judge(const pulse_request *request, pulse_frame *where)
     where->code = NULL;
     const pulse_segment *segment = request->segment;
     const PyThreadState *thread_state = PyThreadState_Get();
-    if (thread_state->c_tracefunc != NULL || thread_state->tracing > 0) {
+    if (thread_state->c_tracefunc != NULL || thread_state->c_profilefunc != NULL || thread_state->tracing > 0) {
         return PULSE_RULE_TRACED;
     }
     if (!pulse_segment_is_running(segment)) {
@@ -226,6 +209,7 @@ judge(const pulse_request *request, pulse_frame *where)
     }
     pulse_reach reach = reach_of(segment);
     pulse_rule rule = pulse_safe_to_suspend(&reach, where);
+    pulse_reach_let_go(&reach);
     if (rule != PULSE_PLACE_SAFE) {
         return rule;
     }
@@ -236,21 +220,52 @@ judge(const pulse_request *request, pulse_frame *where)
     const pulse_governed *current = request->thread->current;
     bool guarded = segment->governed->guards > 0 || segment->governed->flags & PULSE_GOVERNED_GUARDED ||
                    (current != NULL && (current->guards > 0 || current->flags & PULSE_GOVERNED_GUARDED));
-    return guarded ? PULSE_RULE_GUARDED : PULSE_PLACE_SAFE;
+    if (guarded) {
+        return PULSE_RULE_GUARDED;
+    }
+    // Last, because it takes longer than all else.
+    return pulse_is_profiled() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
+}
+
+static void
+aim_after(uint64_t ns)
+{
+    pulse_aim_at(pulse_clock_ticks() + pulse_clock_from_ns(ns));
+}
+
+// Whether no later boundary will do either: what is in the way lasts, or a whole burst came to nothing in that code before.
+static bool
+is_hopeless(const pulse_request *request, pulse_rule rule, const pulse_frame *where)
+{
+    const pulse_preemption *preemption = &request->segment->governed->governor->preemption;
+    return rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET ||
+           (rule == PULSE_RULE_MODULE && pulse_preemption_knows_place(preemption, rule, where));
+}
+
+// Whether the request is still there. Where the GIL is given away, another thread may end all requests.
+static bool
+is_asked(const pulse_request *request, const pulse_segment *segment)
+{
+    return request->segment == segment && segment->governed != NULL;
 }
 
 // Not here: look again at the next boundary of bytecodes, or, after many of them, in a while.
 static void
-ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uint64_t began)
+ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where)
 {
-    pulse_preemption *preemption = &request->segment->governed->governor->preemption;
+    const pulse_segment *segment = request->segment;
+    pulse_group *group = segment->governed->group;
+    pulse_preemption *preemption = &segment->governed->governor->preemption;
     pulse_counter_add(&preemption->refused[rule], 1);
-    uint64_t now = pulse_clock_ticks();
-    request->spent += now - began;
     // Until the poll ends: the loop cannot look sooner for what its signals write.
     pulse_wakeup_divert();
-    bool is_lasting = rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET;
-    if (!is_lasting && request->boundaries_left-- > 0) {
+    if (!is_asked(request, segment)) {
+        return;
+    }
+    if (request->burst_began_ns == 0) {
+        pulse_asking_begin_burst(request, is_hopeless(request, rule, where));
+    }
+    if (request->boundaries_left-- > 0) {
         PyErr_SetInterruptEx(process.signal_number);
         return;
     }
@@ -260,10 +275,8 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where, uin
         pulse_joined_jumps_part(where->code);
     }
     pulse_counter_add(&preemption->gave_up, 1);
-    uint64_t wait = request->spent * DUTY, shortest = pulse_clock_from_ns(SHORTEST_WAIT_US * 1000);
-    request->spent = 0;
-    request->boundaries_left = BURST;
-    pulse_aim_at(now + (wait > shortest ? wait : shortest));
+    pulse_asking_in_vain(request, group);
+    aim_after(pulse_asking_wait_ns(group));
 }
 
 static PyObject *
@@ -273,6 +286,7 @@ leave(pulse_request *request)
     pulse_thread *thread = request->thread;
     pulse_preemption *preemption = &segment->governed->governor->preemption;
     uint64_t now = pulse_clock_ticks();
+    pulse_asking_heard(request);
     pulse_counter_add(&preemption->preemptions, 1);
     pulse_histogram_record(&preemption->delay, (now - request->due) >> pulse_the_clock.histogram_shift);
     request->segment = NULL;
@@ -290,6 +304,7 @@ leave(pulse_request *request)
         if (result == 0 && segment->opted_in && pulse_segment_is_cancelled(segment) && pulse_safe_to_cancel(&reach)) {
             result = pulse_segment_raise_cancellation(segment);
         }
+        pulse_reach_let_go(&reach);
         pulse_segment_put_off(segment);
     }
     Py_DECREF(segment);
@@ -305,12 +320,24 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
     if (request->segment == NULL || request->segment->governed == NULL || deadline == 0 || began < deadline) {
         Py_RETURN_NONE;
     }
+    const pulse_segment *segment = request->segment;
+    const pulse_governed *governed = segment->governed;
+    bool is_bound = request->burst_began_ns == 0 && !is_under_chaos(governed->governor);
+    uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
+    if (wait > 0) {
+        // Somebody else had the processor meanwhile.
+        aim_after(wait);
+        Py_RETURN_NONE;
+    }
     pulse_frame where;
     pulse_rule rule = judge(request, &where);
+    if (!is_asked(request, segment)) {
+        Py_RETURN_NONE;
+    }
     if (rule == PULSE_PLACE_SAFE) {
         return leave(request);
     }
-    ask_again(request, rule, &where, began);
+    ask_again(request, rule, &where);
     Py_RETURN_NONE;
 }
 
@@ -319,7 +346,7 @@ static void
 begin_request(pulse_governed *governed, pulse_thread *thread)
 {
     bool acts = thread != NULL && process.state != NULL && mode_of(governed) != PULSE_PREEMPT_OFF &&
-                !(governed->preempt_mode & OBSERVED);
+                !(governed->preempt_mode & PULSE_PREEMPT_OBSERVED);
     if (acts && !pulse_preempt_watchdog_is_running() && pulse_preempt_watchdog_start(process.signal_number) < 0) {
         pulse_state_contain_error(process.state);
         acts = false;
@@ -333,7 +360,7 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
     uint64_t due = started + pulse_governed_budget(governed);
     bool at_once = is_under_chaos(governed->governor) &&
                    pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
-    process.request = (pulse_request){governed->segment, thread, at_once ? started : due, 0, BURST};
+    process.request = (pulse_request){.segment = governed->segment, .thread = thread, .due = at_once ? started : due};
     if (at_once) {
         // Nobody else has to be woken for it.
         atomic_store(&pulse_the_aim.deadline, started);
@@ -341,7 +368,8 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
         PyErr_SetInterruptEx(process.signal_number);
     }
     else {
-        pulse_aim_at(due);
+        uint64_t wait = pulse_asking_wait_ns(governed->group), earliest = wait == 0 ? 0 : pulse_clock_ticks() + pulse_clock_from_ns(wait);
+        pulse_aim_at(due > earliest ? due : earliest);
     }
 }
 
@@ -373,27 +401,6 @@ pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *
         return PYGEN_NEXT;
     }
     return outcome;
-}
-
-uint64_t
-pulse_preemption_alarm(const pulse_governed *governed)
-{
-    uint64_t budget = pulse_governed_budget(governed), grace = pulse_clock_from_ns(GRACE_US * 1000);
-    return budget + (budget > grace ? budget : grace);
-}
-
-void
-pulse_preemption_count(pulse_governed *governed, uint64_t own, bool is_forced)
-{
-    pulse_preemption *preemption = &governed->governor->preemption;
-    if (governed->preempt_mode & OBSERVED && own > pulse_governed_budget(governed)) {
-        pulse_counter_add(&preemption->would_preempt, 1);
-    }
-    if (is_forced) {
-        pulse_counter_add(&governed->account.forced_yields, 1);
-        pulse_counter_add(&governed->governor->account.forced_yields, 1);
-        pulse_counter_add(&governed->group->account.forced_yields, 1);
-    }
 }
 
 PyObject *
@@ -463,31 +470,6 @@ pulse_preemption_set_starter(PyObject *module, PyObject *starter)
     pulse_state *state = pulse_state_of_module(module);
     Py_XSETREF(state->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
     Py_XSETREF(state->preemption_restarter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
-    Py_RETURN_NONE;
-}
-
-PyObject *
-pulse_preemption_enter_guard(PyObject *module, PyObject *Py_UNUSED(ignored))
-{
-    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
-    pulse_governed *governed = thread == NULL ? NULL : thread->current;
-    if (governed == NULL) {
-        Py_RETURN_NONE;
-    }
-    if (governed->guards == MOST_GUARDS) {
-        PyErr_SetString(PyExc_RecursionError, "no_preempt() is nested more than 255 deep");
-        return NULL;
-    }
-    governed->guards++;
-    return Py_NewRef((PyObject *)governed);
-}
-
-PyObject *
-pulse_preemption_leave_guard(PyObject *module, PyObject *argument)
-{
-    if (Py_IS_TYPE(argument, pulse_state_of_module(module)->governed_type) && ((pulse_governed *)argument)->guards > 0) {
-        ((pulse_governed *)argument)->guards--;
-    }
     Py_RETURN_NONE;
 }
 

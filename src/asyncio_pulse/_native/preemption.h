@@ -8,8 +8,11 @@
 #include "governed.h"
 #include "poll.h"
 
+// In a coroutine's mode: only decided and counted.
+enum { PULSE_PREEMPT_OBSERVED = 1u << 7 };
+
 // Before a poll that is not plain: decide how far the coroutine may be preempted in it, and arm it if it may and is not.
-void pulse_preemption_prepare(pulse_governed *governed, const pulse_thread *thread);
+void pulse_preemption_prepare(pulse_governed *governed, pulse_thread *thread);
 
 // One step of an armed coroutine; `thread` is NULL if it is not measured. `exception`, if not NULL, is raised in it instead
 // of sending the value. As PyIter_Send; `preempted` tells that it was left in the middle of its code: then the outcome is
@@ -40,6 +43,10 @@ PyObject *pulse_governor_preemption_record(PyObject *self, PyObject *ignored);
 PyObject *pulse_group_set_preempt(PyObject *self, PyObject *mode);
 // A request was put off at this place.
 void pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where);
+// Whether one was put off there before, for the same reason.
+bool pulse_preemption_knows_place(const pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where);
+// Whether a profiler or debugger follows the calling thread's calls. Runs no Python code.
+bool pulse_is_profiled(void);
 void pulse_preemption_forget(pulse_governor *governor);
 
 #endif

@@ -1,9 +1,36 @@
 // What came of preemption, by governor, and how far it may go there.
+#include "group_report.h"
 #include "preemption.h"
 #include "tiers.h"
 
-// Places where it was put off; more than anybody reads.
-enum { MOST_PLACES = 256 };
+enum {
+    // Places where it was put off; more than anybody reads.
+    MOST_PLACES = 256,
+    // A poll that was left no later than this after its deadline, or than its budget if that is longer, is a forced yield.
+    GRACE_US = 1000,
+};
+
+// New reference, or NULL with an exception.
+static PyObject *
+key_of_place(pulse_rule rule, const pulse_frame *where)
+{
+    int line = PyCode_Addr2Line(where->code, where->position * 2);
+    return Py_BuildValue("(sOOi)", pulse_rule_name(rule), where->code->co_qualname, where->code->co_filename, line);
+}
+
+bool
+pulse_preemption_knows_place(const pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
+{
+    if (where->code == NULL || preemption->places == NULL) {
+        return false;
+    }
+    PyObject *places = Py_NewRef(preemption->places), *key = key_of_place(rule, where);
+    bool answer = key != NULL && PyDict_Contains(places, key) == 1;
+    Py_XDECREF(key);
+    Py_DECREF(places);
+    PyErr_Clear();
+    return answer;
+}
 
 void
 pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
@@ -14,30 +41,51 @@ pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const
     if (preemption->places == NULL) {
         preemption->places = PyDict_New();
     }
-    int line = PyCode_Addr2Line(where->code, where->position * 2);
-    PyObject *key = preemption->places == NULL ? NULL
-                                               : Py_BuildValue("(sOOi)", pulse_rule_name(rule), where->code->co_qualname,
-                                                               where->code->co_filename, line);
-    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(preemption->places, key);
-    if (known != NULL || (key != NULL && PyDict_GET_SIZE(preemption->places) < MOST_PLACES)) {
+    // Held: where the collector runs, another thread may, which may begin all counting anew.
+    PyObject *places = Py_XNewRef(preemption->places);
+    PyObject *key = places == NULL ? NULL : key_of_place(rule, where);
+    PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(places, key);
+    if (known != NULL || (key != NULL && PyDict_GET_SIZE(places) < MOST_PLACES)) {
         PyObject *count = PyLong_FromLong(known == NULL ? 1 : PyLong_AsLong(known) + 1);
         if (count != NULL) {
-            PyDict_SetItem(preemption->places, key, count);
+            PyDict_SetItem(places, key, count);
             Py_DECREF(count);
         }
     }
+    Py_XDECREF(places);
     Py_XDECREF(key);
     PyErr_Clear();
+}
+
+uint64_t
+pulse_preemption_alarm(const pulse_governed *governed)
+{
+    uint64_t budget = pulse_governed_budget(governed), grace = pulse_clock_from_ns(GRACE_US * 1000);
+    return budget + (budget > grace ? budget : grace);
+}
+
+void
+pulse_preemption_count(pulse_governed *governed, uint64_t own, bool is_forced)
+{
+    pulse_preemption *preemption = &governed->governor->preemption;
+    if (governed->preempt_mode & PULSE_PREEMPT_OBSERVED && own > pulse_governed_budget(governed)) {
+        pulse_counter_add(&preemption->would_preempt, 1);
+    }
+    if (is_forced) {
+        pulse_counter_add(&governed->account.forced_yields, 1);
+        pulse_counter_add(&governed->governor->account.forced_yields, 1);
+        pulse_counter_add(&governed->group->account.forced_yields, 1);
+    }
 }
 
 PyObject *
 pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObject *kwargs)
 {
-    static char *names[] = {"mode", "modules", "through_iteration", NULL};
-    int mode, through_iteration;
+    static char *names[] = {"mode", "modules", "through_iteration", "off_without_group", NULL};
+    int mode, through_iteration, off_without_group;
     PyObject *modules;
-    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "$iOp:configure_preemption", names, &mode, &modules,
-                                     &through_iteration)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "$iOpp:configure_preemption", names, &mode, &modules,
+                                     &through_iteration, &off_without_group)) {
         return NULL;
     }
     if (mode < PULSE_PREEMPT_OFF || mode > PULSE_PREEMPT_ANYWHERE) {
@@ -51,6 +99,7 @@ pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObjec
     pulse_preemption *preemption = &((pulse_governor *)self)->preemption;
     preemption->mode = (uint8_t)mode;
     preemption->through_iteration = through_iteration;
+    preemption->off_without_group = off_without_group;
     Py_XSETREF(preemption->modules, Py_IsNone(modules) ? NULL : Py_NewRef(modules));
     Py_RETURN_NONE;
 }

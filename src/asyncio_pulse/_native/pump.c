@@ -4,6 +4,7 @@
 #include <structmember.h>
 
 #include "hooks.h"
+#include "tiers.h"
 #include "turn_budget.h"
 
 enum {
@@ -14,6 +15,8 @@ enum {
     TURNS_BETWEEN_GRANTS_IDLE = 2,
     // As long as others have work in every turn they go first, but not for ever.
     MOST_TURNS_BETWEEN_GRANTS = 4,
+    // Often enough for a breaker to open at once, seldom enough to cost nothing.
+    RELEASES_TOLD_EVERY_NS = 100000000,
 };
 
 typedef struct {
@@ -26,35 +29,52 @@ static void
 note_wait(pulse_pump *pump, pulse_parking *parking)
 {
     pulse_group *group = parking->group;
-    uint64_t waited = pulse_clock_ticks() - parking->parked_at;
+    uint64_t now = pulse_clock_ticks(), waited = now - parking->parked_at;
     parking->waited_ticks = waited;
+    if (!group->is_explicit) {
+        return;
+    }
     group->releases++;
-    if (waited > pump->breaker_ticks) {
-        group->late_releases++;
-        if (group->late_releases * 100 > group->releases) {
-            Py_XSETREF(pump->overdue, (pulse_group *)Py_NewRef((PyObject *)group));
-            pump->overdue_ticks = waited;
+    group->late_releases += waited > pump->breaker_ticks;
+    group->longest_wait_ticks = waited > group->longest_wait_ticks ? waited : group->longest_wait_ticks;
+    if (now - group->releases_told_at > pulse_clock_from_ns(RELEASES_TOLD_EVERY_NS)) {
+        group->releases_told_at = now;
+        // The list is set when the collector has run, which may come here again.
+        PyObject *fresh = pump->released == NULL ? PyList_New(0) : NULL;
+        if (pump->released == NULL) {
+            pump->released = Py_XNewRef(fresh);
+        }
+        Py_XDECREF(fresh);
+        if (pump->released == NULL || PyList_Append(pump->released, (PyObject *)group) < 0) {
+            // They are told of with the next ones.
+            PyErr_Clear();
         }
     }
 }
 
+static void
+tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *group)
+{
+    unsigned long long releases = group->releases, late = group->late_releases;
+    unsigned long long longest_ms = pulse_clock_to_ns(group->longest_wait_ticks) / 1000000;
+    unsigned long long now_ns = pulse_clock_to_ns(pulse_clock_ticks());
+    group->releases = group->late_releases = group->longest_wait_ticks = 0;
+    PyObject *result = PyObject_CallMethod(decisions, "on_releases", "OKKKK", group->name, releases, late, longest_ms, now_ns);
+    pulse_tiers_settle(governor, result);
+}
+
 // After a round of releases: Python code runs in here.
 static void
-tell_overdue(pulse_governor *governor)
+tell_of_releases(pulse_governor *governor)
 {
-    pulse_group *group = governor->pump->overdue;
-    if (group == NULL) {
-        return;
-    }
-    governor->pump->overdue = NULL;
-    group->releases = group->late_releases = 0;
-    if (governor->decisions != NULL) {
+    PyObject *groups = governor->pump->released;
+    governor->pump->released = NULL;
+    for (Py_ssize_t i = 0; groups != NULL && i < PyList_GET_SIZE(groups) && governor->decisions != NULL; i++) {
         PyObject *decisions = Py_NewRef(governor->decisions);
-        unsigned long long waited_ms = pulse_clock_to_ns(governor->pump->overdue_ticks) / 1000000;
-        pulse_hooks_settle(governor, PyObject_CallMethod(decisions, "trip_breaker", "OK", group->name, waited_ms));
+        tell_of_releases_of(governor, decisions, (pulse_group *)PyList_GET_ITEM(groups, i));
         Py_DECREF(decisions);
     }
-    Py_DECREF(group);
+    Py_XDECREF(groups);
 }
 
 void
@@ -62,11 +82,11 @@ pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node)
 {
     pulse_parking *parking = (pulse_parking *)node;
     pulse_governed *governed = parking->governed;
+    PyObject *future = Py_NewRef(parking->future);
     parking->state = PULSE_RELEASED;
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
         note_wait(governor->pump, parking);
     }
-    PyObject *future = Py_NewRef(parking->future);
     PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
     if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         // Done already: its task was cancelled, and is about to throw.
@@ -159,10 +179,13 @@ find_ready(pulse_governor *governor)
 Py_ssize_t
 pulse_pump_ready(const pulse_pump *pump)
 {
-    Py_ssize_t count = pump->ready == NULL ? -1 : PyObject_Size(pump->ready);
+    // Held: that of a loop of somebody else's may be counted by Python code, in which we may let go of it.
+    PyObject *ready = Py_XNewRef(pump->ready);
+    Py_ssize_t count = ready == NULL ? -1 : PyObject_Size(ready);
     if (count < 0) {
         PyErr_Clear();
     }
+    Py_XDECREF(ready);
     return count;
 }
 
@@ -197,7 +220,7 @@ run_pump(pulse_governor *governor)
     pump->turns++;
     if (is_time_to_grant(governor, is_quiet)) {
         grant(governor, is_quiet);
-        tell_overdue(governor);
+        tell_of_releases(governor);
     }
 }
 
@@ -277,7 +300,7 @@ schedule(pulse_governor *governor, PyObject *loop, PyObject *method)
     PyObject *stack[] = {loop, token, pump->context};
     pump->armed = token;
     PyObject *handle = PyObject_VectorcallMethod(method, stack, 2, governor->state->context_keyword);
-    if (handle == NULL) {
+    if (handle == NULL && pump->armed == token) {
         pump->armed = NULL;
     }
     // The loop's handle holds it alone: if that is dropped uncalled, the token tells us.

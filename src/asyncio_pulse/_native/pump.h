@@ -17,11 +17,10 @@ typedef struct pulse_pump {
     uint64_t used_before_turn;
     double isolated_share;
     uint64_t starvation_ticks;
-    // When more than one in a hundred of a group waited longer, the decisions are told.
+    // Who waited longer was released late.
     uint64_t breaker_ticks;
-    // The group to tell of, owned, or NULL; and how long it waited.
-    pulse_group *overdue;
-    uint64_t overdue_ticks;
+    // Groups whose releases the decisions are to be told of, a list, or NULL.
+    PyObject *released;
     // Who is no offender and waited for one that was parked, a dict, or NULL.
     PyObject *kept_waiting;
     // What offenders may still use before the next grant; below 0 when a slice was longer than expected.

@@ -160,7 +160,7 @@ pulse_pump_free(pulse_governor *governor)
     pulse_pump *pump = governor->pump;
     if (pump != NULL) {
         pulse_pump_drop_all(pump);
-        Py_CLEAR(pump->overdue);
+        Py_CLEAR(pump->released);
         Py_CLEAR(pump->ready);
         Py_CLEAR(pump->kept_waiting);
         governor->pump = NULL;

@@ -13,7 +13,7 @@ thread_to_measure_in(pulse_governed *governed)
     if (governed->flags & PULSE_GOVERNED_NEW) {
         pulse_governed_bind(governed);
     }
-    if (governed->flags & PULSE_GOVERNED_TRANSPARENT || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
+    if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         return NULL;
     }
     pulse_governor *governor = governed->governor;
@@ -62,6 +62,33 @@ deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delive
     return pulse_stop_iteration_take(result) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
+// "coroutine already executing" ends nothing. Only native coroutines are asked: others might run Python code.
+static bool
+is_executing(PyObject *coro)
+{
+    if (!PyCoro_CheckExact(coro)) {
+        return false;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *running = PyObject_GetAttrString(coro, "cr_running");
+    bool is_running = running == Py_True;
+    Py_XDECREF(running);
+    pulse_exception_put_back(raised);
+    return is_running;
+}
+
+static PySendResult
+deliver_unmeasured(pulse_governed *governed, const pulse_delivery *delivery, PyObject **result)
+{
+    pulse_park_unmeasured(governed);
+    PySendResult outcome = deliver(governed, NULL, delivery, result);
+    // It may have been counted alive, and set its group, when polls were still measured.
+    if (outcome != PYGEN_NEXT && !is_executing(governed->coro)) {
+        pulse_governed_finish(governed);
+    }
+    return outcome;
+}
+
 static PySendResult
 deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_delivery *delivery, PyObject **result)
 {
@@ -96,8 +123,7 @@ pulse_governed_resume(pulse_governed *governed, pulse_delivery delivery, PyObjec
     }
     PySendResult outcome;
     if (thread == NULL) {
-        pulse_park_unmeasured(governed);
-        outcome = deliver(governed, NULL, &delivery, result);
+        outcome = deliver_unmeasured(governed, &delivery, result);
     }
     else {
         outcome = deliver_measured(governed, thread, &delivery, result);

@@ -382,3 +382,17 @@ pulse_runqueue_configure(pulse_runqueue *queue, const pulse_queue_settings *sett
     memcpy(queue->settings.quantum_us, settings->quantum_us, sizeof settings->quantum_us);
     return true;
 }
+
+void
+pulse_runqueue_start_anew(pulse_runqueue *queue)
+{
+    pulse_queue_statistics *statistics = &queue->statistics;
+    for (unsigned i = 0; i < PULSE_QUEUE_PRIORITIES; i++) {
+        statistics->served[i] = 0;
+    }
+    statistics->rescues = statistics->overflows = 0;
+    statistics->high_water_mark = statistics->size;
+    for (unsigned i = 0; i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        pulse_counter_set(&statistics->waits_us.counts[i], 0);
+    }
+}

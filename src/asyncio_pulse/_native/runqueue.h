@@ -118,6 +118,9 @@ bool pulse_runqueue_configure(pulse_runqueue *queue, const pulse_queue_settings 
 pulse_algorithm pulse_runqueue_algorithm(const pulse_runqueue *queue);
 const pulse_queue_statistics *pulse_runqueue_statistics(const pulse_runqueue *queue);
 
+// Count from zero again; what is queued stays so.
+void pulse_runqueue_start_anew(pulse_runqueue *queue);
+
 // How long the flow, or the urgent node, that has waited longest for a slice has done so.
 uint64_t pulse_runqueue_longest_wait(const pulse_runqueue *queue, uint64_t now_ns);
 

@@ -32,9 +32,30 @@ is_await_edge(const pulse_frame *caller, uint8_t here)
     return (here & PULSE_MARK_AWAITS) && is_awaitable(caller);
 }
 
-// 1 if frames of this package may be suspended, 0 if not, -1 with an exception on failure.
+// Somebody else's code: protected, or installed and not named by the program as its own.
+static bool
+is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+{
+    if (package != NULL) {
+        if (PySet_Contains(reach->protected_modules, package) != 0) {
+            return true;
+        }
+        if (reach->modules == NULL || PySet_Contains(reach->modules, package) == 1) {
+            return false;
+        }
+    }
+    PyObject *filename = frame->code->co_filename, *paths = reach->library_paths;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); i++) {
+        if (PyUnicode_Find(filename, PyTuple_GET_ITEM(paths, i), 0, PyUnicode_GET_LENGTH(filename), 1) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// 1 if this frame, of this package, may be suspended, 0 if not, -1 with an exception on failure.
 static int
-opted_in(const pulse_reach *reach, PyObject *package)
+opted_in(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 {
     if (package == NULL) {
         // Made by `exec` in a bare dictionary, as compiled templates are: nobody's, so only all of them together opt it in.
@@ -48,17 +69,18 @@ opted_in(const pulse_reach *reach, PyObject *package)
     if (package == reach->package || reach->modules == NULL) {
         return 1;
     }
-    return PySet_Contains(reach->modules, package);
+    int is_named = PySet_Contains(reach->modules, package);
+    return is_named == 0 && reach->is_for_program ? !is_library(reach, frame, package) : is_named;
 }
 
 // Rules 2 and 3 for one frame of the synchronous segment.
 static pulse_rule
-judge_frame(const pulse_reach *reach, const pulse_code_marks *marks, uint8_t here)
+judge_frame(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_marks *marks, uint8_t here)
 {
     if (marks->critical || (here & PULSE_MARK_WITH)) {
         return PULSE_RULE_CRITICAL;
     }
-    return opted_in(reach, marks->package) == 1 ? PULSE_PLACE_SAFE : PULSE_RULE_MODULE;
+    return opted_in(reach, frame, marks->package) == 1 ? PULSE_PLACE_SAFE : PULSE_RULE_MODULE;
 }
 
 // Rule 1 for what is between a frame and its caller, which stands at `beneath`.
@@ -83,7 +105,7 @@ judge_segment(const pulse_reach *reach, pulse_frame *frame)
         return PULSE_RULE_INSTRUCTION;
     }
     for (;;) {
-        pulse_rule rule = judge_frame(reach, marks, here);
+        pulse_rule rule = judge_frame(reach, frame, marks, here);
         if (rule != PULSE_PLACE_SAFE || pulse_frame_is_of(frame, reach->coroutine)) {
             return rule;
         }
@@ -100,27 +122,6 @@ judge_segment(const pulse_reach *reach, pulse_frame *frame)
         }
         *frame = caller;
     }
-}
-
-// Somebody else's code: protected, or installed and not named by the program as its own.
-static bool
-is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
-{
-    if (package != NULL) {
-        if (PySet_Contains(reach->protected_modules, package) != 0) {
-            return true;
-        }
-        if (reach->modules == NULL || PySet_Contains(reach->modules, package) == 1) {
-            return false;
-        }
-    }
-    PyObject *filename = frame->code->co_filename, *paths = reach->library_paths;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); i++) {
-        if (PyUnicode_Find(filename, PyTuple_GET_ITEM(paths, i), 0, PyUnicode_GET_LENGTH(filename), 1) >= 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 // A coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty. Inside
@@ -159,6 +160,26 @@ pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where)
     // Not enough memory to judge: then it is not safe.
     PyErr_Clear();
     return rule;
+}
+
+void
+pulse_reach_hold(const pulse_reach *reach)
+{
+    Py_XINCREF(reach->package);
+    Py_XINCREF(reach->modules);
+    Py_XINCREF(reach->protected_modules);
+    Py_XINCREF(reach->library_paths);
+    Py_XINCREF(reach->coroutine);
+}
+
+void
+pulse_reach_let_go(const pulse_reach *reach)
+{
+    Py_XDECREF(reach->package);
+    Py_XDECREF(reach->modules);
+    Py_XDECREF(reach->protected_modules);
+    Py_XDECREF(reach->library_paths);
+    Py_XDECREF(reach->coroutine);
 }
 
 bool

@@ -28,7 +28,7 @@ typedef enum {
     PULSE_RULE_MODULE,
     // Rule 4: inside no_preempt().
     PULSE_RULE_GUARDED,
-    // A trace function is active.
+    // A trace function, a profiler or a debugger is active.
     PULSE_RULE_TRACED,
     // Another greenlet than the task's own runs.
     PULSE_RULE_GREENLET,
@@ -40,6 +40,8 @@ typedef struct {
     pulse_preempt_mode mode;
     // Its own top-level package, interned; or NULL.
     PyObject *package;
+    // That is never left, as the middleware's: what it runs is the program's, which opted in, but no installed library.
+    bool is_for_program;
     // Further packages: a frozenset, or NULL for all that are not protected.
     PyObject *modules;
     // Never, whatever was opted in: a frozenset.
@@ -51,6 +53,10 @@ typedef struct {
     // The coroutine at the bottom, a native one.
     PyObject *coroutine;
 } pulse_reach;
+
+// References to all objects in it.
+void pulse_reach_hold(const pulse_reach *reach);
+void pulse_reach_let_go(const pulse_reach *reach);
 
 // Judge the place where the calling thread is. `where` gets the frame that the verdict is about, if its `code` is not NULL.
 pulse_rule pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where);

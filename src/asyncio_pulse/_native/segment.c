@@ -145,9 +145,12 @@ pulse_segment_arm(pulse_governed *governed)
     PyObject *run = PyCFunction_New(&body_definition, (PyObject *)segment);
     segment->greenlet = run == NULL ? NULL : (PyObject *)PyGreenlet_New(run, NULL);
     Py_XDECREF(run);
-    if (segment->greenlet == NULL || share_context(segment->greenlet) < 0) {
+    int result = segment->greenlet == NULL ? -1 : share_context(segment->greenlet);
+    if (result < 0 || governed->segment != NULL) {
+        // It failed, or is armed meanwhile, by Python code that ran in here. The greenlet leads back to the segment.
+        Py_CLEAR(segment->greenlet);
         Py_DECREF(segment);
-        return -1;
+        return result;
     }
     segment->governed = governed;
     governed->segment = segment;
@@ -275,17 +278,22 @@ pulse_segment_is_cancelled(pulse_segment *segment)
 static PySendResult
 settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **result)
 {
-    PyObject *cancellation = segment->cancellation;
     if (outcome == PYGEN_ERROR || (outcome == PYGEN_RETURN && !segment->opted_in)) {
         Py_CLEAR(segment->cancellation);
     }
     else if (outcome == PYGEN_RETURN) {
-        Py_CLEAR(*result);
+        PyObject *lost = *result;
+        *result = NULL;
         pulse_segment_raise_cancellation(segment);
+        pulse_exception raised = pulse_exception_take();
+        Py_DECREF(lost);
+        pulse_exception_put_back(raised);
         return PYGEN_ERROR;
     }
     else if (!Py_IsNone(*result)) {
+        PyObject *cancellation = Py_NewRef(segment->cancellation);
         PyObject *arguments = PyObject_GetAttrString(cancellation, "args");
+        Py_DECREF(cancellation);
         bool has_message = arguments != NULL && PyTuple_Check(arguments) && PyTuple_GET_SIZE(arguments) > 0;
         PyObject *message = has_message ? PyTuple_GET_ITEM(arguments, 0) : Py_None;
         PyObject *done = arguments == NULL ? NULL : PyObject_CallMethod(*result, "cancel", "(O)", message);
@@ -310,6 +318,8 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
         return exception == NULL ? PyIter_Send(governed->coro, value, result)
                                  : throw_into(governed->coro, exception, result);
     }
+    // The wrapper may be dropped by the code that it wraps.
+    Py_INCREF(segment);
     bool cancels = exception != NULL &&
                    PyErr_GivenExceptionMatches(exception, pulse_state_of_module(governed->module)->cancelled_error);
     if (segment->preempted && cancels) {
@@ -323,8 +333,6 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
         segment->cancellation = NULL;
     }
     Py_XSETREF(segment->value, segment->preempted ? NULL : Py_NewRef(value));
-    // The wrapper may be dropped by the code that it wraps.
-    Py_INCREF(segment);
     PySendResult outcome = PYGEN_ERROR;
     if (resume(segment) == 0) {
         if (segment->said == SAID_LEFT) {

@@ -40,13 +40,14 @@ may_wait(PyObject *const *args, Py_ssize_t count)
 static void
 end_turn(pulse_turns *turns, uint64_t now)
 {
+    pulse_governor *governor = turns->governor;
     uint64_t since = atomic_load_explicit(&turns->busy_since, memory_order_relaxed);
     if (since != 0) {
         atomic_store_explicit(&turns->busy_since, 0, memory_order_relaxed);
         pulse_counter_add(&turns->governor->turn_record.busy_ticks, now - since);
         pulse_turns_note(turns, since, now - since);
     }
-    if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed))) {
+    if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed)) && governor->turns == turns) {
         pulse_turns_name_spin(turns);
     }
 }
@@ -62,6 +63,7 @@ watched_wait(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *key
     pulse_turns_bind_thread(turns);
     uint64_t now = pulse_clock_ticks();
     end_turn(turns, now);
+    // What was told of a stall may have uninstalled us.
     bool waits = may_wait(args, PyVectorcall_NARGS(nargsf));
     PyObject *result = PyObject_Vectorcall(watch->wait, args, nargsf, keywords);
     if (watch->governor->turns == turns) {
@@ -85,16 +87,16 @@ static pulse_select_watch *
 new_watch(pulse_governor *governor, PyObject *waited_with, const char *wait)
 {
     PyTypeObject *type = governor->state->select_watch_type;
-    pulse_select_watch *watch = (pulse_select_watch *)type->tp_alloc(type, 0);
-    if (watch != NULL) {
-        watch->vectorcall = watched_wait;
-        watch->governor = (pulse_governor *)Py_NewRef(governor);
-        watch->waited_with = Py_NewRef(waited_with);
-        watch->wait = PyObject_GetAttrString(waited_with, wait);
-        if (watch->wait == NULL) {
-            Py_CLEAR(watch);
-        }
+    PyObject *method = PyObject_GetAttrString(waited_with, wait);
+    pulse_select_watch *watch = method == NULL ? NULL : (pulse_select_watch *)type->tp_alloc(type, 0);
+    if (watch == NULL) {
+        Py_XDECREF(method);
+        return NULL;
     }
+    watch->vectorcall = watched_wait;
+    watch->governor = (pulse_governor *)Py_NewRef(governor);
+    watch->waited_with = Py_NewRef(waited_with);
+    watch->wait = method;
     return watch;
 }
 

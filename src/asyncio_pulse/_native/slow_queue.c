@@ -83,8 +83,10 @@ slow_queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         pulse_slow_queue_number(seed, "seed", UINT64_MAX, pulse_clock_ticks(), &seed_number) < 0) {
         return NULL;
     }
-    pulse_slow_queue *self = (pulse_slow_queue *)type->tp_alloc(type, 0);
+    PyObject *groups = PyDict_New();
+    pulse_slow_queue *self = groups == NULL ? NULL : (pulse_slow_queue *)type->tp_alloc(type, 0);
     if (self == NULL) {
+        Py_XDECREF(groups);
         return NULL;
     }
     pulse_queue_settings settings = {
@@ -99,9 +101,9 @@ slow_queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         settings.quantum_us[priority] = (uint32_t)quantum_us[priority];
     }
     self->default_cost_us = settings.quantum_us[PULSE_QUEUE_PRIORITIES - 1];
-    self->groups = PyDict_New();
-    self->queue = self->groups == NULL ? NULL : pulse_runqueue_new(&settings);
-    if (self->groups != NULL && self->queue == NULL) {
+    self->groups = groups;
+    self->queue = pulse_runqueue_new(&settings);
+    if (self->queue == NULL) {
         PyErr_NoMemory();
     }
     if (self->queue == NULL || (algorithm != NULL && set_algorithm(self, algorithm) < 0)) {

@@ -16,24 +16,25 @@ pulse_turns_is_spinning(pulse_turns *turns)
     return runs && limit < UINT64_MAX / SPINNING_STALLS && now > waited && now - waited > limit * SPINNING_STALLS;
 }
 
+// Takes over the references to group and task.
 static void
-enter(pulse_turns *turns, const char *group, PyObject *task, PyObject *stack)
+enter(pulse_turns *turns, pulse_governor *governor, PyObject *group, PyObject *task, PyObject *stack)
 {
     pulse_worst_entry entry = {
-        .group = PyUnicode_FromString(group),
-        .task = pulse_worst_task_name(turns->governor->state, task),
+        .group = group,
+        .task = pulse_worst_task_name(governor->state, task),
         .stall_class = PULSE_STALL_SPINNING,
         .wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited),
     };
+    // Once for each period.
+    atomic_store(&turns->last_waited, pulse_clock_ticks());
     if (entry.group != NULL && entry.task != NULL) {
         pulse_worst_place(&entry, stack);
-        pulse_worst_enter(&turns->governor->stalls, &entry);
+        pulse_turns_enter_stall(governor, &entry);
     }
     else {
         pulse_worst_entry_clear(&entry);
     }
-    // Once for each period.
-    atomic_store(&turns->last_waited, pulse_clock_ticks());
 }
 
 // The callable behind partials and bound methods; takes over and returns a reference.
@@ -74,7 +75,7 @@ stack_of(PyObject *owner, const char *code_name)
 static PyObject *
 next_callback(pulse_governor *governor)
 {
-    PyObject *loop = PyObject_CallNoArgs(governor->loop_reference);
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
     PyObject *ready = loop == NULL ? NULL : PyObject_GetAttrString(loop, "_ready");
     PyObject *handle = ready == NULL ? NULL : PySequence_GetItem(ready, 0);
     PyObject *callback = handle == NULL ? NULL : PyObject_GetAttrString(handle, "_callback");
@@ -85,11 +86,10 @@ next_callback(pulse_governor *governor)
     return callback;
 }
 
-void
-pulse_turns_name_spin(pulse_turns *turns)
+static void
+name_spin(pulse_turns *turns, pulse_governor *governor)
 {
-    atomic_store(&turns->asked, false);
-    PyObject *callback = next_callback(turns->governor);
+    PyObject *callback = next_callback(governor);
     if (callback == NULL) {
         return;
     }
@@ -97,13 +97,13 @@ pulse_turns_name_spin(pulse_turns *turns)
     PyObject *task = PyObject_GetAttrString(callback, "__self__");
     PyObject *coro = task == NULL ? NULL : PyObject_CallMethod(task, "get_coro", NULL);
     PyErr_Clear();
-    pulse_state *state = turns->governor->state;
+    pulse_state *state = governor->state;
     if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
         pulse_governed *governed = (pulse_governed *)coro;
-        const char *group = governed->group == NULL ? NULL : PyUnicode_AsUTF8(governed->group->name);
         PyObject *stack = stack_of(coro, "cr_code");
         if (stack != NULL) {
-            enter(turns, group != NULL ? group : "", Py_NewRef(task), stack);
+            PyObject *group = governed->group == NULL ? state->str_empty : governed->group->name;
+            enter(turns, governor, Py_NewRef(group), Py_NewRef(task), stack);
         }
         Py_XDECREF(stack);
     }
@@ -111,7 +111,7 @@ pulse_turns_name_spin(pulse_turns *turns)
         callback = function_of(callback);
         PyObject *stack = stack_of(callback, "__code__");
         if (stack != NULL) {
-            enter(turns, "(callbacks)", NULL, stack);
+            enter(turns, governor, PyUnicode_FromString("(callbacks)"), NULL, stack);
         }
         Py_XDECREF(stack);
     }
@@ -121,27 +121,40 @@ pulse_turns_name_spin(pulse_turns *turns)
     Py_DECREF(callback);
 }
 
+void
+pulse_turns_name_spin(pulse_turns *turns)
+{
+    atomic_store(&turns->asked, false);
+    // Attributes of a program's objects are read here: in their code the loop may cease to be watched.
+    PyObject *held = Py_NewRef((PyObject *)turns->governor);
+    name_spin(turns, (pulse_governor *)held);
+    Py_DECREF(held);
+}
+
 // Runs in the main thread at its next bytecode boundary, which for a loop written in C is inside a callback.
 static int
 name_spin_here(void *argument)
 {
     pulse_turns *turns = argument;
     pulse_thread *thread = atomic_load(&turns->thread);
-    if (turns->governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) ||
+    pulse_governor *governor = turns->governor;
+    if (governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) ||
         !pulse_turns_is_spinning(turns)) {
         return 0;
     }
     pulse_exception taken = pulse_exception_take();
-    pulse_diagnosis diagnosis = {PULSE_STALL_SPINNING, 0};
     pulse_worst_entry entry;
-    if (pulse_capture_stall(turns->governor, &diagnosis, &entry) < 0) {
-        pulse_state_contain_error(turns->governor->state);
+    Py_INCREF((PyObject *)governor);
+    if (pulse_capture_stall(governor, PULSE_STALL_SPINNING, &entry) < 0) {
+        pulse_state_contain_error(governor->state);
     }
     else {
         entry.wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited);
-        pulse_worst_enter(&turns->governor->stalls, &entry);
+        // Not told: the program is in the middle of its code, and may hold the lock of a handler of its log.
+        pulse_worst_enter(&governor->stalls, &entry);
         atomic_store(&turns->last_waited, pulse_clock_ticks());
     }
+    Py_DECREF((PyObject *)governor);
     pulse_exception_put_back(taken);
     return 0;
 }

@@ -22,6 +22,7 @@ typedef struct {
     PyTypeObject *heartbeat_type;
     PyTypeObject *cpu_timer_type;
     PyTypeObject *manual_task_type;
+    PyTypeObject *group_totals_type;
     PyTypeObject *awaiter_type;
     PyTypeObject *pump_token_type;
     PyTypeObject *slow_queue_type;
@@ -64,6 +65,7 @@ typedef struct {
     PyObject *str_cr_await;
     PyObject *str_call_later;
     PyObject *str_is_running;
+    PyObject *str_thread_id;
     PyObject *str_get_coro;
     PyObject *str_set_result;
     PyObject *str_ready;

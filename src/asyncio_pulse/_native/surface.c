@@ -1,4 +1,5 @@
 // The attributes of a governed coroutine: those of a coroutine, which are the wrapped one's, and its account.
+#include "group_report.h"
 #include "segment.h"
 #include "tiers.h"
 

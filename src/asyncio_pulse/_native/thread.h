@@ -6,6 +6,8 @@
 #define PULSE_THREAD_H
 
 #include "clock.h"
+#include "off_cpu.h"
+#include "samples.h"
 #include "state.h"
 
 struct pulse_governed;
@@ -20,6 +22,8 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) sample_after_ticks;
     // When the collector began, 0 while it does not run.
     _Atomic(uint64_t) gc_started;
+    // How long it has run in all, up to then.
+    pulse_counter collected_ticks;
     // Borrowed: a poll that has not ended holds its coroutine.
     struct pulse_governed *current;
     // How often polls did not end last-in first-out; see pulse_poll_untangle.
@@ -35,10 +39,27 @@ typedef struct pulse_thread {
     uint64_t cpu_sampled_ns;
     uint64_t cpu_samples;
 
-    // The stack that the watchdog saw (owned; needs the GIL), and in which poll.
-    PyObject *sample;
-    _Atomic(uint64_t) sample_poll;
+    // What the system told of the thread at the end of the last slow poll that was off the CPU.
+    pulse_off_cpu_reading off_cpu;
+
+    // What the watchdog saw of the poll that it last looked at.
+    pulse_samples samples;
+    // How many modules the interpreter had when last asked.
+    Py_ssize_t modules;
+
+    // The operating system's number of the thread, 0 where unknown. Read by the watchdog, with the GIL.
+    uint64_t os_thread;
+
+    // The thread has asked to start preemption in vain: only the main one can.
+    bool preemption_waits;
+
+    // The task, only to be compared, whose time at checkpoints outside governed polls is taken, and since when.
+    void *clocked_task;
+    uint64_t clocked_since;
 } pulse_thread;
+
+// How long the collector has run so far in threads of the state, by now, in ticks. May be called without the GIL.
+uint64_t pulse_threads_collected(pulse_state *state);
 
 // The slot of the calling thread; NULL with an exception on failure. `create` says whether to make one.
 pulse_thread *pulse_thread_find(pulse_state *state, bool create);
@@ -46,10 +67,13 @@ pulse_thread *pulse_thread_find(pulse_state *state, bool create);
 // Read the CPU clock into the slot. Returns the ticks after the reading.
 uint64_t pulse_thread_sample_cpu(pulse_thread *thread);
 
+// Whether modules were imported since this was last asked in that thread, as polls do when they begin after some time.
+bool pulse_thread_modules_grew(pulse_thread *thread);
+
 // gc.callbacks entry: takes the collector's time out of the running poll.
 PyObject *pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
-// The forked child has one thread: forget the slots of the others and the readings of a clock that began anew.
+// The forked child has one thread: forget the slots of the others, and the number and the clock that it had in the parent.
 void pulse_threads_after_fork(pulse_state *state);
 
 int pulse_threads_traverse(pulse_state *state, visitproc visit, void *arg);

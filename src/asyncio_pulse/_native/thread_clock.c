@@ -1,10 +1,12 @@
-// The CPU clock of the calling thread, for each platform.
+// The CPU clocks of the calling thread and of the process, for each platform.
 //
 // macOS and Windows: written against the documented API and tested against a fake of it, not run on the real platform.
 // For clock_gettime under -std=c11.
 #define _POSIX_C_SOURCE 200809L
 
 #include "clock.h"
+
+#include <time.h>
 
 #if defined(__APPLE__)
 
@@ -50,8 +52,6 @@ pulse_clock_thread_cpu_ns(void)
 
 #elif defined(__linux__)
 
-#include <time.h>
-
 const char *const pulse_clock_thread_platform = "linux";
 
 uint64_t
@@ -73,3 +73,15 @@ pulse_clock_thread_cpu_ns(void)
 }
 
 #endif
+
+uint64_t
+pulse_clock_process_cpu_ns(void)
+{
+#ifdef CLOCK_PROCESS_CPUTIME_ID
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#else
+    return pulse_clock_to_ns(pulse_clock_monotonic());
+#endif
+}

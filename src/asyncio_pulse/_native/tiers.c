@@ -4,13 +4,27 @@
 #include <string.h>
 #include <structmember.h>
 
+#include "due.h"
 #include "hooks.h"
 
 // Who begins to run so soon after a bad poll, or after further polls of the same task that followed on it as closely, had
 // been kept waiting by it: an idle loop would have been asleep.
 enum { WAITED_WITHIN_US = 250 };
-// So many are told even if nobody else came to run meanwhile; the rest is room for polls that are nested.
-enum { MOST_KEPT = 4 };
+enum {
+    // So many are judged even if nobody else came to run meanwhile.
+    MOST_UNJUDGED = 4,
+    // So many are told whatever that costs; the rest is room for polls that are nested.
+    MOST_UNTOLD = PULSE_MOST_DUE - 8,
+    // Whoever offends for the first time in a while is told of at once: telling costs up to 200 us, where Python's code has
+    // gone from the caches.
+    TOLD_AT_ONCE_NS = 4000000,
+};
+
+static unsigned long long
+ns(uint64_t ticks)
+{
+    return (unsigned long long)pulse_clock_to_ns(ticks);
+}
 
 static pulse_standing *
 standing_of(PyObject *standing)
@@ -59,15 +73,6 @@ pulse_tiers_own(const pulse_governed *governed)
     return tier_of(governed->standing);
 }
 
-// A slow poll counts for promotion when it was the task's own doing: it computed, or was seen blocking.
-static bool
-is_own_doing(const pulse_governor *governor, const pulse_verdict *verdict)
-{
-    const pulse_turns *turns = governor->turns;
-    bool blocked = turns != NULL && turns->pending.stack != NULL && turns->pending.stall_class == PULSE_STALL_BLOCKED;
-    return blocked || verdict->own_off_cpu * 2 < verdict->own_wall;
-}
-
 static void
 break_run(PyObject *standing)
 {
@@ -106,7 +111,7 @@ can_change_nothing(const pulse_governed *governed, uint64_t now)
 }
 
 void
-pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObject *stack, uint64_t ended)
+pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended)
 {
     pulse_governor *governor = governed->governor;
     break_run(governed->standing);
@@ -120,23 +125,19 @@ pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObjec
         return;
     }
     governor->due[governor->due_count++] = (pulse_due){
-        .governed = Py_NewRef((PyObject *)governed),
+        .governed = (PyObject *)governed,
         .stack = Py_XNewRef(stack),
         .ended = ended,
         .wall = verdict->own_wall,
         .cpu = verdict->own_wall - verdict->own_off_cpu,
         .over_budget = verdict->over_budget,
         .violation = verdict->violation,
-        .slow = verdict->slow && is_own_doing(governor, verdict),
+        .slow = slow,
     };
+    governed->flags |= PULSE_GOVERNED_DUE;
     governor->flags |= PULSE_GOVERNOR_DUE;
     governor->busy_until = ended;
-}
-
-static unsigned long long
-ns(uint64_t ticks)
-{
-    return (unsigned long long)pulse_clock_to_ns(ticks);
+    governor->bad_cpu_ns += ns(verdict->own_wall - verdict->own_off_cpu);
 }
 
 void
@@ -151,13 +152,13 @@ pulse_tiers_settle(pulse_governor *governor, PyObject *result)
 }
 
 static void
-tell_one(pulse_governor *governor, const pulse_due *due, bool waited)
+tell_one(pulse_governor *governor, const pulse_due *due)
 {
     PyObject *decisions = Py_NewRef(governor->decisions);
     PyObject *result = PyObject_CallMethod(decisions, "on_bad_poll", "OKKKKOOOO", due->governed, ns(due->ended),
                                            ns(due->wall), ns(due->cpu), ns(due->over_budget),
                                            due->violation ? Py_True : Py_False, due->slow ? Py_True : Py_False,
-                                           waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack);
+                                           due->waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack);
     pulse_tiers_settle(governor, result);
     Py_DECREF(decisions);
 }
@@ -168,33 +169,55 @@ is_of_another(const pulse_due *due, const pulse_governed *next)
     return (const PyObject *)next != due->governed;
 }
 
-void
-pulse_tiers_tell(pulse_governor *governor, pulse_governed *next)
+// Find out who waited for the polls that are due; false while that is not known of the latest.
+static bool
+judge_due(pulse_governor *governor, const pulse_governed *next)
 {
     uint64_t within = pulse_clock_from_ns(WAITED_WITHIN_US * 1000);
     bool stayed_busy = next != NULL && pulse_clock_ticks() - governor->busy_until < within;
-    if (stayed_busy && governor->due_count < MOST_KEPT) {
-        bool somebody = false;
-        for (int i = 0; i < governor->due_count; i++) {
-            somebody |= is_of_another(&governor->due[i], next);
-        }
-        if (!somebody) {
-            return;
-        }
+    bool somebody = false;
+    for (int i = governor->due_judged; i < governor->due_count; i++) {
+        governor->due[i].waited = stayed_busy && is_of_another(&governor->due[i], next);
+        somebody |= governor->due[i].waited;
     }
-    governor->flags &= ~(uint32_t)PULSE_GOVERNOR_DUE;
+    if (stayed_busy && !somebody && governor->due_count - governor->due_judged < MOST_UNJUDGED) {
+        return governor->due_count == governor->due_judged;
+    }
+    governor->due_judged = governor->due_count;
+    return true;
+}
+
+static void
+tell_all(pulse_governor *governor)
+{
+    uint64_t began_ns = pulse_clock_thread_cpu_ns();
     pulse_due due[PULSE_MOST_DUE];
-    int count = governor->due_count;
-    // Taken out first: Python code may run polls.
-    governor->due_count = 0;
-    memcpy(due, governor->due, sizeof *due * (size_t)count);
+    int count = pulse_due_take(governor, due);
     for (int i = 0; i < count; i++) {
-        bool waited = stayed_busy && is_of_another(&due[i], next);
         if (governor->decisions != NULL) {
-            tell_one(governor, &due[i], waited);
+            tell_one(governor, &due[i]);
         }
         Py_DECREF(due[i].governed);
         Py_XDECREF(due[i].stack);
+    }
+    uint64_t ended_ns = pulse_clock_thread_cpu_ns(), spent = ended_ns > began_ns ? ended_ns - began_ns : 0;
+    pulse_allowance_spend(&governor->tell_allowance, spent, ns(pulse_clock_ticks()), governor->bad_cpu_ns);
+}
+
+void
+pulse_tiers_tell(pulse_governor *governor, pulse_governed *next)
+{
+    bool is_due = next == NULL || governor->due_count >= MOST_UNTOLD ||
+                  pulse_allowance_wait(&governor->tell_allowance, TOLD_AT_ONCE_NS, ns(pulse_clock_ticks()),
+                                       governor->bad_cpu_ns) == 0;
+    if (!judge_due(governor, next)) {
+        return;
+    }
+    if (is_due) {
+        tell_all(governor);
+    }
+    else {
+        pulse_due_wait(governor);
     }
 }
 
@@ -202,11 +225,7 @@ void
 pulse_tiers_forget(pulse_governor *governor)
 {
     Py_CLEAR(governor->decisions);
-    while (governor->due_count > 0) {
-        pulse_due *due = &governor->due[--governor->due_count];
-        Py_CLEAR(due->stack);
-        Py_CLEAR(due->governed);
-    }
+    pulse_due_drop(governor);
 }
 
 static void
@@ -301,13 +320,15 @@ pulse_governed_stand(PyObject *self, PyObject *standing)
     if (check_standing(pulse_state_of_module(governed->module), standing) < 0) {
         return NULL;
     }
-    Py_XSETREF(governed->standing, Py_IsNone(standing) ? NULL : Py_NewRef(standing));
+    PyObject *earlier = governed->standing;
+    governed->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
     if (tier_of(governed->standing) > 0) {
         governed->flags |= PULSE_GOVERNED_TIERED;
     }
     else {
         governed->flags &= ~(uint32_t)PULSE_GOVERNED_TIERED;
     }
+    Py_XDECREF(earlier);
     Py_RETURN_NONE;
 }
 
@@ -318,8 +339,10 @@ pulse_group_stand(PyObject *self, PyObject *standing)
     if (check_standing(pulse_state_of_type(Py_TYPE(self)), standing) < 0) {
         return NULL;
     }
-    Py_XSETREF(group->standing, Py_IsNone(standing) ? NULL : Py_NewRef(standing));
+    PyObject *earlier = group->standing;
+    group->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
     group->tiered = tier_of(group->standing) > 0 || group->preempt != PULSE_UNSET;
+    Py_XDECREF(earlier);
     Py_RETURN_NONE;
 }
 

@@ -1,8 +1,8 @@
 // Tiers: what the decisions, which are made in Python, are told, and where their outcome is in force.
 //
-// Bad polls are told one by one, before the next poll begins, when it is known whether anybody waited for them, except
-// where they can change nothing; good ones only for accounts above Monitor, in bunches. Needs the GIL; Python code runs in
-// here, and what it raises goes nowhere.
+// Bad polls are told before a later poll begins, when it is known whether anybody waited for them, except where they can
+// change nothing: at once if few were told lately, otherwise together, for half a per cent of the time at most; good ones only
+// for accounts above Monitor, in bunches. Needs the GIL; Python code runs in here, and what it raises goes nowhere.
 #ifndef PULSE_TIERS_H
 #define PULSE_TIERS_H
 
@@ -28,10 +28,10 @@ typedef struct {
 
 extern PyType_Spec pulse_standing_spec;
 
-// A judged poll that was bad; `stack` may be NULL. Never calls Python.
-void pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, PyObject *stack, uint64_t ended);
+// A judged poll that was bad; `slow` says that it took long by its own doing, `stack` may be NULL. Never calls Python.
+void pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended);
 
-// Tell what is due, unless it is not yet known whether anybody waited. `next` is about to be polled, or NULL if nothing is.
+// Tell what is due, if it is time, unless it is not yet known whether anybody waited. `next` is about to be polled, or NULL if nothing is.
 void pulse_tiers_tell(pulse_governor *governor, pulse_governed *next);
 void pulse_tiers_forget(pulse_governor *governor);
 

@@ -1,7 +1,7 @@
 #include "turns.h"
 
 #include "governor.h"
-#include "os_thread.h"
+#include "hooks.h"
 
 static pulse_turns *
 first(pulse_state *state)
@@ -16,7 +16,6 @@ give_to(pulse_turns *turns, pulse_governor *governor)
     atomic_store(&turns->beat_due, 0);
     atomic_store(&turns->captured, 0);
     atomic_store(&turns->asked, false);
-    atomic_store(&turns->os_thread, 0);
     turns->governor = governor;
     atomic_store(&turns->thread, NULL);
     uint64_t now = pulse_clock_ticks();
@@ -54,22 +53,68 @@ pulse_turns_bind_thread(pulse_turns *turns)
     if (thread == NULL) {
         pulse_state_contain_error(turns->governor->state);
     }
-    else if (PULSE_UNLIKELY(thread != atomic_load_explicit(&turns->thread, memory_order_relaxed) ||
-                            atomic_load_explicit(&turns->os_thread, memory_order_relaxed) == 0)) {
+    else if (PULSE_UNLIKELY(thread != atomic_load_explicit(&turns->thread, memory_order_relaxed))) {
         atomic_store(&turns->thread, thread);
-        atomic_store(&turns->os_thread, pulse_os_thread_self());
     }
+}
+
+// The place of a stall that was one long poll is where that poll was seen most often.
+static void
+settle_place(pulse_turns *turns)
+{
+    pulse_thread *thread = atomic_load(&turns->thread);
+    PyObject *stack = NULL;
+    if (thread != NULL && turns->pending_poll != 0) {
+        stack = pulse_samples_most(&thread->samples, turns->pending_poll);
+    }
+    if (stack != NULL) {
+        Py_CLEAR(turns->pending.function);
+        Py_CLEAR(turns->pending.filename);
+        Py_CLEAR(turns->pending.stack);
+        pulse_worst_place(&turns->pending, stack);
+    }
+}
+
+// Take what is pending, which lasted so long.
+static pulse_worst_entry
+take_pending(pulse_turns *turns, uint64_t ticks)
+{
+    settle_place(turns);
+    pulse_worst_entry entry = turns->pending;
+    turns->pending = (pulse_worst_entry){0};
+    entry.wall_ticks = entry.total_ticks = ticks;
+    entry.count = 1;
+    atomic_store(&turns->captured, 0);
+    return entry;
+}
+
+void
+pulse_turns_enter_stall(pulse_governor *governor, pulse_worst_entry *entry)
+{
+    Py_INCREF((PyObject *)governor);
+    entry->total_ticks = entry->wall_ticks;
+    entry->count = 1;
+    PyObject *decisions = Py_XNewRef(governor->decisions);
+    PyObject *stall = decisions == NULL ? NULL : pulse_worst_stall_to_dict(entry);
+    pulse_worst_enter(&governor->stalls, entry);
+    if (stall != NULL) {
+        pulse_hooks_settle(governor, PyObject_CallMethod(decisions, "on_stall", "O", stall));
+    }
+    else if (decisions != NULL) {
+        pulse_state_contain_error(governor->state);
+    }
+    Py_XDECREF(stall);
+    Py_XDECREF(decisions);
+    Py_DECREF(governor);
 }
 
 static PULSE_NOINLINE void
 finish_stall(pulse_turns *turns, uint64_t ticks)
 {
-    if (turns->pending.stack != NULL) {
-        turns->pending.wall_ticks = ticks;
-        pulse_worst_enter(&turns->governor->stalls, &turns->pending);
-        turns->pending = (pulse_worst_entry){0};
+    pulse_worst_entry entry = take_pending(turns, ticks);
+    if (entry.stack != NULL) {
+        pulse_turns_enter_stall(turns->governor, &entry);
     }
-    atomic_store(&turns->captured, 0);
 }
 
 void
@@ -96,7 +141,11 @@ pulse_turns_release(pulse_turns *turns)
     atomic_store(&turns->stall_after_ticks, UINT64_MAX);
     uint64_t captured = atomic_load(&turns->captured);
     if (captured != 0) {
-        finish_stall(turns, pulse_clock_ticks() - captured);
+        pulse_worst_entry entry = take_pending(turns, pulse_clock_ticks() - captured);
+        if (entry.stack != NULL) {
+            // Not told: locks are held.
+            pulse_worst_enter(&turns->governor->stalls, &entry);
+        }
     }
     pulse_counter_set(&turns->governor->turn_record.watched_until, pulse_clock_ticks());
     turns->governor = NULL;

@@ -36,14 +36,15 @@ typedef struct pulse_turns {
     _Atomic(uint64_t) captured;
     // The watchdog asks what it is that spins.
     _Atomic(bool) asked;
-    // The operating system's number of the thread that runs the loop.
-    _Atomic(uint64_t) os_thread;
+    // The thread that runs the loop.
     _Atomic(pulse_thread *) thread;
 
     // Borrowed, with the GIL; NULL when the slot is free.
     struct pulse_governor *governor;
     // The stall being captured, until it is over and its length known.
     pulse_worst_entry pending;
+    // The poll that it was captured in, named by its start; 0 if none ran.
+    uint64_t pending_poll;
 } pulse_turns;
 
 // A slot for a governor; NULL with an exception on failure.
@@ -52,7 +53,11 @@ pulse_turns *pulse_turns_new(pulse_state *state, struct pulse_governor *governor
 // Give the slot back. What was pending is entered.
 void pulse_turns_release(pulse_turns *turns);
 
-// The turn that began at `key` lasted so long: note the lag, finish the stall if one was captured.
+// Enter a stall that is over, and tell the decisions of it: Python code runs, and may give the slot to another loop. Takes
+// over the entry's references. In the loop's thread, outside of polls.
+void pulse_turns_enter_stall(struct pulse_governor *governor, pulse_worst_entry *entry);
+
+// The turn that began at `key` lasted so long: note the lag, finish the stall if one was captured, as above.
 void pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks);
 
 // Whether the loop goes round without ever waiting. Needs no GIL.

@@ -12,6 +12,9 @@ int pulse_watchdog_start(pulse_state *state, uint64_t interval_us);
 // Stop and join it, or do nothing. Needs the GIL, and lets go of it while it waits.
 void pulse_watchdog_stop(pulse_state *state);
 
+// The forked child has no such thread, even if another thread, or another library's hook, started it just before the fork.
+void pulse_watchdog_after_fork(pulse_state *state);
+
 // How often it has woken since it was started.
 uint64_t pulse_watchdog_wake_ups(const pulse_state *state);
 

@@ -1,7 +1,8 @@
 #include "worst.h"
 
 #include "clock.h"
-#include "group.h"
+#include "group_report.h"
+#include "text.h"
 
 PyObject *
 pulse_worst_task_name(pulse_state *state, PyObject *task)
@@ -18,19 +19,33 @@ pulse_worst_task_name(pulse_state *state, PyObject *task)
         Py_XDECREF(name);
         name = PyUnicode_FromString("");
     }
-    return name;
+    return pulse_text_bounded(name);
 }
 
 void
 pulse_worst_entry_clear(pulse_worst_entry *entry)
 {
-    Py_CLEAR(entry->culprit);
-    Py_CLEAR(entry->group);
-    Py_CLEAR(entry->task);
-    Py_CLEAR(entry->function);
-    Py_CLEAR(entry->filename);
-    Py_CLEAR(entry->stack);
+    pulse_worst_entry gone = *entry;
     *entry = (pulse_worst_entry){0};
+    Py_XDECREF(gone.culprit);
+    Py_XDECREF(gone.group);
+    Py_XDECREF(gone.task);
+    Py_XDECREF(gone.function);
+    Py_XDECREF(gone.filename);
+    Py_XDECREF(gone.stack);
+}
+
+pulse_worst_entry
+pulse_worst_copy(const pulse_worst_entry *entry)
+{
+    pulse_worst_entry copy = *entry;
+    Py_XINCREF(copy.culprit);
+    Py_XINCREF(copy.group);
+    Py_XINCREF(copy.task);
+    Py_XINCREF(copy.function);
+    Py_XINCREF(copy.filename);
+    Py_XINCREF(copy.stack);
+    return copy;
 }
 
 // Fill in function, filename and line from a coroutine that nobody saw running.
@@ -90,20 +105,35 @@ find(pulse_worst *worst, const pulse_worst_entry *wanted)
     return NULL;
 }
 
-// Where a new place goes: a free entry, or that of the mildest place if the new one is worse, or NULL.
 static pulse_worst_entry *
-choose_slot(pulse_worst *worst, uint64_t wall_ticks)
+poorer(pulse_worst_entry *one, pulse_worst_entry *other)
 {
-    if (worst->used < PULSE_WORST_PLACES) {
-        return &worst->entries[worst->used++];
-    }
-    pulse_worst_entry *mildest = &worst->entries[0];
-    for (int i = 1; i < worst->used; i++) {
-        if (worst->entries[i].wall_ticks < mildest->wall_ticks) {
-            mildest = &worst->entries[i];
+    return one == NULL || other->credit_ticks < one->credit_ticks ? other : one;
+}
+
+// Where a new place goes: a free entry, or that of the poorest place, of its group if that has as many as it may, or NULL.
+static pulse_worst_entry *
+choose_slot(pulse_worst *worst, const pulse_worst_entry *fresh)
+{
+    pulse_worst_entry *poorest = NULL, *poorest_of_group = NULL;
+    int of_group = 0;
+    for (int i = 0; i < worst->used; i++) {
+        pulse_worst_entry *each = &worst->entries[i];
+        poorest = poorer(poorest, each);
+        if (same_text(each->group, fresh->group)) {
+            poorest_of_group = poorer(poorest_of_group, each);
+            of_group++;
         }
     }
-    return wall_ticks > mildest->wall_ticks ? mildest : NULL;
+    pulse_worst_entry *victim = of_group < PULSE_WORST_PLACES_OF_GROUP ? poorest : poorest_of_group;
+    if (of_group < PULSE_WORST_PLACES_OF_GROUP && worst->used < PULSE_WORST_PLACES) {
+        return &worst->entries[worst->used++];
+    }
+    if (fresh->wall_ticks >= victim->credit_ticks) {
+        return victim;
+    }
+    victim->credit_ticks -= fresh->wall_ticks;
+    return NULL;
 }
 
 void
@@ -111,12 +141,13 @@ pulse_worst_enter(pulse_worst *worst, pulse_worst_entry *fresh)
 {
     pulse_worst_entry *known = find(worst, fresh);
     fresh->count = 1;
-    fresh->total_ticks = fresh->wall_ticks;
+    fresh->total_ticks = fresh->credit_ticks = fresh->wall_ticks;
     if (known != NULL) {
         fresh->count = ++known->count;
         fresh->total_ticks = known->total_ticks += fresh->wall_ticks;
+        fresh->credit_ticks = known->credit_ticks += fresh->wall_ticks;
     }
-    pulse_worst_entry *slot = known != NULL ? known : choose_slot(worst, fresh->wall_ticks);
+    pulse_worst_entry *slot = known != NULL ? known : choose_slot(worst, fresh);
     if (slot == NULL || (known != NULL && fresh->wall_ticks <= known->wall_ticks)) {
         pulse_worst_entry_clear(fresh);
         return;
@@ -208,7 +239,9 @@ list_of(const pulse_worst *worst, PyObject *(*to_dict)(const pulse_worst_entry *
 {
     PyObject *list = PyList_New(0);
     for (int i = 0; list != NULL && i < worst->used; i++) {
-        PyObject *dict = to_dict(&worst->entries[i]);
+        pulse_worst_entry entry = pulse_worst_copy(&worst->entries[i]);
+        PyObject *dict = to_dict(&entry);
+        pulse_worst_entry_clear(&entry);
         if (dict == NULL || PyList_Append(list, dict) < 0) {
             Py_CLEAR(list);
         }

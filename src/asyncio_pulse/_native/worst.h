@@ -1,7 +1,8 @@
 // The longest polls, or stalls, of a governor: the longest one at each place, for a bounded number of places.
 //
 // A place is a function of a group: the innermost function that the watchdog saw while it ran, else the coroutine's own;
-// stalls of different classes are told apart. Needs the GIL. Runs no Python code: a poll's end is no place for a user's signal handler to be called.
+// stalls of different classes are told apart. A group has a few places at most, so that one whose time is spread over many
+// functions hides no other. Needs the GIL. Runs no Python code: a poll's end is no place for a user's signal handler to be called.
 #ifndef PULSE_WORST_H
 #define PULSE_WORST_H
 
@@ -9,7 +10,10 @@
 #include "diagnosis.h"
 #include "state.h"
 
-enum { PULSE_WORST_PLACES = 64 };
+enum {
+    PULSE_WORST_PLACES = 64,
+    PULSE_WORST_PLACES_OF_GROUP = 8,
+};
 
 typedef struct {
     PyObject *group;
@@ -29,6 +33,9 @@ typedef struct {
     uint64_t gil_held_ticks;
     uint64_t count;
     uint64_t total_ticks;
+    // What is left of its total after the time of those that found no room: who has none left gives way. So a place with
+    // much time in many short polls comes in sooner or later. Source: Misra and Gries, "Finding repeated elements", 1982.
+    uint64_t credit_ticks;
 } pulse_worst_entry;
 
 typedef struct {
@@ -51,6 +58,9 @@ void pulse_worst_place(pulse_worst_entry *entry, PyObject *stack);
 void pulse_worst_enter(pulse_worst *worst, pulse_worst_entry *fresh);
 
 void pulse_worst_entry_clear(pulse_worst_entry *entry);
+
+// A copy that stays, whatever comes to stand in the entry's place while Python code runs; to be cleared.
+pulse_worst_entry pulse_worst_copy(const pulse_worst_entry *entry);
 
 // A stall as a new dict.
 PyObject *pulse_worst_stall_to_dict(const pulse_worst_entry *entry);

@@ -35,7 +35,7 @@ def find_culprit(worst_polls: Sequence[WorstPoll]) -> Culprit | None:
     all and still harm nobody; so the polls of a function count together.
 
     Args:
-        worst_polls: The report's list, longest first.
+        worst_polls: The report's list, most time first.
 
     Returns:
         The function, shown at the place of its longest poll; None for an empty list.
@@ -47,7 +47,7 @@ def find_culprit(worst_polls: Sequence[WorstPoll]) -> Culprit | None:
     if not functions:
         return None
     polls = max(functions.values(), key=lambda each: sum(poll.total_wall_ns for poll in each))
-    longest = polls[0]
+    longest = max(polls, key=lambda poll: poll.wall_ns)
     return Culprit(
         rank=worst_polls.index(longest) + 1,
         group=longest.group,

@@ -21,16 +21,20 @@ nothing is looked up and the application is awaited as it is.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
-from asyncio_pulse.policy.groups import MAX_GROUP_NAME_LENGTH, check_group_name
+from asyncio_pulse.policy.groups import bounded_name, check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import Range, check_ranges
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.context import make_options
+from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = ["PulseMiddleware"]
 
@@ -136,7 +140,7 @@ class PulseMiddleware:
         return None if router is None else RouteTemplates(router, self._group_of_template)
 
     def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> _Group:
-        return self._group(f"{_verb(scope)} {template or NO_ROUTE}"[:MAX_GROUP_NAME_LENGTH])
+        return self._group(bounded_name(f"{_verb(scope)} {template or NO_ROUTE}"))
 
     def _group(self, name: str) -> _Group:
         group = self._groups.get(name)
@@ -161,7 +165,8 @@ class PulseMiddleware:
         """Log an error of the program's own rule or route, which is no reason to refuse the request."""
         if what not in self._failed:
             self._failed.add(what)
-            logger.exception("PulseMiddleware: no %s for %.200r; later failures are not logged", what, scope["path"])
+            text = "%s: PulseMiddleware has no %s for %.200r; later failures are not logged"
+            AFTERWARDS.call(partial(logger.error, text, origin_of(), what, scope["path"], exc_info=sys.exception()))
 
 
 class _Group:

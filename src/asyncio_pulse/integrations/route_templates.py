@@ -17,8 +17,9 @@ __all__ = ["RouteTemplates", "find_router"]
 MOST_PATHS = 1024
 """Paths remembered. A service has fewer fixed ones, and those come back at once after a stream of others."""
 
-LONGEST_PATH = 256
-"""Characters of a path worth remembering; servers take up to 64 KiB, which times `MOST_PATHS` were 64 MiB."""
+LONGEST_KEY = 256
+"""Characters of method, path and the path's root that are worth remembering; servers take up to 64 KiB of each, which times
+`MOST_PATHS` were 64 MiB."""
 
 LONGEST_CHAIN = 64
 """Applications that may be wrapped in one another; more is a ring."""
@@ -87,7 +88,8 @@ class RouteTemplates(Generic[T]):
     def _look_up(self, scope: Mapping[str, Any], key: tuple[str | None, str, str]) -> T:
         template = self._search(self._top, dict(scope))
         found = self._make(scope, template)
-        if template is not None and self._cacheable and len(scope["path"]) <= LONGEST_PATH:
+        length = sum(len(part) for part in key if part is not None)
+        if template is not None and self._cacheable and length <= LONGEST_KEY:
             if len(self._remembered) >= MOST_PATHS:
                 self._remembered.clear()
             self._remembered[key] = found

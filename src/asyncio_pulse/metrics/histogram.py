@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from operator import itemgetter
+
+from asyncio_pulse.metrics.lazily import Lazily
 
 __all__ = ["Histogram"]
 
+_count_of = itemgetter(1)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Lazily):
     """Durations in log-linear buckets, eight to an octave: a percentile is at most 12.5 % too high, never too low.
 
     Source of the layout: HdrHistogram, Gil Tene, 2012.
@@ -18,10 +25,16 @@ class Histogram:
     buckets: tuple[tuple[int, int], ...] = ()
     """Pairs of (upper bound in ns, count > 0), ascending; empty buckets are left out."""
 
+    @classmethod
+    def _fields_from(cls, source: memoryview) -> Mapping[str, object]:
+        """Read upper bound and count of each bucket, one after the other."""
+        numbers = source.tolist()
+        return {"buckets": tuple(zip(numbers[::2], numbers[1::2], strict=True))}
+
     @property
     def count(self) -> int:
         """How many durations were recorded, >= 0."""
-        return sum(count for _, count in self.buckets)
+        return sum(map(_count_of, self.buckets))
 
     def percentile(self, percent: float) -> int:
         """Upper bound of the bucket that holds the given percentile.
@@ -37,13 +50,11 @@ class Histogram:
         """
         if not 0 < percent <= 100:
             raise ValueError(f"percent must be above 0 and at most 100, got {percent!r}")
-        rank = self.count * percent / 100
-        seen = 0
-        for upper, count in self.buckets:
-            seen += count
-            if seen >= rank:
-                return upper
-        return 0
+        # At the speed of C: a report asks for two of each of its groups.
+        seen = list(accumulate(map(_count_of, self.buckets)))
+        if not seen:
+            return 0
+        return self.buckets[bisect_left(seen, seen[-1] * percent / 100)][0]
 
     @classmethod
     def merge(cls, histograms: Iterable[Histogram]) -> Histogram:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from asyncio_pulse import _core
 from asyncio_pulse.metrics.histogram import Histogram
+from asyncio_pulse.metrics.lazily import Lazily
 from asyncio_pulse.metrics.slow_queue import KeptWaiting, QueueMetrics, SlowQueueMetrics
 
 __all__ = [
@@ -53,8 +55,24 @@ class WorkerMetrics:
     """Governed tasks not yet finished; never reset."""
 
 
+# In the order in which the core gives them.
+_GROUP_COUNTERS = (
+    "polls",
+    "wall_time_ns",
+    "cpu_time_ns",
+    "gc_time_ns",
+    "violations",
+    "slow_polls",
+    "forced_yields",
+    "max_ns",
+    "tasks",
+    "tasks_alive",
+)
+_NEVER_JUDGED = {"tier": 0, "tier_reason": "", "breaker": "closed", "breaker_trips": 0, "breaker_wait_ms": 0}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class GroupMetrics:
+class GroupMetrics(Lazily):
     """Counters of one group of one loop."""
 
     name: str
@@ -75,6 +93,23 @@ class GroupMetrics:
     """0 (monitor) to 3 (isolate); implicit groups stay at 0."""
     tier_reason: str = ""
     """Why the tier is what it is; empty as long as there was nothing to object to."""
+    breaker: str = "closed"
+    """Its circuit breaker: `closed`, `open` (parking made it wait too long: it is only observed) or `half-open` (it is
+    parked again, on trial)."""
+    breaker_trips: int = 0
+    """How often the breaker opened since the configuration was last changed."""
+    breaker_wait_ms: int = 0
+    """The wait that opened it last, milliseconds."""
+
+    @classmethod
+    def _fields_from(cls, source: tuple[_core.Group, Mapping[str, object] | None, bytes]) -> Mapping[str, object]:
+        """Read the group, what is known of its tier, and the core's numbers."""
+        group, tier, raw = source
+        numbers = memoryview(raw).cast("Q")
+        counters = zip(_GROUP_COUNTERS, numbers[: len(_GROUP_COUNTERS)].tolist(), strict=True)
+        [histogram] = Histogram.from_sources([numbers[len(_GROUP_COUNTERS) :]])
+        named = {"name": group.name, "explicit": group.explicit, "histogram": histogram}
+        return {**_NEVER_JUDGED, **named, **dict(counters), **(tier or {})}
 
     @property
     def p50_ns(self) -> int:
@@ -128,7 +163,8 @@ class Stall:
 
     Classes: `on-cpu` (it computed), `blocked` (it slept in a call that let go of the GIL), `gil` (another thread had the
     GIL), `processor` (it was ready to run and had no processor), `collecting` (the garbage collector ran), `spinning` (it
-    went round without ever waiting), `unknown` (the platform does not tell).
+    went round without ever waiting), `importing` (it computed or blocked while it imported modules), `unknown` (the
+    platform does not tell).
     """
 
     group: str
@@ -140,7 +176,8 @@ class Stall:
     line: int
     stall_class: str
     culprit: str
-    """The thread that had the GIL, and where it was; empty for other classes."""
+    """The thread that had the GIL, and where it was, if that is evident; else `another thread, not known
+    which`. Empty for other classes."""
     wall_ns: int
     gil_held_ns: int
     """How long the stalled thread itself kept the GIL while the watchdog asked for it: far more than 10 ms means a C call
@@ -150,6 +187,18 @@ class Stall:
     stack: tuple[StackFrame, ...] = ()
     """Innermost frame first, captured during the stall."""
 
+
+STALL_WORDS = {
+    "on-cpu": "computing",
+    "blocked": "blocked in a call",
+    "gil": "waiting for the GIL, which another thread had",
+    "processor": "ready to run, but without a processor",
+    "collecting": "collecting garbage",
+    "importing": "importing modules",
+    "spinning": "going round without ever waiting",
+    "unknown": "for a reason that this platform does not tell",
+}
+"""What kept a loop, by the class of its stall."""
 
 TIER_NAMES = ("Monitor", "Warn", "Yield", "Isolate")
 
@@ -165,6 +214,8 @@ class LoopTiers:
     """Whether nobody is promoted at the moment, because the machine must be at fault."""
     freezes: int = 0
     """How often promotion froze since the loop was governed."""
+    open_breakers: int = 0
+    """Groups that are only observed because parking made them wait too long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -199,8 +250,8 @@ class TierChange:
     """Innermost frame first, captured during that poll; empty if it was not caught running, and then `function`,
     `filename`, `line` say where the coroutine is defined."""
     count: int = 1
-    """How many changes this one stands for: in a report the newest of those between the same tiers stands for all of
-    the same name; elsewhere each stands for itself."""
+    """How many changes this one stands for: in the audit ring the newest of those of tasks of one name, group and step
+    stands for all, in a report also that of groups; in events, hooks and the log each stands for itself."""
 
     def __str__(self) -> str:
         """Say it in a sentence."""
@@ -210,8 +261,8 @@ class TierChange:
         if self.wall_ns:
             text += f"; its last poll took {self.wall_ns / 1e6:.1f} ms, {self.cpu_ns / 1e6:.1f} ms of it on the CPU"
         if self.function:
-            text += f", in {self.function} ({self.filename}:{self.line})"
-        return text
+            text += f", {'in' if self.stack else 'somewhere in'} {self.function} ({self.filename}:{self.line})"
+        return text if self.acted else f"{text} (only observed)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -246,11 +297,16 @@ class LoopMetrics:
     busy_ns: int = 0
     """Time not spent waiting."""
     watched_ns: int = 0
-    """Time since the loop was watched."""
+    """Time since the loop was watched; 0 if it is a kind of loop whose turns cannot be watched."""
     max_lag_ns: int = 0
     lag: Histogram = Histogram()
     """On asyncio the lengths of the turns, which is how long a timer that is due may have to wait; on uvloop how late a
     timer came that fires every 50 ms."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether the turns of the loop are seen; if not, nothing is known, and the other figures are 0."""
+        return self.watched_ns > 0
 
     @property
     def utilisation_ratio(self) -> float:
@@ -364,9 +420,13 @@ class DerivedMetrics:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """Everything one process has to tell; what `reports` print and the JSON file holds."""
+    """Everything one process has to tell; what `reports` print and the JSON file holds.
+
+    In the report of a run one of them may stand for several processes with one command line: its figures are their sums.
+    """
 
     pid: int
+    """Of the first one, if there are several."""
     argv: tuple[str, ...]
     python: str
     clock: str
@@ -377,11 +437,11 @@ class ProcessReport:
     groups: tuple[GroupMetrics, ...]
     """Most wall time first."""
     worst_polls: tuple[WorstPoll, ...]
-    """Longest first."""
+    """Most time in all first."""
     loop_metrics: tuple[LoopMetrics, ...] = ()
     """Lag and utilisation, by worker."""
     stalls: tuple[Stall, ...] = ()
-    """Longest first."""
+    """Most time in all first."""
     loop_tiers: tuple[LoopTiers, ...] = ()
     """Mode and freezes, by worker."""
     tier_changes: tuple[TierChange, ...] = ()
@@ -391,3 +451,7 @@ class ProcessReport:
     slow_queue: SlowQueueMetrics = SlowQueueMetrics()
     """Of all loops together."""
     preemption: PreemptionMetrics = PreemptionMetrics()
+    processes: int = 1
+    """For how many processes it stands."""
+    pids: tuple[int, ...] = ()
+    """Their ids, the first 32 of them; empty if it is one process."""

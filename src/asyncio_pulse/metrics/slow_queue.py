@@ -10,6 +10,9 @@ from asyncio_pulse.metrics.histogram import Histogram
 
 __all__ = ["QUEUES", "KeptWaiting", "QueueMetrics", "SlowQueueMetrics"]
 
+MOST_KEPT_WAITING = 64
+"""Entries of several loops together, the longest."""
+
 QUEUES = ("queue", "isolated", "overlong_turns")
 """The queues of a SlowQueueMetrics."""
 
@@ -103,5 +106,5 @@ class SlowQueueMetrics:
         return cls(
             **{name: sum(getattr(loop, name) for loop in loops) for name in counters},
             **queues,
-            kept_waiting=KeptWaiting.merge(each for loop in loops for each in loop.kept_waiting),
+            kept_waiting=KeptWaiting.merge(each for loop in loops for each in loop.kept_waiting)[:MOST_KEPT_WAITING],
         )

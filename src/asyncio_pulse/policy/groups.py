@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
 from asyncio_pulse.errors import ConfigError
 
-__all__ = ["KNOWN_WRAPPERS", "MAX_GROUP_NAME_LENGTH", "check_group_name"]
+__all__ = ["KNOWN_WRAPPERS", "MAX_GROUP_NAME_LENGTH", "bounded_name", "check_group_name"]
 
 MAX_GROUP_NAME_LENGTH = 200
 """Long enough for a method and a route template, short enough that a report stays readable."""
@@ -21,6 +22,14 @@ KNOWN_WRAPPERS: Mapping[str, str] = {
 }
 """Qualified name of a wrapping coroutine, and its variable, or an attribute of one, that holds the wrapped one. Without
 this every task of such a library would count as one group."""
+
+
+def bounded_name(name: str) -> str:
+    """Give a name of at most 200 characters: the beginning of a longer one, and a checksum of the whole."""
+    if len(name) <= MAX_GROUP_NAME_LENGTH:
+        return name
+    ending = f"~{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
+    return name[: MAX_GROUP_NAME_LENGTH - len(ending)] + ending
 
 
 def check_group_name(group: str | None) -> str | None:

@@ -82,7 +82,8 @@ SETTINGS: Mapping[str, Setting] = {
     # Two groups at least: "more than half" of one would freeze whenever it offends.
     "freeze_min_groups": Range(4, 2, 65_536),
     "park_breaker_ms": Range(5_000, 10, 3_600_000),
-    "preempt": Choice("await", PREEMPT_MODES),
+    # Asking who computes for an await point costs CPU time even where none comes: only who asked for it pays.
+    "preempt": Choice("off", PREEMPT_MODES),
     "preemptible_modules": Packages(()),
     "preempt_through_c": Choice("off", ("off", "iteration")),
 }
@@ -118,13 +119,15 @@ class TierConfig:
         cooldown_duration_ms: For how long they forbid it, milliseconds, 0..3,600,000.
         idle_decay_ms: After this long without a poll an account steps down one tier, milliseconds, 100..86,400,000.
         audit_size: Entries that the audit ring holds, 16..1,048,576.
-        warn_interval_ms: At most one log record for an account in this time, milliseconds, 0..3,600,000.
+        warn_interval_ms: The least time between two log records for accounts of one name, milliseconds, 0..3,600,000.
+            While they repeat themselves it doubles with each, up to an hour; 0 logs everything.
         freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
             machine is at fault, and promotion freezes, 2..65,536.
         park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, the group is only observed from then on. Not acted upon yet.
+            10..3,600,000, its circuit breaker opens: the group is only observed, and tried again after a while.
         preempt: Where tasks at Yield and above are suspended without their doing, unless they or their group say
-            otherwise: "off", "await" or "anywhere". With "off" nobody is, whatever they or their group say.
+            otherwise: "off", "await" or "anywhere". The nearest wins, except that "off" of a group is final. With the
+            default, "off", only those are suspended that opted in.
         preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
             the parts of the standard library that only compute; ("*",) for all but those that share state, such as
             asyncio, logging and threading. For await points those that are not to be taken for libraries although

@@ -96,7 +96,7 @@ class TierPolicy:
         action: What it does; its number is the tier's.
         promotion_threshold: Violations, 1..1,000,000.
         promotion_cpu_threshold_ms: CPU time of violations beyond their budget, milliseconds, 1..600,000.
-        promotion_slow_poll_threshold: Slow polls, 1..1,000,000.
+        promotion_slow_poll_threshold: Slow polls, or as many times `slow_poll_threshold_ms` spent in them, 1..1,000,000.
         demotion_good_polls: How many of the last polls, all of them in a row, must have been good for a step down,
             1..1,000,000.
         demotion_min_duration_ms: How long an account stays at least, milliseconds, 0..3,600,000.

@@ -28,9 +28,9 @@ __all__ = [
     "on_good_polls",
 ]
 
-SLOTS = 64
+SLOTS = 16
 """Into so many equal parts a promotion window is divided; bad polls of one part are counted together, and are forgotten
-together, up to 1/64 of the window too soon: whatever an account does, its standing stays small."""
+together, up to 1/16 of the window too soon: whatever an account does, its standing stays small."""
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -47,6 +47,8 @@ class BadPoll:
     """CPU time beyond the budget, nanoseconds, >= 0."""
     others_waited: bool
     """Whether other tasks were kept from running by it."""
+    wall_ns: int = 0
+    """How long it took, nanoseconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,12 +109,14 @@ class _Entry:
     slow_polls: int
     over_budget_ns: int
     hurting_ns: int
+    slow_ns: int
 
     def add(self, other: _Entry) -> None:
         self.violations += other.violations
         self.slow_polls += other.slow_polls
         self.over_budget_ns += other.over_budget_ns
         self.hurting_ns += other.hurting_ns
+        self.slow_ns += other.slow_ns
 
 
 @dataclasses.dataclass(slots=True)
@@ -216,20 +220,23 @@ def enforce_cap(standing: Standing, rules: Rules, now_ns: int) -> TierStep | Non
 
 
 def _enter(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> None:
-    over_ns = poll.over_budget_ns
-    entry = _Entry(now_ns, int(poll.violation), int(poll.slow), over_ns, over_ns if poll.others_waited else 0)
     window_ns = rules.config.promotion_window_ms * NS_PER_MS
     slot_ns = window_ns // SLOTS
-    recent = [each for each in standing.recent if each.at_ns > now_ns - window_ns]
-    if recent and recent[-1].at_ns // slot_ns == now_ns // slot_ns:
-        recent[-1].add(entry)
-    else:
-        recent.append(entry)
-    standing.recent = recent
+    recent = standing.recent
+    while recent and recent[0].at_ns <= now_ns - window_ns:
+        recent.pop(0)
+    if not recent or recent[-1].at_ns // slot_ns != now_ns // slot_ns:
+        recent.append(_Entry(now_ns, 0, 0, 0, 0, 0))
+    entry = recent[-1]
+    entry.violations += poll.violation
+    entry.slow_polls += poll.slow
+    entry.over_budget_ns += poll.over_budget_ns
+    entry.hurting_ns += poll.over_budget_ns if poll.others_waited else 0
+    entry.slow_ns += poll.wall_ns if poll.slow else 0
 
 
 def _sum(standing: Standing, since_ns: int) -> _Entry:
-    total = _Entry(since_ns, 0, 0, 0, 0)
+    total = _Entry(since_ns, 0, 0, 0, 0, 0)
     for entry in standing.recent:
         if entry.at_ns > since_ns:
             total.add(entry)
@@ -257,17 +264,23 @@ def _due(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
     if standing.tier is InterventionAction.ISOLATE:
         return None
     policy = rules.config.tier_policies[standing.tier]
-    numbers = (
-        (seen.violations, policy.promotion_threshold, "violations"),
-        (seen.over_budget_ns / NS_PER_MS, policy.promotion_cpu_threshold_ms, "ms of CPU beyond the budget"),
-        (seen.slow_polls, policy.promotion_slow_poll_threshold, "slow polls"),
+    # A second holds only three polls that block for 300 ms: they count by their length, as many that are just slow.
+    slow_limit_ms = policy.promotion_slow_poll_threshold * rules.config.slow_poll_threshold_ms
+    return (
+        _reached(seen.violations, policy.promotion_threshold, "violations", rules)
+        or _reached(
+            seen.over_budget_ns / NS_PER_MS, policy.promotion_cpu_threshold_ms, "ms of CPU beyond the budget", rules
+        )
+        or _reached(seen.slow_polls, policy.promotion_slow_poll_threshold, "slow polls", rules)
+        or _reached(seen.slow_ns / NS_PER_MS, slow_limit_ms, "ms of slow polls", rules)
     )
-    window = f"within {rules.config.promotion_window_ms} ms"
-    for value, threshold, what in numbers:
-        limit = max(1.0, threshold * rules.multiplier)
-        if value >= limit:
-            return f"{value:.0f} {what} {window} (limit {limit:g})"
-    return None
+
+
+def _reached(value: float, threshold: float, what: str, rules: Rules) -> str | None:
+    limit = max(1.0, threshold * rules.multiplier)
+    if value < limit:
+        return None
+    return f"{value:.0f} {what} within {rules.config.promotion_window_ms} ms (limit {limit:g})"
 
 
 def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:

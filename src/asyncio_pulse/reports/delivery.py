@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Sequence
 
-from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import ProcessReport
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.autostart import RunOptions
 from asyncio_pulse.runtime.stderr import write_stderr
 
 from . import json, text
+from .spool import Spool, is_alive
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "count_child_faults"]
 
 
 class Delivery:
@@ -24,64 +23,71 @@ class Delivery:
     def __init__(self, options: RunOptions) -> None:
         """Only keep the options."""
         self._options = options
+        self._spool = Spool(options.spool_directory, options.spool_token)
 
-    def finish(self) -> None:
+    def finish(self, *, saw_asyncio: bool = False, saw_loop: bool = False) -> None:
         """Deliver the final report: present it in the main process, leave it for the main process elsewhere.
 
-        Raises:
-            OSError: A file among the processes' own cannot be written or read.
+        Args:
+            saw_asyncio: Whether the program imported asyncio.
+            saw_loop: Whether it made an event loop that we were to govern.
         """
         own_report = ledger.process_report()
         if os.getpid() == self._options.main_pid:
-            self._present(own_report)
+            had_children = count_child_faults() > self._options.child_faults
+            self._present(own_report, text.why_no_loop(saw_asyncio, saw_loop, had_children))
         elif own_report.loops:
             self._leave(own_report)
 
-    def answer(self) -> None:
-        """Print what this process did so far, from a signal handler."""
+    def answer(self) -> bool:
+        """Print what this process did so far, from a signal handler; False, and nothing printed, if no loop has run."""
         report = ledger.process_report()
-        write_stderr(text.format_reports([report] if report.loops else [], self._options.worst_count))
+        if report.loops:
+            write_stderr(text.format_reports([report], self._options.worst_count))
+        return bool(report.loops)
 
     def _leave(self, report: ProcessReport) -> None:
-        directory = self._options.spool_directory
-        if os.path.isdir(directory):
-            # Named by time: it tells apart two processes with one id, and sorts them by their ends.
-            json.write_reports(os.path.join(directory, f"{time.time_ns()}-{report.pid}.json"), [report])
-        elif not self._options.quiet:
-            # A daemon: the main process has ended, so nobody else can speak for this one.
+        # A daemon outlives the main process, and a child of one that was killed: nobody else can speak for them then.
+        if is_alive(self._options.main_pid):
+            try:
+                self._spool.leave(report)
+                return
+            except OSError as error:
+                if self._options.json_path is not None and self._options.spool_directory:
+                    write_stderr(
+                        f"asyncio-pulse: process {report.pid} is not in the JSON report: {error.strerror or error}\n"
+                    )
+        if not self._options.quiet:
             write_stderr(text.format_reports([report], self._options.worst_count))
 
-    def _present(self, own_report: ProcessReport) -> None:
-        reports = [own_report] if own_report.loops else []
-        reports += self._collect()
+    def _present(self, own_report: ProcessReport, why_no_loop: str) -> None:
+        others, faults = self._spool.collect()
+        reports = [own_report, *others] if own_report.loops else others
+        if faults:
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            write_stderr(f"asyncio-pulse: the report of a child process is left out: {faults[0]}{more}\n")
         if not self._options.quiet:
-            write_stderr(_format(reports, self._options.worst_count))
+            write_stderr(_format(reports, self._options.worst_count) if reports else why_no_loop)
         path = self._options.json_path
         if path is not None:
             try:
                 json.write_reports(path, reports)
             except OSError as error:
-                write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror}\n")
+                write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror or error}\n")
 
-    def _collect(self) -> list[ProcessReport]:
-        directory = self._options.spool_directory
-        reports: list[ProcessReport] = []
-        for name in sorted(os.listdir(directory) if os.path.isdir(directory) else ()):
-            path = os.path.join(directory, name)
-            if name.endswith(".json"):
-                try:
-                    reports += json.read_reports(path)
-                except PulseError as error:
-                    write_stderr(f"asyncio-pulse: the report of a child process is left out: {error}\n")
-            os.unlink(path)
-        # A child that ends at this very moment may just have left another one.
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-        return reports
+
+def count_child_faults() -> int:
+    """How many page faults the children had that this process has waited for: each child adds some."""
+    try:
+        import resource
+    except ImportError:
+        # Windows has none; and who gave up his privileges may not be able to read the standard library any more.
+        return 0
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
 def _format(reports: Sequence[ProcessReport], worst_count: int) -> str:
-    if reports and os.isatty(2):
+    if os.isatty(2) and not all(map(text.is_off, reports)):
         # rich is an extra (asyncio-pulse[rich]), and no fault of it may cost the report.
         with contextlib.suppress(Exception):
             from .terminal import render_reports

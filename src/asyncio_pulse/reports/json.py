@@ -29,6 +29,7 @@ from asyncio_pulse.metrics.model import (
     WorstPoll,
 )
 from asyncio_pulse.metrics.slow_queue import QUEUES
+from asyncio_pulse.runtime.stderr import write_patiently
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,8 +72,11 @@ def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
     content = json.dumps(to_dict(reports)) + "\n"
     if os.path.exists(path) and not os.path.isfile(path):
         # A device or a pipe: replacing it would destroy it, for everybody when root does it to /dev/null.
-        with open(path, "w", encoding="utf-8") as stream:
-            stream.write(content)
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # else a pipe waits for a reader
+        try:
+            write_patiently(descriptor, content.encode())
+        finally:
+            os.close(descriptor)
         return
     target = os.path.realpath(path)
     draft = f"{target}.{os.getpid()}.tmp"
@@ -104,6 +108,8 @@ def read_reports(path: str) -> list[ProcessReport]:
 def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
     return {
         "pid": report.pid,
+        "processes": report.processes,
+        "pids": list(report.pids),
         "argv": list(report.argv),
         "python": report.python,
         "clock": report.clock,
@@ -135,6 +141,7 @@ def _group_to_dict(group: GroupMetrics) -> dict[str, Any]:
 
 def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
     derived = {
+        "watched": loop.watched,
         "utilisation_ratio": loop.utilisation_ratio,
         "p50_lag_ns": loop.p50_lag_ns,
         "p99_lag_ns": loop.p99_lag_ns,
@@ -181,6 +188,8 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
         slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
         preemption=_preemption_from_dict(fields.get("preemption", {})),
+        processes=fields.get("processes", 1),
+        pids=tuple(fields.get("pids", ())),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from asyncio_pulse.metrics.code_places import first_own
 from asyncio_pulse.metrics.model import (
+    STALL_WORDS,
     GroupMetrics,
     Histogram,
     KeptWaiting,
@@ -17,6 +19,7 @@ from asyncio_pulse.metrics.model import (
     Stall,
     WorstPoll,
 )
+from asyncio_pulse.metrics.places import choose
 
 from . import tier_lines, wording
 from .wording import INDENT, WIDTH
@@ -24,46 +27,41 @@ from .wording import INDENT, WIDTH
 __all__ = [
     "GROUP_HEADINGS",
     "NAME_WIDTH",
-    "NO_LOOP",
     "format_reports",
     "group_cells",
+    "is_off",
     "longest_groups",
     "process_lines",
     "sections",
     "title",
+    "why_no_loop",
 ]
 
 GROUP_LIMIT = 15
+PID_LIMIT = 2
+MOST_OF_GROUP = 3
+"""Places shown of one group, as long as others have some."""
 STACK_LIMIT = 3
-STALL_WORDS = {
-    "on-cpu": "computing",
-    "blocked": "blocked in a call",
-    "gil": "waiting for the GIL, which another thread had",
-    "processor": "ready to run, but without a processor",
-    "collecting": "collecting garbage",
-    "spinning": "going round without ever waiting",
-    "unknown": "for a reason that this platform does not tell",
-}
 KEPT_GIL_NS = 50_000_000
 """Ten switch intervals: no Python code keeps the GIL so long, only a C call does."""
 GROUP_HEADINGS = ("group", "polls", "CPU", "slow", "viol.", "p50", "p99", "max")
 COLUMN_WIDTHS = (8, 8, 6, 6, 8, 8, 8)
 NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
-NO_LOOP = "asyncio-pulse: no event loop ran, so there is nothing to report\n"
+OFF = "asyncio-pulse: the mode is off, so nothing was measured\n"
 
 
 def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     """Write the report of a run.
 
     Args:
-        reports: One for each process, the main one first.
+        reports: One for each process, the main one first; at least one.
         worst_count: How many worst polls to show, >= 0.
 
     Returns:
         Lines of at most 79 characters, the last one ended too.
     """
-    if not reports:
-        return NO_LOOP
+    if all(is_off(report) for report in reports):
+        return OFF
     lines = [title(reports)]
     for report in reports:
         lines += ["", *process_lines(report), "", *_group_lines(report.groups)]
@@ -72,11 +70,41 @@ def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     return "\n".join([*lines, ""])
 
 
+def is_off(report: ProcessReport) -> bool:
+    """Whether nothing was measured because the mode was off."""
+    return not report.metrics.tasks and {loop.mode for loop in report.loop_tiers} == {"off"}
+
+
+def why_no_loop(saw_asyncio: bool, saw_loop: bool, had_children: bool) -> str:
+    """Say, in one line, why there is nothing to report.
+
+    Args:
+        saw_asyncio: Whether the main process imported asyncio.
+        saw_loop: Whether it made an event loop of a kind that is governed.
+        had_children: Whether child processes of it ended, none of which left a report.
+    """
+    if saw_loop:
+        why = "no task ran on a governed event loop"
+    elif saw_asyncio:
+        why = "asyncio was imported, but no event loop of asyncio's or uvloop's kind was made"
+    else:
+        why = "no event loop ran, so there is nothing to report"
+    if had_children:
+        why += (
+            "; no child process left a report either: each needs a Python with asyncio-pulse and our environment "
+            "variables, and must not end by a signal or os._exit"
+        )
+    return f"asyncio-pulse: {why}\n"
+
+
 def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
     """Describe tiers, stalls and worst polls: each heading that has something below it, and the lines of each record."""
     yield from tier_lines.sections(report)
-    stalls = [_stall_lines(rank, stall) for rank, stall in enumerate(report.stalls[:worst_count], 1)]
-    polls = [_worst_poll_lines(rank, poll) for rank, poll in enumerate(report.worst_polls[:worst_count], 1)]
+    stalls = [
+        _stall_lines(rank, stall) for rank, stall in enumerate(choose(report.stalls, worst_count, MOST_OF_GROUP), 1)
+    ]
+    worst = choose(report.worst_polls, worst_count, MOST_OF_GROUP)
+    polls = [_worst_poll_lines(rank, poll) for rank, poll in enumerate(worst, 1)]
     if stalls:
         yield "stalls: the loop did not come back to its selector", stalls
     if polls:
@@ -88,7 +116,8 @@ def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, lis
 
 def title(reports: Sequence[ProcessReport]) -> str:
     """Say how many processes and loops there were."""
-    processes = f"{wording.count(len(reports))} process{'' if len(reports) == 1 else 'es'}"
+    number = sum(report.processes for report in reports)
+    processes = f"{wording.count(number)} process{'' if number == 1 else 'es'}"
     return f"asyncio-pulse: {processes}, {wording.plural(sum(report.loops for report in reports), 'event loop')}"
 
 
@@ -99,7 +128,7 @@ def process_lines(report: ProcessReport) -> list[str]:
     loops, tasks = wording.plural(report.loops, "loop"), wording.plural(metrics.tasks, "task")
     busy = wording.share(metrics.wall_time_ns, metrics.uptime_ns)
     lines = [
-        f"process {report.pid}: {shlex.join(report.argv)}",
+        f"{_processes(report)}: {shlex.join(report.argv)}",
         f"Python {report.python}, {report.clock} clock, {loops}, {tasks}{alive}",
         f"{wording.plural(metrics.polls, 'poll')} took {wording.duration(metrics.wall_time_ns)} "
         f"in {wording.duration(metrics.uptime_ns)}: {busy} busy, "
@@ -107,6 +136,9 @@ def process_lines(report: ProcessReport) -> list[str]:
         f"{wording.plural(metrics.slow_polls, 'slow poll')}, {wording.plural(metrics.violations, 'budget violation')}",
     ]
     for loop in report.loop_metrics:
+        if not loop.watched:
+            lines.append(f"worker {loop.worker_id}: utilisation and lag not watched, turns are out of sight")
+            continue
         lag = f"{wording.duration(loop.p50_lag_ns)}, p99 {wording.duration(loop.p99_lag_ns)}"
         lines.append(
             f"worker {loop.worker_id}: utilisation {wording.share(loop.busy_ns, loop.watched_ns)}, lag p50 {lag}, "
@@ -126,6 +158,13 @@ def process_lines(report: ProcessReport) -> list[str]:
     if metrics.internal_errors:
         lines.append(f"{wording.plural(metrics.internal_errors, 'internal error')} contained; please report this")
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
+
+
+def _processes(report: ProcessReport) -> str:
+    if report.processes == 1:
+        return f"process {report.pid}"
+    shown = ", ".join(map(str, report.pids[:PID_LIMIT]))
+    return f"{wording.count(report.processes)} processes ({shown}{', ...' if report.processes > PID_LIMIT else ''})"
 
 
 def _slow_queue_line(metrics: SlowQueueMetrics) -> str:
@@ -168,8 +207,12 @@ def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:
 
 
 def longest_groups(groups: Sequence[GroupMetrics]) -> tuple[list[GroupMetrics], int]:
-    """Choose the groups to show, most wall time first, and say how many are left out."""
-    longest = sorted(groups, key=lambda group: group.wall_time_ns, reverse=True)
+    """Choose the groups to show, most wall time first, and say how many are left out.
+
+    A group without a poll is none of them: the polls of a task with options of its own are in the group of its call.
+    """
+    polled = [group for group in groups if group.polls]
+    longest = sorted(polled, key=lambda group: group.wall_time_ns, reverse=True)
     return longest[:GROUP_LIMIT], max(0, len(longest) - GROUP_LIMIT)
 
 
@@ -201,10 +244,14 @@ def _stack_lines(record: WorstPoll | Stall, where: StackFrame) -> list[str]:
     if frames == [(where, 1)]:
         return []
     words = ("at", *["by"] * (STACK_LIMIT - 1))
-    return [
+    lines = [
         wording.located(f"{INDENT}{word} ", frame, f" (x{times})" if times > 1 else "")
         for (frame, times), word in zip(frames, words, strict=False)
     ]
+    own = first_own(record.stack)
+    if own is not None and all(own != frame for frame in (where, *(frame for frame, _ in frames[:STACK_LIMIT]))):
+        lines.append(wording.located(f"{INDENT}from ", own))
+    return lines
 
 
 def _stall_lines(rank: int, stall: Stall) -> list[str]:

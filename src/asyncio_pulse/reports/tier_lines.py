@@ -12,6 +12,8 @@ from .wording import INDENT, WIDTH
 
 __all__ = ["mode_lines", "sections"]
 
+_MEANING = {"open": ", so it is only observed", "half-open": ", so it is parked again on trial"}
+
 LIMIT = 10
 """Groups, tasks, and changes of tier that are shown; the JSON report has more."""
 
@@ -24,6 +26,9 @@ def mode_lines(report: ProcessReport) -> list[str]:
     lines = [f"mode {' and '.join(modes)}"]
     if report.metrics.would_park:
         lines[0] += f": {wording.plural(report.metrics.would_park, 'poll')} at Yield or above only observed"
+    breakers = sum(loop.open_breakers for loop in report.loop_tiers)
+    if breakers:
+        lines.append(f"{wording.plural(breakers, 'circuit breaker')} open: parking made those groups wait too long")
     freezes = sum(loop.freezes for loop in report.loop_tiers)
     if freezes:
         now = ", and is now" if any(loop.promotion_frozen for loop in report.loop_tiers) else ""
@@ -33,7 +38,9 @@ def mode_lines(report: ProcessReport) -> list[str]:
 
 def sections(report: ProcessReport) -> Iterator[tuple[str, list[list[str]]]]:
     """Describe accounts and changes of tier: each heading that has something below it, and the lines of each record."""
-    groups = sorted((group for group in report.groups if group.tier_reason), key=lambda group: -group.tier)
+    groups = sorted(
+        (group for group in report.groups if group.tier_reason or group.breaker_trips), key=lambda group: -group.tier
+    )
     standing = [*_limited([_group_lines(group) for group in groups]), *_limited([_task_lines(t) for t in report.tasks])]
     changes = _limited([_change_lines(rank, change) for rank, change in enumerate(report.tier_changes, 1)])
     if standing:
@@ -50,7 +57,16 @@ def _limited(records: Sequence[list[str]]) -> list[list[str]]:
 
 def _group_lines(group: GroupMetrics) -> list[str]:
     start = f" {TIER_NAMES[group.tier]}: group "
-    return [start + wording.shorten(wording.plain(group.name), WIDTH - len(start)), *wording.wrapped(group.tier_reason)]
+    lines = [
+        start + wording.shorten(wording.plain(group.name), WIDTH - len(start)),
+        *wording.wrapped(group.tier_reason),
+    ]
+    if group.breaker_trips:
+        lines += wording.wrapped(
+            f"its circuit breaker is {group.breaker}{_MEANING.get(group.breaker, '')}; it opened "
+            f"{wording.plural(group.breaker_trips, 'time')}, last after a wait of {group.breaker_wait_ms:,} ms"
+        )
+    return lines
 
 
 def _task_lines(task: TaskInfo) -> list[str]:
@@ -69,6 +85,7 @@ def _change_lines(rank: int, change: TierChange) -> list[str]:
     name = wording.shorten(wording.plain(change.name), WIDTH - len(start + ending))
     lines = [f"{start}{name}{ending}", *wording.wrapped(change.reason)]
     if change.wall_ns:
-        poll = f"{INDENT}by a poll of {wording.duration(change.wall_ns)}, CPU {wording.duration(change.cpu_ns)}, in "
+        poll = f"{INDENT}by a poll of {wording.duration(change.wall_ns)}, CPU {wording.duration(change.cpu_ns)}, "
+        poll += "in " if change.stack else "somewhere in "
         lines.append(wording.located(poll, StackFrame(change.function, change.filename, change.line)))
     return lines

@@ -7,6 +7,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 
+from asyncio_pulse.metrics.code_places import PACKAGE_DIRECTORIES, STANDARD_LIBRARY, is_standard
 from asyncio_pulse.metrics.model import StackFrame, Stall, WorstPoll
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
 ]
 
 REFUSALS = {
-    "instruction": ("inside one long instruction, such as a call of C code", "use smaller calls, or isolate() it"),
+    "instruction": (
+        "inside one long instruction, such as a call of C code",
+        "use smaller calls, or run it in another process",
+    ),
     "c_code": (
         "C code called what ran, such as sort(key=...) or sum(...)",
         'write a loop; for generators set preempt_through_c = "iteration"',
@@ -35,15 +39,13 @@ REFUSALS = {
     "critical": ("inside `with`, or code that acquires a lock", "compute outside of it"),
     "module": ("its module did not opt in", "add its package to preemptible_modules"),
     "guarded": ("inside no_preempt()", "guard less of it"),
-    "traced": ("a trace function is active", "nothing is preempted under a debugger"),
+    "traced": ("a debugger or profiler is active", "nothing is preempted under one"),
     "greenlet": ("a greenlet of another library ran", "compute outside of it"),
 }
 """Why a task was not preempted, by rule, and what to do."""
 
 WIDTH = 79  # a terminal of 80 columns may break a line of 80
 INDENT = " " * 4
-STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
-PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
 
 def duration(ns: int) -> str:
@@ -145,7 +147,7 @@ def wrapped(sentence: str) -> list[str]:
 def headline(poll: WorstPoll | Stall) -> StackFrame:
     """Choose the frame that tells most: the innermost one outside the standard library, else the innermost one."""
     for frame in poll.stack:
-        if not _is_standard(frame.filename):
+        if not is_standard(frame.filename):
             return frame
     return StackFrame(poll.function, poll.filename, poll.line)
 
@@ -159,10 +161,3 @@ def collapse_recursion(stack: Sequence[StackFrame]) -> list[tuple[StackFrame, in
         else:
             frames.append((frame, 1))
     return frames
-
-
-def _is_standard(filename: str) -> bool:
-    if filename.startswith("<frozen "):
-        return True
-    inside = filename.removeprefix(STANDARD_LIBRARY)
-    return inside != filename and inside.partition(os.sep)[0] not in PACKAGE_DIRECTORIES

@@ -14,19 +14,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import FrameType
 
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.hidden_factory import hide_task_factory
 from asyncio_pulse.runtime.install import install
-from asyncio_pulse.runtime.settings import resolve_config
+from asyncio_pulse.runtime.settings import RUN_VARIABLE, follow_file, reread_file
 from asyncio_pulse.runtime.signal_wakeup import SignalWakeup
 from asyncio_pulse.runtime.stderr import write_stderr
 
 __all__ = ["MAIN_PID_VARIABLE", "OPTIONS_VARIABLE", "GovernedProcess", "RunOptions"]
 
-OPTIONS_VARIABLE = "ASYNCIO_PULSE_RUN"
+OPTIONS_VARIABLE = RUN_VARIABLE
 MAIN_PID_VARIABLE = "ASYNCIO_PULSE_MAIN_PID"
 
 
@@ -37,13 +36,19 @@ class RunOptions:
     main_pid: int
     """The process that prints the report and writes the JSON file."""
     spool_directory: str
-    """Where the other processes leave their reports for it."""
+    """Where the other processes leave their reports for it; empty if there is no such place."""
+    spool_token: str = ""
+    """What tells their reports from files of strangers."""
     config_path: str | None = None
     json_path: str | None = None
     quiet: bool = False
     """No text report at the end."""
     worst_count: int = 10
     """How many worst polls the text shows, >= 0."""
+    child_faults: int = 0
+    """How many page faults children had before the program began: an interpreter may have been asked for its version."""
+    starts_off: bool = False
+    """The file says at the start that the mode is "off": then no signal is taken before a loop is governed."""
 
     def to_environment(self) -> dict[str, str]:
         """Write the variables that `from_environment` reads."""
@@ -67,19 +72,28 @@ class RunOptions:
 class GovernedProcess:
     """One process of the run, and what is left of it in a process forked from it."""
 
-    def __init__(self, options: RunOptions, *, finish: Callable[[], None], answer: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        options: RunOptions,
+        *,
+        finish: Callable[[], None],
+        answer: Callable[[], bool],
+        on_request: Callable[[int, FrameType | None], None],
+    ) -> None:
         """Prepare; nothing of the process changes before `govern`.
 
         Args:
             options: What the user asked for.
             finish: Delivers the final report of this process.
-            answer: Prints the report so far; called in a signal handler.
+            answer: Prints the report so far, unless there is nothing to report; called in a signal handler.
+            on_request: The handler of SIGUSR2, which asks for that.
         """
-        self._config_path = None if options.config_path is None else Path(options.config_path)
-        self._config = resolve_config(self._config_path)
+        follow_file(options.config_path)
+        self._has_file = options.config_path is not None
         self._had_terminal = False
         self._deliver = finish
         self._answer = answer
+        self._on_request = on_request
         self._active_pid = 0
         self._signals_pid = 0
         self._signal_wakeup = SignalWakeup()
@@ -88,31 +102,39 @@ class GovernedProcess:
     def govern(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
         """Govern a new loop; the first one of a process also arranges when the process reports.
 
-        A forked child begins anew, hence the comparisons with the process id. Two threads may come here at once:
-        each step may be done twice.
+        While the mode is "off" nothing of the loop and of the process changes. A forked child begins anew, hence the
+        comparisons with the process id. Two threads may come here at once: each step may be done twice.
 
         Args:
             loop: The loop, whose base classes are initialised.
             loop_class: The one of them whose loops are all governed.
         """
-        hide_task_factory(loop_class)
         pid = os.getpid()
         if self._active_pid != pid:
-            ledger.enable()
             self._report_before_multiprocessing_exit()
             self._active_pid = pid
+        if install(loop=loop).is_off:
+            return
+        hide_task_factory(loop_class)
         if threading.current_thread() is threading.main_thread():
             if self._signals_pid != pid:
                 self._take_free_signals()
                 self._signals_pid = pid
             self._signal_wakeup.wake(loop, loop_class)
-        install(self._config, loop=loop)
 
     def finish(self) -> None:
         """Deliver the final report, once in each process."""
         if self._finished_pid != os.getpid():
             self._finished_pid = os.getpid()
             self._deliver()
+
+    def answer(self) -> bool:
+        """Print the report so far, from a signal handler; False if no loop has run."""
+        try:
+            return self._answer()
+        except Exception as error:
+            _complain(error)
+            return True
 
     def _report_before_multiprocessing_exit(self) -> None:
         # A child of multiprocessing's fork and forkserver leaves by os._exit, which skips atexit.
@@ -125,11 +147,12 @@ class GovernedProcess:
     def _take_free_signals(self) -> None:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_terminate)
-        # Windows has no SIGUSR2.
+        # Handled since the interpreter's start, unless the program set the default action, as gunicorn does in its workers.
+        # Windows has no such signal.
         if hasattr(signal, "SIGUSR2") and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
             signal.signal(signal.SIGUSR2, self._on_request)
         # Nor SIGHUP, which is nobody's to take where there is no file to read again.
-        has_signal = self._config_path is not None and hasattr(signal, "SIGHUP")
+        has_signal = self._has_file and hasattr(signal, "SIGHUP")
         if has_signal and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self._had_terminal = _has_terminal()
             signal.signal(signal.SIGHUP, self._on_hang_up)
@@ -150,21 +173,22 @@ class GovernedProcess:
             self._reload()
 
     def _reload(self) -> None:
-        """Put the configuration that the file holds now in force on every governed loop of the process."""
+        """Put what the file says now in force on every governed loop of the process whose code asked for nothing."""
         try:
-            config = resolve_config(self._config_path)
+            reread_file()
             for manager in ledger.managers():
-                manager.update_config(config)
-            self._config = config  # of loops to come
+                if not manager._configured_in_code:
+                    manager.update_config(None)
         except Exception as error:
             # Whatever it is, it must not reach the program; and what was in force goes on.
             write_stderr(f"asyncio-pulse: configuration not changed: {error}\n")
 
-    def _on_request(self, number: int, frame: FrameType | None) -> None:
-        _guard(self._answer)
-
     def _finish_quietly(self) -> None:
-        _guard(self.finish)
+        """Let no fault of the report reach the program that it interrupts."""
+        try:
+            self.finish()
+        except Exception as error:
+            _complain(error)
 
 
 def _has_terminal() -> bool:
@@ -175,9 +199,5 @@ def _has_terminal() -> bool:
     return True
 
 
-def _guard(report: Callable[[], None]) -> None:
-    """Let no fault of a report reach the program that it interrupts."""
-    try:
-        report()
-    except Exception as error:
-        write_stderr(f"asyncio-pulse: no report: {error!r}\n")
+def _complain(error: Exception) -> None:
+    write_stderr(f"asyncio-pulse: no report: {error!r}\n")

@@ -14,6 +14,7 @@ from typing import Any
 
 from asyncio_pulse.errors import ConfigError
 from asyncio_pulse.policy.ranges import Range, Setting, Share, refuse, setting_faults
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.ledger import managers
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
@@ -66,13 +67,13 @@ def chaos(seed: int, *, park: float = 0.2, preempt: float = 0.2) -> Iterator[Non
         ConfigError: A value is of the wrong type or out of its range.
     """
     fresh = _checked(seed, park, preempt)
-    with LOCK:
+    with AFTERWARDS, LOCK:
         earlier, _current[0] = _current[0], fresh
         _apply_everywhere()
     try:
         yield
     finally:
-        with LOCK:
+        with AFTERWARDS, LOCK:
             _current[0] = earlier
             _apply_everywhere()
 

@@ -17,6 +17,7 @@ from asyncio_pulse.policy.groups import check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import Range, check_ranges
 from asyncio_pulse.runtime.install import find_manager
+from asyncio_pulse.runtime.settings import is_switched_off
 
 __all__ = ["Account", "TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
 
@@ -90,16 +91,20 @@ def spawn(
         ConfigError: An option is of the wrong type or out of range.
         NotGovernedError: The running loop is not governed.
         RuntimeError: No loop is running.
+
+    While the mode is "off" the task is a plain one.
     """
     loop = asyncio.get_running_loop()
     options = make_options(
         priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
     )
-    governed_coro = _core.GovernedCoroutine(coro, options)
-    if find_manager(loop) is None:
+    manager = find_manager(loop)
+    if manager is None and not is_switched_off():
         coro.close()
         raise NotGovernedError("spawn() needs a governed event loop; call asyncio_pulse.install() first")
-    return loop.create_task(governed_coro, name=name, context=context)
+    if manager is None or manager.is_off:
+        return loop.create_task(coro, name=name, context=context)
+    return loop.create_task(_core.GovernedCoroutine(coro, options), name=name, context=context)
 
 
 AsyncFunction = Callable[P, Coroutine[Any, Any, T]]
@@ -166,14 +171,37 @@ class Account:
     gc_time_ns: int
 
 
+class _Nothing:
+    """What a view shows where no governed task runs: a NORMAL task without a group that has used nothing."""
+
+    priority = TaskPriority.NORMAL
+    group = None
+    tier = 0
+    budget = None
+    operations_left = TaskBudget().operations
+
+    def account_snapshot(self) -> dict[str, int]:
+        return {field.name: 0 for field in dataclasses.fields(Account)}
+
+    def update(self, options: _core.Options) -> None:
+        pass
+
+
+_NOTHING = _Nothing()
+
+
 class TaskView:
-    """The governed task or call that is running; good until it ends, also from outside it."""
+    """The governed task or call that is running; good until it ends, also from outside it.
+
+    Where none runs it is a view of nothing: the priority is NORMAL, the group "", every counter 0, and `update` changes
+    nothing.
+    """
 
     __slots__ = ("_governed",)
 
-    def __init__(self, governed_coroutine: _core.GovernedCoroutine) -> None:
+    def __init__(self, governed_coroutine: _core.GovernedCoroutine | None) -> None:
         """Wrap what the core knows."""
-        self._governed = governed_coroutine
+        self._governed = _NOTHING if governed_coroutine is None else governed_coroutine
 
     def __repr__(self) -> str:
         """Tell the group and the priority."""
@@ -237,10 +265,7 @@ class TaskView:
 def current() -> TaskView:
     """Return the governed task, or governed call, that is running in this thread.
 
-    Raises:
-        NotGovernedError: None is: nothing runs here, or an ungoverned task or a plain callback does.
+    It is a view of nothing where none is: nothing runs here, an ungoverned task or a plain callback does, or the mode is
+    "off".
     """
-    running = _core.current()
-    if running is None:
-        raise NotGovernedError("no governed task is running here; govern the loop with asyncio_pulse.install()")
-    return TaskView(running)
+    return TaskView(_core.current())

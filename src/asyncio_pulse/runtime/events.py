@@ -70,6 +70,10 @@ class TierEventSource:
             self._streams.add(stream)
         return stream
 
+    def start_anew(self) -> None:
+        """Go on in a forked child, where the thread that may have held the lock does not exist."""
+        self._lock = threading.RLock()
+
     def publish(self, change: TierChange) -> None:
         """Tell every listener."""
         with self._lock:

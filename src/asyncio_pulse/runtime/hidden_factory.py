@@ -14,9 +14,12 @@ from typing import Any
 
 from asyncio_pulse import _core
 
-__all__ = ["hide_task_factory"]
+__all__ = ["hide_task_factory", "take_away"]
 
 Factory = Callable[..., Any] | None
+
+_REAL: dict[type, tuple[Callable[[Any], Factory], Callable[[Any, Factory], None]]] = {}
+"""The methods of each class whose loops hide our factory."""
 
 
 def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
@@ -29,6 +32,7 @@ def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
     set_real: Callable[[Any, Factory], None] = loop_class.set_task_factory
     if hasattr(get_real, "__wrapped__"):
         return
+    _REAL[loop_class] = (get_real, set_real)
 
     def get_task_factory(loop: asyncio.AbstractEventLoop) -> Factory:
         factory = get_real(loop)
@@ -46,3 +50,18 @@ def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
     # By name: a type checker does not let methods be replaced.
     for real, replacement in ((get_real, get_task_factory), (set_real, set_task_factory)):
         setattr(loop_class, replacement.__name__, functools.wraps(real)(replacement))
+
+
+def take_away(loop: asyncio.AbstractEventLoop, governor: _core.Governor) -> bool:
+    """Put back what is behind the factory of a governor, hidden or not; False if somebody else's stands in front of it."""
+    for each in type(loop).__mro__:
+        if each in _REAL:
+            get_real, set_real = _REAL[each]
+            break
+    else:
+        get_real, set_real = type(loop).get_task_factory, type(loop).set_task_factory
+    present = get_real(loop)
+    if not isinstance(present, _core.TaskFactory) or present.governor is not governor:
+        return False
+    set_real(loop, present.earlier)
+    return True

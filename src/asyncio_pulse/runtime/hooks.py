@@ -7,12 +7,15 @@ hook that raises is removed and logged; the task that was being polled never see
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import TierChange
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
+from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = ["HookRegistry", "PreemptionHooks"]
 
@@ -22,7 +25,8 @@ logger = logging.getLogger(__name__)
 class PreemptionHooks:
     """Base of hooks: does nothing. Override what you need, and accept keywords that later versions may add.
 
-    Hooks run in the loop's thread, between the polls of tasks, and delay them all.
+    Hooks run in the loop's thread, between the polls of tasks, and delay them all. They are let go of when their loop is
+    closed or no longer governed. Hooks of polls that pulse does not drive run where those are reported.
     """
 
     def before_poll(self, task_id: int, context: TaskContext, **kwargs: Any) -> None:
@@ -51,7 +55,11 @@ class PreemptionHooks:
         """The task returned or raised."""
 
     def on_tier_change(self, change: TierChange, **kwargs: Any) -> None:
-        """An account of the loop came to another tier."""
+        """An account of the loop came to another tier.
+
+        In the loop's thread, too: a change that another thread brings about, by `update_config` or by reading, arrives
+        there soon after.
+        """
 
 
 class HookRegistry:
@@ -88,9 +96,10 @@ class HookRegistry:
         for hooks in self._hooks:
             try:
                 getattr(hooks, name)(*arguments)
-            except Exception:
+            except Exception as error:
                 self.unregister(hooks)
-                logger.exception("%s of %r raised; these hooks are removed", name, hooks)
+                text, origin = "%s: %s of %r raised; these hooks are removed", origin_of(self._governor.worker_id)
+                AFTERWARDS.call(partial(logger.error, text, origin, name, hooks, exc_info=error))
 
     def on_tier_change(self, change: TierChange) -> None:
         """Pass on that an account came to another tier."""

@@ -2,6 +2,7 @@
 
 A governed loop is a stock loop whose task factory is ours. The factory of somebody else that was there before makes the
 tasks, from coroutines that we measure; one that is set later is left alone, and if it calls ours, goes on being governed.
+As long as the mode is "off" the loop has a manager, and nothing of ours is on it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import atexit
 import gc
 import os
+import sys
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -18,11 +20,13 @@ from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger, preemption
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.chaos import current_chaos
-from asyncio_pulse.runtime.lock import LOCK
+from asyncio_pulse.runtime.hidden_factory import take_away
+from asyncio_pulse.runtime.lock import LOCK, free_in_child
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.regions import async_with_bodies
-from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
+from asyncio_pulse.runtime.settings import ConfigSource, is_switched_off
 from asyncio_pulse.runtime.tasks import task_type
 from asyncio_pulse.runtime.turns import watch_turns
 from asyncio_pulse.runtime.uvloop_loops import new_loop
@@ -51,36 +55,73 @@ class _Installation:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, config: ConfigSource) -> None:
         self.loop = weakref.ref(loop, self._loop_is_gone)
-        earlier = loop.get_task_factory()
-        self.manager = TierManager(config, in_use=_is_open(weakref.ref(loop)), loop=weakref.ref(loop))
-        self.factory = self.manager.governor.task_factory(earlier)
-        loop.set_task_factory(self.factory)
+        self.factory: _core.TaskFactory | None = None
         self.stop_watching: Callable[[], None] | None = None
+        # Weak, as the loop: the manager must not keep what it belongs to.
+        switch = weakref.WeakMethod(self.switch)
+        self.manager = TierManager(
+            config,
+            in_use=_is_open(weakref.ref(loop)),
+            loop=weakref.ref(loop),
+            on_switch=lambda: (follow := switch()) and follow(),
+        )
+        self.put_on_loop()
+
+    def switch(self) -> None:
+        """Follow the manager's mode."""
+        if self.manager.is_off:
+            self.take_off_loop()
+        else:
+            self.put_on_loop()
+        if _anyone_is_on():
+            _start_observing()
+        else:
+            _stop_observing()
+
+    def put_on_loop(self) -> None:
+        """Put our task factory in front of the loop, and watch its turns, unless the mode is "off"."""
+        loop = self.loop()
+        if loop is None or self.manager.is_off:
+            return
+        if self.factory is None:
+            self.factory = self.manager.governor.task_factory(loop.get_task_factory())
+            loop.set_task_factory(self.factory)
         self.watch()
 
     def watch(self) -> None:
         """Watch the loop's turns, unless that is done, or there is nothing to watch yet."""
         loop = self.loop()
-        if self.stop_watching is None and loop is not None:
+        if self.stop_watching is None and loop is not None and not self.manager.is_off:
             self.stop_watching = watch_turns(self.manager.governor, loop)
 
-    def _loop_is_gone(self, _: weakref.ref[asyncio.AbstractEventLoop]) -> None:
-        # This runs wherever the last reference goes, the watchdog's thread included, which must not wait for us. What
-        # cannot be forgotten now is forgotten with the next installation.
-        if LOCK.acquire(blocking=False):
-            try:
-                _forget_gone_loops()
-            finally:
-                LOCK.release()
+    def _loop_is_gone(
+        self, _: weakref.ref[asyncio.AbstractEventLoop], is_finalizing: Callable[[], bool] = sys.is_finalizing
+    ) -> None:
+        # While the interpreter ends there is nothing to forget any more, and modules, this one for one, are being emptied.
+        # Otherwise this runs wherever the last reference goes, the watchdog's thread included, which must not wait for us.
+        # What cannot be forgotten now is forgotten with the next installation.
+        if is_finalizing():
+            return
+        with AFTERWARDS:
+            if LOCK.acquire(blocking=False):
+                try:
+                    _forget_gone_loops()
+                finally:
+                    LOCK.release()
 
     def remove(self) -> None:
-        loop = self.loop()
         self.manager.governor.detach()
+        self.take_off_loop()
+
+    def take_off_loop(self) -> None:
+        """Undo `put_on_loop`; what cannot be undone lets everything pass."""
+        loop = self.loop()
         if self.stop_watching is not None:
             self.stop_watching()
-        # A factory set after ours may call ours: then ours stays, and lets everything pass.
-        if loop is not None and loop.get_task_factory() is self.factory:
-            loop.set_task_factory(self.factory.earlier)
+            self.stop_watching = None
+        # A factory set after ours may call ours: then ours stays.
+        if loop is not None and self.factory is not None and take_away(loop, self.manager.governor):
+            self.factory = None
 
 
 _installations: dict[int, _Installation] = {}
@@ -88,6 +129,11 @@ _installations: dict[int, _Installation] = {}
 _core.set_wrappers(dict(KNOWN_WRAPPERS))
 _core.set_task_type(task_type())
 _core.set_region_finder(async_with_bodies)
+
+
+def _anyone_is_on() -> bool:
+    """Whether what belongs to the process is needed: a loop is governed that is not off."""
+    return any(not installation.manager.is_off for installation in _installations.values())
 
 
 def _start_observing() -> None:
@@ -111,7 +157,7 @@ def _forget(key: int) -> None:
         return
     ledger.leave(installation.manager)
     installation.manager.governor.detach()
-    if not _installations:
+    if not _anyone_is_on():
         _stop_observing()
 
 
@@ -123,7 +169,6 @@ def _forget_gone_loops() -> None:
 
 
 def _before_fork() -> None:
-    LOCK.acquire()
     # A process with a second thread, even a native one, is warned of deadlocks when it forks.
     _core.stop_watchdog()
     _core.suspend_preemption()
@@ -131,17 +176,20 @@ def _before_fork() -> None:
 
 def _after_fork_in_parent() -> None:
     # Not now: Python counts the threads after this.
-    for installation in _installations.values():
+    for installation in list(_installations.values()):
         installation.manager.governor.resume_watchdog()
-    LOCK.release()
 
 
 def _after_fork_in_child() -> None:
+    # Nothing was locked: another thread, which is no more, may have been in the middle of changing the tables.
+    is_free = free_in_child()
+    AFTERWARDS.start_anew()
     _core.after_fork_in_child()
-    for installation in _installations.values():
-        installation.manager.governor.start_anew()
+    managers = [installation.manager for installation in _installations.values()]
+    for manager in managers:
+        manager._start_anew()
     WORKERS.after_fork_in_child()
-    ledger.after_fork_in_child()
+    ledger.after_fork_in_child(managers if is_free else None)
     _after_fork_in_parent()
 
 
@@ -158,7 +206,10 @@ def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        raise NotGovernedError(f"{what} found no running event loop; call it inside one or pass loop=") from None
+        raise NotGovernedError(
+            f"{what} found no running event loop: call it in a coroutine, or pass loop=; at IPython's prompt, put it into "
+            "a cell that awaits something, such as `await asyncio.sleep(0)`"
+        ) from None
 
 
 def find_manager(loop: asyncio.AbstractEventLoop) -> TierManager | None:
@@ -173,8 +224,7 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
     Calling it again for the same loop returns the manager that is there; a configuration given then takes effect.
 
     Args:
-        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the profile of the
-            environment, the defaults if it names none.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
         loop: The loop; the running one if None. It may belong to another thread, or not run yet.
 
     Returns:
@@ -185,7 +235,7 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
         NotGovernedError: No loop was given and none is running.
     """
     target = _running_loop(loop, "install()")
-    with LOCK:
+    with AFTERWARDS, LOCK:
         _forget_gone_loops()
         manager = find_manager(target)
         if manager is not None:
@@ -198,7 +248,8 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
         _installations[id(target)] = installation
         chaos.apply(installation.manager)
         ledger.enter(installation.manager)
-        _start_observing()
+        if not installation.manager.is_off:
+            _start_observing()
         return installation.manager
 
 
@@ -215,7 +266,7 @@ def uninstall(*, loop: asyncio.AbstractEventLoop | None = None) -> None:
         NotGovernedError: No loop was given and none is running.
     """
     target = _running_loop(loop, "uninstall()")
-    with LOCK:
+    with AFTERWARDS, LOCK:
         if find_manager(target) is not None:
             _installations[id(target)].remove()
             _forget(id(target))
@@ -230,10 +281,14 @@ def get_manager(*, loop: asyncio.AbstractEventLoop | None = None) -> TierManager
     Raises:
         NotGovernedError: The loop is not governed, or no loop was given and none is running.
     """
-    manager = find_manager(_running_loop(loop, "get_manager()"))
-    if manager is None:
-        raise NotGovernedError("this event loop is not governed; call asyncio_pulse.install() first")
-    return manager
+    target = _running_loop(loop, "get_manager()")
+    manager = find_manager(target)
+    if manager is not None:
+        return manager
+    if is_switched_off():
+        # `asyncio-pulse run` left the program alone; it may still ask, and is told that all is off.
+        return install(loop=target)
+    raise NotGovernedError("this event loop is not governed; call asyncio_pulse.install() first")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -265,8 +320,7 @@ def run(
 
     Args:
         main: The coroutine.
-        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the profile of the
-            environment, the defaults if it names none.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
         debug: asyncio's debug mode, on, off, or as the environment says.
         loop_factory: Makes the loop; asyncio's own if None.
 
@@ -280,11 +334,12 @@ def run(
     try:
         with runner:
             try:
-                install(resolve_config(config), loop=runner.get_loop())
+                install(config, loop=runner.get_loop())
             except BaseException:
                 main.close()
                 raise
             return runner.run(main)
     finally:
         # After the runner has closed the loop: the tasks that it cancels are governed to their end.
-        _forget_gone_loops()
+        with AFTERWARDS, LOCK:
+            _forget_gone_loops()

@@ -1,12 +1,13 @@
 """The process report: the numbers of every governed loop, also of those that are gone.
 
-A loop's manager goes with its loop. Whoever wants a report at the end of the process switches the ledger on, and then what
-a loop that goes had to tell is added up before it is forgotten.
+A loop's manager goes with its loop; what the loop had to tell is added up before. What is kept of loops that are gone is
+bounded, however many there were, and so is the time that it takes to add one more: `docs/bounds.md`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import platform
 import sys
@@ -30,15 +31,26 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.metrics.places import choose
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.group_values import group_values
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manager import TierManager
+from asyncio_pulse.runtime.secret_arguments import hide_secrets
 
-__all__ = ["enable", "managers", "process_report"]
+__all__ = ["add_up", "managers", "process_report", "sum_group"]
 
 MOST_PLACES = 64
+MOST_PLACES_OF_GROUP = 8
 MOST_CHANGES = 64
 MOST_TASKS = 64
 MOST_UNFOLDED = 16
+MOST_GROUPS = 1_024
+"""Of all loops that are gone, as many as one loop keeps by default; beyond, those that were not seen for longest are added
+to `(other)`."""
+UNBOUNDED = sys.maxsize
+
+_BREAKERS = ("closed", "half-open", "open")
 
 Counters = TypeVar("Counters", Metrics, WorkerMetrics, GroupMetrics, LoopMetrics, LoopTiers)
 Placed = TypeVar("Placed", WorstPoll, Stall)
@@ -46,19 +58,15 @@ Placed = TypeVar("Placed", WorstPoll, Stall)
 
 @dataclasses.dataclass(slots=True)
 class _Ledger:
-    enabled: bool = False
     folding: bool = False
     open: list[TierManager] = dataclasses.field(default_factory=list)
     # Of loops that are gone. Appended to, in one step, because a loop may be collected in the middle of anything.
     left: list[ProcessReport] = dataclasses.field(default_factory=list)
+    # Their groups.
+    groups: _core.GroupTotals = dataclasses.field(default_factory=lambda: _core.GroupTotals(MOST_GROUPS))
 
 
 _ledger = _Ledger()
-
-
-def enable() -> None:
-    """Keep the numbers of loops that go away, from now on."""
-    _ledger.enabled = True
 
 
 def managers() -> tuple[TierManager, ...]:
@@ -68,36 +76,49 @@ def managers() -> tuple[TierManager, ...]:
 
 def enter(manager: TierManager) -> None:
     """Enter the manager of a loop that is governed from now on."""
-    with LOCK:
+    with AFTERWARDS, LOCK:
         _ledger.open.append(manager)
 
 
 def leave(manager: TierManager) -> None:
     """Add up a loop that is gone, or no longer governed."""
-    with LOCK:
+    with AFTERWARDS, LOCK:
         _ledger.open.remove(manager)
-        if _ledger.enabled:
-            # Whatever becomes of its tasks, nobody is going to look at their tiers.
-            _ledger.left.append(dataclasses.replace(_report_of(manager), tasks=()))
-            if len(_ledger.left) > MOST_UNFOLDED:
-                _fold()
+        report = _report_of(manager)
+        if not report.loops:
+            return
+        # Whatever becomes of its tasks, nobody is going to look at their tiers.
+        _ledger.left.append(dataclasses.replace(report, tasks=()))
+        _ledger.groups.add(manager.governor, False)
+        if len(_ledger.left) > MOST_UNFOLDED:
+            _fold()
 
 
 def _fold() -> None:
     """Make one report of those of many loops."""
-    if _ledger.folding:
+    if _ledger.folding or len(_ledger.left) < 2:
         return
     _ledger.folding = True
-    count = len(_ledger.left)
-    folded = _add_up(_ledger.left[:count])
-    # What came meanwhile stands behind.
-    _ledger.left[:count] = [folded]
-    _ledger.folding = False
+    try:
+        count = len(_ledger.left)
+        folded = add_up(_ledger.left[:count])
+        # What came meanwhile stands behind.
+        _ledger.left[:count] = [folded]
+    finally:
+        _ledger.folding = False
 
 
-def after_fork_in_child() -> None:
-    """Forget what the parent did: the child reports for itself."""
+def after_fork_in_child(open_managers: Iterable[TierManager] | None) -> None:
+    """Forget what the parent did: the child reports for itself.
+
+    Args:
+        open_managers: Of the loops that are governed now; None if the thread that forked is changing them.
+    """
     _ledger.left.clear()
+    _ledger.groups = _core.GroupTotals(MOST_GROUPS)
+    if open_managers is not None:
+        _ledger.folding = False
+        _ledger.open[:] = open_managers
 
 
 def process_report() -> ProcessReport:
@@ -105,20 +126,39 @@ def process_report() -> ProcessReport:
 
     Returns:
         The report; its `loops` counts governed loops that had a task, so one that a forked child only inherited, and
-        never ran, is not in it.
+        never ran, is not in it, and those whose mode is "off".
     """
-    with LOCK:
+    with AFTERWARDS, LOCK:
         _fold()
-        return _add_up([*_ledger.left, *(_report_of(manager) for manager in tuple(_ledger.open))])
+        managers = tuple(_ledger.open)
+        parts = [_report_of(manager) for manager in managers]
+        is_alone = len(parts) == 1 and parts[0].loops and not _ledger.left
+        report = parts[0] if is_alone else add_up([*_ledger.left, *parts])
+        groups = _groups_of([manager for manager, part in zip(managers, parts, strict=True) if part.loops])
+    # In their order already.
+    metrics = dataclasses.replace(report.metrics, groups=len(groups))
+    return dataclasses.replace(report, metrics=metrics, groups=groups)
+
+
+def _groups_of(managers: list[TierManager]) -> tuple[GroupMetrics, ...]:
+    """The groups of loops that are governed and of all that are gone."""
+    if len(managers) == 1 and not _ledger.left:
+        return managers[0].groups()
+    totals = _core.GroupTotals(UNBOUNDED)
+    totals.add(_ledger.groups, False)
+    for manager in managers:
+        totals.add(manager.governor, True)
+    return group_values(totals.groups())
 
 
 def _report_of(manager: TierManager) -> ProcessReport:
+    """What one loop has to tell, but for its groups, which the core adds up."""
     metrics = manager.get_metrics()
     return _report(
-        loops=1 if metrics.tasks or metrics.polls else 0,
+        loops=1 if metrics.tasks or metrics.polls or manager.is_off else 0,
         metrics=metrics,
         workers={manager.worker_id: manager.get_worker_metrics(manager.worker_id)},
-        groups=manager.groups(),
+        groups=(),
         worst_polls=manager.worst_polls(),
         loop_metrics=[manager.get_loop_metrics()],
         stalls=manager.stalls(),
@@ -128,6 +168,10 @@ def _report_of(manager: TierManager) -> ProcessReport:
         slow_queue=manager.slow_queue(),
         preemption=manager.get_preemption_metrics(),
     )
+
+
+# It is asked for with every loop that is gone, and does not change.
+_shown = functools.lru_cache(maxsize=1)(hide_secrets)
 
 
 def _report(
@@ -146,16 +190,16 @@ def _report(
 ) -> ProcessReport:
     return ProcessReport(
         pid=os.getpid(),
-        argv=tuple(sys.orig_argv),
+        argv=_shown(tuple(sys.orig_argv)),
         python=platform.python_version(),
         clock=_core.clock_info()["name"],
         loops=loops,
         metrics=metrics,
         workers=workers,
         groups=tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name))),
-        worst_polls=tuple(sorted(worst_polls, key=lambda poll: -poll.wall_ns)[:MOST_PLACES]),
+        worst_polls=choose(worst_polls, MOST_PLACES, MOST_PLACES_OF_GROUP),
         loop_metrics=tuple(sorted(loop_metrics, key=lambda loop: loop.worker_id)),
-        stalls=tuple(sorted(stalls, key=lambda stall: -stall.wall_ns)[:MOST_PLACES]),
+        stalls=choose(stalls, MOST_PLACES, MOST_PLACES_OF_GROUP),
         loop_tiers=tuple(sorted(loop_tiers, key=lambda loop: loop.worker_id)),
         tier_changes=tuple(sorted(tier_changes, key=lambda change: -change.at_ns)[:MOST_CHANGES]),
         tasks=tuple(sorted(tasks, key=lambda task: (-task.tier, -task.cpu_time_ns))[:MOST_TASKS]),
@@ -181,10 +225,11 @@ def _sum_groups(groups: Iterable[GroupMetrics]) -> list[GroupMetrics]:
     by_name: dict[tuple[str, bool], list[GroupMetrics]] = {}
     for group in groups:
         by_name.setdefault((group.name, group.explicit), []).append(group)
-    return [_sum_group(same) for same in by_name.values()]
+    return [sum_group(same) for same in by_name.values()]
 
 
-def _sum_group(same: list[GroupMetrics]) -> GroupMetrics:
+def sum_group(same: list[GroupMetrics]) -> GroupMetrics:
+    """Add groups up; what is no figure is the first one's."""
     # Those that nobody ever objected to say nothing about the others.
     worst = max(same, key=lambda group: (group.tier, bool(group.tier_reason)))
     return dataclasses.replace(
@@ -193,6 +238,8 @@ def _sum_group(same: list[GroupMetrics]) -> GroupMetrics:
         histogram=Histogram.merge(group.histogram for group in same),
         tier=worst.tier,
         tier_reason=worst.tier_reason,
+        breaker=max((group.breaker for group in same), key=_BREAKERS.index),
+        breaker_wait_ms=max(group.breaker_wait_ms for group in same),
     )
 
 
@@ -240,7 +287,7 @@ def _sum_tiers(loops: Iterable[LoopTiers]) -> list[LoopTiers]:
     for loop in loops:
         by_number.setdefault(loop.worker_id, []).append(loop)
     # Mode and state are those of the latest loop of a worker.
-    return [dataclasses.replace(same[-1], freezes=_sum(same).freezes) for same in by_number.values()]
+    return [dataclasses.replace(same[-1], freezes=sum(loop.freezes for loop in same)) for same in by_number.values()]
 
 
 def _by_name(changes: Iterable[TierChange]) -> list[TierChange]:
@@ -277,7 +324,8 @@ def _sum_preemption(parts: list[PreemptionMetrics]) -> PreemptionMetrics:
     )
 
 
-def _add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
+def add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
+    """Make one report of several, of loops or of processes; what is no figure is this process's own."""
     reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
     # Faults of ours are counted for the whole process, not for each loop.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
+import logging
 import secrets
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
@@ -30,21 +33,28 @@ from asyncio_pulse.metrics.model import (
     WorkerMetrics,
     WorstPoll,
 )
+from asyncio_pulse.metrics.places import by_time
 from asyncio_pulse.metrics.slow_queue import QUEUES
 from asyncio_pulse.policy.group_policy import PREEMPT_MODES
 from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.events import TierEvents, TierEventSource
+from asyncio_pulse.runtime.group_values import group_values
 from asyncio_pulse.runtime.hooks import HookRegistry
 from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
+from asyncio_pulse.runtime.origin import origin_of
 from asyncio_pulse.runtime.preemption import PURE_MODULES
-from asyncio_pulse.runtime.settings import ConfigSource, resolve_config
+from asyncio_pulse.runtime.settings import MODE_VARIABLE, ConfigSource, forced_mode, resolve_config
+from asyncio_pulse.runtime.stall_log import stall_of
 from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["TierManager"]
+
+logger = logging.getLogger("asyncio_pulse.manager")
 
 _METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
 
@@ -67,6 +77,8 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         mode=PREEMPT_MODES.index(config.preempt),
         modules=None if everything else PURE_MODULES | frozenset(map(sys.intern, config.preemptible_modules)),
         through_iteration=config.preempt_through_c == "iteration",
+        # The pattern for all holds for those without an explicit group, too: it is the switch for everybody.
+        off_without_group="*" in config.groups and config.groups["*"].preempt == "off",
     )
 
 
@@ -102,6 +114,17 @@ def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
     )
 
 
+def _call_in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], None]) -> None:
+    """Call in the thread of a loop: at once if this is it, or if there is no loop, or it is closed."""
+    if loop is not None and not loop.is_closed() and asyncio._get_running_loop() is not loop:
+        try:
+            loop.call_soon_threadsafe(call, context=contextvars.Context())
+            return
+        except RuntimeError:  # closed meanwhile
+            pass
+    call()
+
+
 class TierManager:
     """Everything known about one governed loop; `install` makes it.
 
@@ -114,9 +137,10 @@ class TierManager:
         manager.after_poll(task_id, PollResult.PENDING, duration_ns)
 
     Args:
-        config: A TierConfig, the path of a TOML file, or None for the defaults.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
         in_use: Tells whether its worker's number is still taken; by default as long as the manager exists.
         loop: Returns the loop, or None once it is gone.
+        on_switch: Called when the mode comes to be "off", or to be another than that.
 
     Raises:
         ConfigError: The configuration is invalid.
@@ -128,9 +152,13 @@ class TierManager:
         *,
         in_use: Callable[[], bool] | None = None,
         loop: Callable[[], asyncio.AbstractEventLoop | None] = lambda: None,
+        on_switch: Callable[[], object] = lambda: None,
     ) -> None:
         """Take the lowest free worker number."""
         self._config = resolve_config(config)
+        self._configured_in_code = config is not None
+        """Whether code asked for this configuration: then a change of the operator's file does not replace it."""
+        self._on_switch: Callable[[], object] = lambda: None
         reference = weakref.ref(self)
         self.governor = WORKERS.add(_core.Governor, in_use or (lambda: reference() is not None))
         self.hooks = HookRegistry(self.governor)
@@ -141,11 +169,13 @@ class TierManager:
         hooks, events = self.hooks, self._events
 
         def on_change(change: TierChange) -> None:
-            hooks.on_tier_change(change)
+            if hooks:
+                _call_in_loop(loop(), partial(hooks.on_tier_change, change))
             events.publish(change)
 
         self._decisions = TierDecisions(self.governor, on_change, self._config)
         self._put_in_force(self._config)
+        self._on_switch = on_switch
         # The core keeps the decisions, which keep the core.
         weakref.finalize(self, self.governor.detach).atexit = False
 
@@ -164,16 +194,23 @@ class TierManager:
         """The configuration in force."""
         return self._config
 
+    @property
+    def is_off(self) -> bool:
+        """Whether the mode is "off": nothing is measured, and nothing acts."""
+        return self._config.mode == "off"
+
     def update_config(self, config: ConfigSource) -> None:
         """Put another configuration in force, from each task's next poll.
 
         Args:
-            config: A TierConfig, the path of a TOML file, or None for the defaults.
+            config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator
+                gave. `ASYNCIO_PULSE_MODE` is stronger than its mode.
 
         Raises:
             ConfigError: The configuration is invalid; nothing was changed.
         """
         self._put_in_force(resolve_config(config))
+        self._configured_in_code = config is not None
 
     def update_tier_policy(self, tier: int, policy: TierPolicy) -> None:
         """Put another policy in force for one tier, from each task's next poll.
@@ -185,26 +222,45 @@ class TierManager:
         Raises:
             ConfigError: It contradicts the rest of the configuration; nothing was changed.
         """
-        with LOCK:
+        with AFTERWARDS, LOCK:
             self._put_in_force(self._config.with_tier_policy(tier, policy))
+            self._configured_in_code = True
 
-    def set_mode(self, mode: Mode) -> None:
+    def set_mode(self, mode: Mode) -> Mode:
         """Switch between "off", "observe" and "act".
 
-        `ASYNCIO_PULSE_MODE` in the environment is stronger. Tasks made while the mode is "off" are plain, and stay so.
+        `ASYNCIO_PULSE_MODE` in the environment is stronger: then nothing changes, and a warning is logged. Tasks made
+        while the mode is "off" are plain, and stay so.
+
+        Returns:
+            The mode in force.
 
         Raises:
             ConfigError: There is no such mode; nothing was changed.
         """
-        with LOCK:
-            self._put_in_force(resolve_config(dataclasses.replace(self._config, mode=mode)))
+        with AFTERWARDS, LOCK:
+            config = resolve_config(dataclasses.replace(self._config, mode=mode))
+            self._put_in_force(config)
+            self._configured_in_code |= config.mode == mode
+        if config.mode != mode:
+            text = "%s: set_mode(%r) changes nothing, because %s is %r in the environment; the mode is %s"
+            logger.warning(text, origin_of(self.worker_id), mode, MODE_VARIABLE, forced_mode(), config.mode)
+        return config.mode
 
     def _put_in_force(self, config: TierConfig) -> None:
-        with LOCK:
+        with AFTERWARDS, LOCK:
+            was_off = self.is_off
             _configure(self.governor, config)
             _configure_slow_queue(self.governor, config)
             self._decisions.configure(config)
             self._config = config
+            if self.is_off != was_off:
+                self._on_switch()
+
+    def _start_anew(self) -> None:
+        """Forget everything that was decided; for a forked child, whose counters began anew."""
+        self._decisions.start_anew()
+        self._events.start_anew()
 
     def get_metrics(self) -> Metrics:
         """Counters of the loop since it was governed."""
@@ -228,20 +284,12 @@ class TierManager:
         WORKERS.reset(worker_id)
 
     def groups(self) -> tuple[GroupMetrics, ...]:
-        """Counters of each group, most wall time first."""
-        self._decisions.settle_idle()
-        groups = [
-            GroupMetrics(histogram=Histogram(tuple(raw.pop("histogram"))), **raw, **self._tier_of(raw))
-            for raw in self.governor.groups()
-        ]
-        return tuple(sorted(groups, key=lambda group: (-group.wall_time_ns, group.name)))
+        """Counters of each group, most wall time first.
 
-    def _tier_of(self, raw: dict[str, object]) -> dict[str, Any]:
-        group = self.governor.explicit_group(str(raw["name"])) if raw["explicit"] else None
-        account = None if group is None else group.standing
-        if not isinstance(account, Account):
-            return {}
-        return {"tier": int(account.tier), "tier_reason": account.standing.reason}
+        They are unpacked when they are read: all fields of a thousand groups in 20 to 40 ms, so use `asyncio.to_thread`.
+        """
+        self._decisions.settle_idle()
+        return group_values(self.governor.groups())
 
     def tasks(self) -> tuple[TaskInfo, ...]:
         """Every live governed task of the loop, by number; none if the loop is gone or not ours to know."""
@@ -275,7 +323,7 @@ class TierManager:
         return TaskInfo(
             task_id=coro.task_id,
             name=task.get_name(),
-            coroutine=coro.__qualname__,
+            coroutine=getattr(coro, "__qualname__", None) or getattr(coro, "__name__", None) or "",
             group="" if group is None else group.name,
             explicit_group=group is not None and group.explicit,
             priority=coro.priority,
@@ -302,12 +350,18 @@ class TierManager:
         return self._decisions.is_frozen
 
     def tiers(self) -> LoopTiers:
-        """Mode of the loop, and whether and how often promotion froze."""
+        """Mode of the loop, whether and how often promotion froze, and how many circuit breakers are open."""
         decisions = self._decisions
-        return LoopTiers(self.worker_id, self._config.mode, decisions.is_frozen, decisions.freezes)
+        return LoopTiers(
+            worker_id=self.worker_id,
+            mode=self._config.mode,
+            promotion_frozen=decisions.is_frozen,
+            freezes=decisions.freezes,
+            open_breakers=decisions.open_breakers,
+        )
 
     def get_loop_metrics(self) -> LoopMetrics:
-        """Lag and utilisation of the loop; zeros if its turns cannot be watched."""
+        """Lag and utilisation of the loop; not `watched` if its turns cannot be seen."""
         turns = self.governor.turns()
         lag = Histogram(tuple(turns.pop("lag", ())))
         return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
@@ -320,12 +374,9 @@ class TierManager:
         return SlowQueueMetrics(**{**raw, **queues, "kept_waiting": KeptWaiting.merge(kept)})
 
     def stalls(self) -> tuple[Stall, ...]:
-        """The longest stall of each class at each place, longest first, 64 at most; one that lasts is among them."""
-        stalls = [
-            Stall(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
-            for raw in self.governor.stalls()
-        ]
-        return tuple(sorted(stalls, key=lambda stall: -stall.wall_ns))
+        """The longest stall of each class at each place, most time in all first, 64 at most; one that lasts counts."""
+        stalls = [stall_of(raw) for raw in self.governor.stalls()]
+        return tuple(by_time(stalls))
 
     def get_preemption_metrics(self) -> PreemptionMetrics:
         """How often tasks were suspended without their doing, how soon, and where that was refused."""
@@ -343,12 +394,12 @@ class TierManager:
         )
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
-        """The longest poll at each place that broke its budget or was slow, longest first; 64 places at most."""
+        """The longest poll at each place that broke its budget or was slow, most time in all first; 64 places at most."""
         polls = [
             WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
             for raw in self.governor.worst_polls()
         ]
-        return tuple(sorted(polls, key=lambda poll: -poll.wall_ns))
+        return tuple(by_time(polls))
 
     def before_poll(self, task_id: int, context: TaskContext) -> None:
         """A poll of a task that pulse does not drive begins, in this thread.

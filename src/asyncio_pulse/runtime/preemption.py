@@ -12,10 +12,13 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from asyncio_pulse import _core
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = ["PROTECTED_MODULES", "PURE_MODULES", "no_preempt", "refusals", "start", "stop"]
 
@@ -198,7 +201,7 @@ _said: set[str] = set()
 def _say_once(reason: str) -> None:
     if reason not in _said:
         _said.add(reason)
-        logger.warning("nothing is preempted: %s", reason)
+        AFTERWARDS.call(partial(logger.warning, "%s: nothing is preempted: %s", origin_of(), reason))
 
 
 def start() -> None:

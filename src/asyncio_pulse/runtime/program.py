@@ -1,54 +1,188 @@
-"""Which program a command line names, and whether Python can start it: said before anything of it runs."""
+"""Which Python program a command line means, and whether it can be started: said before anything of it runs."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import re
+import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
+from typing import NamedTuple
 
 from asyncio_pulse.errors import PulseError
 
-__all__ = ["check_program"]
+__all__ = ["Program", "find_program"]
+
+PYTHON_NAME = re.compile(r"(?i)python[\d.]*t?d?(\.exe)?")
+MAINS = {"__main__.py", "__main__.pyc"}
+OPTIONS_WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")
+START_BYTES = 1024
+SHELL_TRICK = re.compile(r"""'''exec' ["']?(/.+?)["']? "\$0" "\$@\"""")
+BINARIES = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""How programs for Linux, Windows and macOS begin."""
+PATIENCE_S = 60.0
 
 
-def check_program(arguments: Sequence[str]) -> None:
-    """Refuse a program that Python could not start; nothing of the program is executed for that.
+class Program(NamedTuple):
+    """What is to be started."""
+
+    interpreter: str
+    arguments: list[str]
+    """Of the interpreter: its own options, then the script, `-m` and a module, `-c` and code or `-`, then theirs."""
+
+
+def find_program(words: Sequence[str]) -> Program:
+    """Find the Python program that a command line means; nothing of it is executed for that.
 
     Args:
-        arguments: What follows the interpreter's own options: a script, or `-m` and a module; then its arguments.
+        words: What one would give to Python: a script, a directory, a zip file, `-m` and a module, `-c` and code, `-` for
+            standard input. Or what one would give to a shell: a command that is a Python script, such as `uvicorn`, or
+            an interpreter, such as `python`. Then its arguments. At least one.
 
     Raises:
-        PulseError: There is no such program, or it cannot be read; the text is one line.
+        PulseError: There is no such program, it cannot be read, or it is not Python's; the text is one line.
     """
-    first = arguments[0]
-    if first == "-m":
-        if len(arguments) < 2:
-            raise PulseError("-m needs the name of a module")
-        _check_module(arguments[1])
-    elif first.startswith("-m"):
-        _check_module(first[2:])
+    first, others = words[0], words[1:]
+    if first.startswith(("-m", "-c")):
+        _check_option(first, others)
+    elif first == "-":
+        pass
+    elif not _is_script(first):
+        return _from_command(_command(first), first, others)
+    elif os.path.isfile(first) and os.access(first, os.X_OK) and _says_its_interpreter(first):
+        return _from_command(first, first, others)
     else:
         _check_script(first)
+    return Program(sys.executable, list(words))
+
+
+def _check_option(option: str, others: Sequence[str]) -> None:
+    name, value = option[:2], option[2:] or (others[0] if others else None)
+    if value is None:
+        raise PulseError(f"{name} needs {'the name of a module' if name == '-m' else 'code'}")
+    if name == "-m":
+        _check_module(value)
+
+
+def _is_script(path: str) -> bool:
+    """Whether a path for Python is meant; not by the name of a command that a directory without a program has, too."""
+    if os.path.isdir(path) and os.sep not in path and MAINS.isdisjoint(os.listdir(path)):
+        return _which(path) is None
+    return os.path.exists(path)
+
+
+def _command(name: str) -> str:
+    command = None if os.sep in name else _which(name)
+    if command is None:
+        raise PulseError(f"there is no script {name!r}, nor a command of that name; a module is run with -m")
+    return command
+
+
+def _which(name: str) -> str | None:
+    # The commands of this installation need not be on the path: ours may have been called by its own.
+    return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+
+
+def _says_its_interpreter(path: str) -> bool:
+    """Whether a file is an interpreter, or begins with the path of one; `env python` in an app.py means any."""
+    if PYTHON_NAME.fullmatch(os.path.basename(path)):
+        return True
+    return not path.endswith(".py") and _shebang(path)[:1] not in ([], ["env"])
+
+
+def _from_command(path: str, name: str, others: Sequence[str]) -> Program:
+    """Start an executable file as the system would: with the interpreter that its first line names."""
+    if PYTHON_NAME.fullmatch(os.path.basename(path)):
+        return _with_interpreter(path, others)
+    interpreter, *options = _shebang(path) or [""]
+    if interpreter == "env" and options:
+        interpreter, *options = shutil.which(options[0]) or options[0], *options[1:]
+    if not PYTHON_NAME.fullmatch(os.path.basename(interpreter)):
+        raise _not_python(name, f"a script of {interpreter}" if interpreter else "a binary")
+    return _with_interpreter(interpreter, [*options, path, *others])
+
+
+def _not_python(name: str, kind: str) -> PulseError:
+    return PulseError(f"{name!r} is {kind}, and only Python is governed; name the Python program that it starts")
+
+
+def _shebang(path: str) -> list[str]:
+    """Read which program interprets a file, and with which options: `env` and a name if it is looked for."""
+    first, _, rest = _start_of(path).decode("utf-8", "replace").partition("\n")
+    if not first.startswith("#!"):
+        return []
+    # A path that is long or has spaces does not fit there. Then a shell starts it, by a line that is mere text to Python.
+    trick = SHELL_TRICK.match(rest)
+    words = [trick[1]] if trick else first[2:].split()
+    if words and os.path.basename(words[0]) == "env":
+        return ["env", *(word for word in words[1:] if word != "-S")]
+    return words
+
+
+def _start_of(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(START_BYTES)
+    except OSError as error:
+        raise PulseError(f"cannot read the script {path!r}: {error.strerror}") from error
+
+
+def _with_interpreter(interpreter: str, arguments: Sequence[str]) -> Program:
+    """Check that a program of an interpreter will be governed: that has this package, and heeds its environment."""
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-"):
+        option = arguments[position]
+        if option == "-" or option.startswith(("-c", "-m")):
+            break
+        if not option.startswith(("--", "-X", "-W")) and not set("EIS").isdisjoint(option):
+            raise PulseError(f"Python's option {option} keeps it from governing a program; leave it out")
+        position += 2 if option in OPTIONS_WITH_VALUE else 1
+    if not _is_own(interpreter):
+        _check_version(interpreter)
+    return Program(interpreter, list(arguments))
+
+
+def _is_own(interpreter: str) -> bool:
+    # Environments of one Python have the same binary, in directories of their own.
+    with contextlib.suppress(OSError):
+        directories = [os.path.dirname(os.path.abspath(each)) for each in (interpreter, sys.executable)]
+        return os.path.samefile(interpreter, sys.executable) and os.path.samefile(*directories)
+    return False
+
+
+def _check_version(interpreter: str) -> None:
+    import importlib.metadata  # 30 modules, which every run would wait for
+
+    own = importlib.metadata.version("asyncio-pulse")
+    code = "import asyncio_pulse._core, importlib.metadata as metadata; print(metadata.version('asyncio-pulse'))"
+    try:
+        found = subprocess.run(
+            [interpreter, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise PulseError(f"cannot start {interpreter!r}: {error}") from error
+    version = found.stdout.decode("utf-8", "replace").strip() if found.returncode == 0 else ""
+    if version != own:
+        lack = f"has version {version} of" if version else "does not have"
+        raise PulseError(f"{interpreter} {lack} asyncio-pulse; install {own} for it, or use {sys.executable}")
 
 
 def _check_script(path: str) -> None:
     if os.path.isdir(path):
         names = os.listdir(path)
-    elif not os.path.exists(path):
-        raise PulseError(f"there is no script {path!r}; a module is run with -m")
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     else:
-        try:
-            open(path, "rb").close()
-        except OSError as error:
-            raise PulseError(f"cannot read the script {path!r}: {error.strerror}") from error
+        if _start_of(path).startswith(BINARIES):
+            raise _not_python(path, "a binary")
         return
-    if not {"__main__.py", "__main__.pyc"}.intersection(names):
+    if MAINS.isdisjoint(names):
         raise PulseError(f"{path!r} has no __main__.py, so it cannot be run")
 
 

@@ -1,41 +1,62 @@
-"""Where a configuration comes from: an object, a profile, a TOML file, the environment.
+"""Where a configuration comes from, in one order: code, the operator's file, the environment's profile, the defaults.
 
-What code says holds, with one exception: `ASYNCIO_PULSE_MODE` overrides it, so that an operator can stop interventions
-without a new release. `ASYNCIO_PULSE_PROFILE` is for programs whose code says nothing. A file is never looked for on
-behalf of a library call: a program must not behave differently because of the directory that it was started in.
+What code asks for holds. Code that asks for nothing gets what the operator gave: the file of `asyncio-pulse run`, or else
+the profile that `ASYNCIO_PULSE_PROFILE` names. `ASYNCIO_PULSE_MODE` is above all of these, so that an operator can stop
+interventions without a new release. A file is never looked for on behalf of a library call: a program must not behave
+differently because of the directory that it was started in.
+
+A mistake in code is an error. A mistake of the operator never keeps a program from starting: it is logged once, and the
+program runs with less of us, never with more.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from asyncio_pulse.errors import ConfigError
-from asyncio_pulse.policy.policies import SETTINGS, TierConfig
+from asyncio_pulse.policy.policies import SETTINGS, Mode, TierConfig
 from asyncio_pulse.policy.profiles import ConfigProfile
-from asyncio_pulse.policy.ranges import must_be, refuse
 from asyncio_pulse.policy.tables import PROFILES, config_from_table, config_to_table, flatten, profile_named
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = [
     "MODE_VARIABLE",
     "PROFILE_VARIABLE",
+    "RUN_VARIABLE",
+    "TABLE_NAMES",
     "ConfigSource",
     "TracedConfig",
     "find_config_file",
+    "follow_file",
+    "forced_mode",
+    "is_switched_off",
+    "lacks_table",
     "read_config_file",
+    "reread_file",
     "resolve_config",
     "trace_config",
 ]
 
+logger = logging.getLogger("asyncio_pulse.settings")
+
 MODE_VARIABLE = "ASYNCIO_PULSE_MODE"
 PROFILE_VARIABLE = "ASYNCIO_PULSE_PROFILE"
+RUN_VARIABLE = "ASYNCIO_PULSE_RUN"
+"""What `asyncio-pulse run` was asked for, as JSON; `config_path` is the file, absolute, or null."""
 FILE_NAME = "pulse.toml"
 PROJECT_FILE_NAME = "pyproject.toml"
+TABLE_NAMES = ("asyncio-pulse", "asyncio_pulse")
+"""Of the table below `[tool]`: the name of the distribution, and that of the package."""
 
 ConfigSource: TypeAlias = "TierConfig | ConfigProfile | str | os.PathLike[str] | None"
 
@@ -55,17 +76,17 @@ def resolve_config(source: ConfigSource) -> TierConfig:
     """Return the configuration that a caller meant.
 
     Args:
-        source: A TierConfig; a ConfigProfile or its name; the path of a TOML file (its table `[tool.asyncio_pulse]` if it
-            has a table `[tool]`, else its top level); or None for the profile that `ASYNCIO_PULSE_PROFILE` names, the
-            defaults if none.
+        source: A TierConfig; a ConfigProfile or its name; the path of a TOML file (its table `[tool.asyncio-pulse]` if it
+            has a table `[tool]`, else its top level); or None for what the operator gave.
 
     Returns:
-        The configuration, with the mode that `ASYNCIO_PULSE_MODE` names if it does.
+        The configuration, with the mode that `ASYNCIO_PULSE_MODE` names if it is set.
 
     Raises:
-        ConfigError: The file cannot be read or is not TOML, or lists every setting at fault.
+        ConfigError: The file cannot be read or is not TOML, or lists every setting at fault. Never while
+            `ASYNCIO_PULSE_MODE` is "off", and never for None.
     """
-    return _with_mode(_resolve(source).config)
+    return _resolve_with_mode(source)[1]
 
 
 def trace_config(source: ConfigSource) -> TracedConfig:
@@ -74,14 +95,13 @@ def trace_config(source: ConfigSource) -> TracedConfig:
     Raises:
         ConfigError: As `resolve_config`.
     """
-    found = _resolve(source)
-    config = _with_mode(found.config)
+    found, config = _resolve_with_mode(source)
     defaults = dict(flatten(config_to_table(TierConfig())))
     origins = {}
     for path, value in flatten(config_to_table(config)):
         # Of a group only what was given is there, and `exempt`, which is false by default.
         origins[path] = found.named.get(path) or ("default" if defaults.get(path, False) == value else found.origin)
-    if os.environ.get(MODE_VARIABLE):
+    if forced_mode() is not None:
         origins["mode"] = f"environment {MODE_VARIABLE}"
     return TracedConfig(config, found.profile, origins)
 
@@ -89,7 +109,7 @@ def trace_config(source: ConfigSource) -> TracedConfig:
 def find_config_file(directory: Path) -> Path | None:
     """Return the file of a directory that the command line uses when it is not told one, or None.
 
-    That is `pulse.toml`, or `pyproject.toml` if it has a table `[tool.asyncio_pulse]`; one that is not TOML has none.
+    That is `pulse.toml`, or `pyproject.toml` if it has a table `[tool.asyncio-pulse]`; one that is not TOML has none.
     """
     if (directory / FILE_NAME).is_file():
         return directory / FILE_NAME
@@ -98,7 +118,7 @@ def find_config_file(directory: Path) -> Path | None:
         tool = tomllib.loads(project.read_text("utf-8")).get("tool")
     except (OSError, ValueError):
         return None
-    return project if isinstance(tool, dict) and "asyncio_pulse" in tool else None
+    return project if isinstance(tool, dict) and any(name in tool for name in TABLE_NAMES) else None
 
 
 def read_config_file(path: str | os.PathLike[str]) -> TierConfig:
@@ -110,6 +130,52 @@ def read_config_file(path: str | os.PathLike[str]) -> TierConfig:
     return _from_table(path, _read_table(path))
 
 
+def lacks_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a TOML file has tables below `[tool]` and none of them is ours, so that it sets nothing.
+
+    Raises:
+        ConfigError: The file cannot be read or is not TOML.
+    """
+    tool = _read_document(path).get("tool")
+    return isinstance(tool, dict) and not any(name in tool for name in TABLE_NAMES)
+
+
+def forced_mode() -> Mode | None:
+    """Return the mode that `ASYNCIO_PULSE_MODE` puts above all configurations, in any case; None if it is not set.
+
+    What names no mode means "off", and is logged once: whoever reached for this switch wanted less of us.
+    """
+    text = os.environ.get(MODE_VARIABLE, "")
+    word: Any = text.strip().lower()
+    if not word:
+        return None
+    if SETTINGS["mode"].accepts(word):
+        return word  # type: ignore[no-any-return]
+    _warn_once(f"{MODE_VARIABLE} must be {SETTINGS['mode'].allowed}, got {text!r:.60}; the mode is off")
+    return "off"
+
+
+def is_switched_off() -> bool:
+    """Whether `ASYNCIO_PULSE_MODE` switches everything off."""
+    return forced_mode() == "off"
+
+
+def follow_file(path: str | None) -> None:
+    """Give the configuration of a file to all code of this process that asks for nothing; None for no file."""
+    if path != _file.path:
+        _file.path, _file.latest = path, None
+
+
+def reread_file() -> None:
+    """Read the operator's file again; loops that are governed already do not hear of it.
+
+    Raises:
+        ConfigError: The file is at fault; what it said before goes on.
+    """
+    if _file.path is not None:
+        _file.latest = _resolve_file(_file.path)
+
+
 class _Resolved(NamedTuple):
     config: TierConfig
     profile: str
@@ -119,13 +185,78 @@ class _Resolved(NamedTuple):
     """Exceptions from that, by path."""
 
 
+@dataclasses.dataclass(slots=True)
+class _OperatorsFile:
+    """The file of `asyncio-pulse run`, and what it said when this process read it."""
+
+    path: str | None
+    latest: _Resolved | None = None
+    pid: int = 0
+
+    def read(self, path: str) -> _Resolved:
+        """Return what the file says. A forked worker reads it anew: its master may have started long ago."""
+        if self.latest is None or self.pid != os.getpid():
+            self.pid = os.getpid()
+            try:
+                self.latest = _resolve_file(path)
+            except ConfigError as error:
+                instead = "the mode is off" if self.latest is None else "what it said before goes on"
+                _warn_once(f"{error}; {instead}")
+                self.latest = self.latest or _Resolved(TierConfig(mode="off"), ConfigProfile.CUSTOM, f"file {path}")
+        return self.latest
+
+
+def _path_of_run() -> str | None:
+    try:
+        path = json.loads(os.environ.get(RUN_VARIABLE, "{}")).get("config_path")
+    except (ValueError, AttributeError):
+        return None  # the program changed the variable
+    return path if isinstance(path, str) else None
+
+
+_file = _OperatorsFile(_path_of_run())
+_DEFAULTS = _Resolved(TierConfig(), ConfigProfile.BALANCED, "default")
+_said: set[str] = set()
+
+
+def _warn_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        AFTERWARDS.call(partial(logger.warning, "%s: %s", origin_of(), text))
+
+
+def _resolve_with_mode(source: ConfigSource) -> tuple[_Resolved, TierConfig]:
+    mode = forced_mode()
+    try:
+        found = _resolve(source)
+    except ConfigError as error:
+        if mode != "off":
+            raise
+        # The kill switch works whatever else is wrong.
+        _warn_once(str(error))
+        found = _DEFAULTS
+    if mode is None or mode == found.config.mode:
+        return found, found.config
+    return found, dataclasses.replace(found.config, mode=mode)
+
+
+def _resolve_operators() -> _Resolved:
+    if _file.path is not None:
+        return _file.read(_file.path)
+    name = os.environ.get(PROFILE_VARIABLE)
+    if not name:
+        return _DEFAULTS
+    try:
+        profile = profile_named(PROFILE_VARIABLE, name)
+    except ConfigError as error:
+        _warn_once(f"{error}; the defaults hold")
+        return _DEFAULTS
+    return _Resolved(profile.config(), profile, f"environment {PROFILE_VARIABLE}")
+
+
 def _resolve(source: ConfigSource) -> _Resolved:
     if source is None:
-        name = os.environ.get(PROFILE_VARIABLE)
-        if not name:
-            return _Resolved(TierConfig(), ConfigProfile.BALANCED, "default")
-        profile = profile_named(PROFILE_VARIABLE, name)
-        return _Resolved(profile.config(), profile, f"environment {PROFILE_VARIABLE}")
+        return _resolve_operators()
     if isinstance(source, TierConfig):
         return _Resolved(source, ConfigProfile.CUSTOM, "code")
     if isinstance(source, ConfigProfile):
@@ -147,17 +278,26 @@ def _resolve_file(path: str) -> _Resolved:
     return _Resolved(config, profile, f"profile {table.get('profile')}", named)
 
 
-def _read_table(path: str | os.PathLike[str]) -> dict[str, Any]:
-    name = os.fspath(path)
+def _read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            document = tomllib.load(file)
+            return tomllib.load(file)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot use the configuration {name!r}: {error}") from error
+        raise ConfigError(f"cannot use the configuration {os.fspath(path)!r}: {error}") from error
+
+
+def _read_table(path: str | os.PathLike[str]) -> dict[str, Any]:
+    name = os.fspath(path)
+    document = _read_document(path)
     tool = document.get("tool")
-    table: Any = tool.get("asyncio_pulse", {}) if isinstance(tool, dict) else document
+    if not isinstance(tool, dict):
+        return document
+    given = [each for each in TABLE_NAMES if each in tool]
+    if len(given) > 1:
+        raise ConfigError(f"{name!r} has both {' and '.join(f'[tool.{each}]' for each in given)}; keep one of them")
+    table: Any = tool[given[0]] if given else {}
     if not isinstance(table, dict):
-        raise ConfigError(f"[tool.asyncio_pulse] in {name!r} must be a table, got {table!r}")
+        raise ConfigError(f"[tool.{given[0]}] in {name!r} must be a table, got {table!r}")
     return table
 
 
@@ -166,12 +306,3 @@ def _from_table(path: str | os.PathLike[str], table: Mapping[str, Any]) -> TierC
         return config_from_table(table)
     except ConfigError as error:
         raise ConfigError(f"{os.fspath(path)}: {error}", error.faults) from error
-
-
-def _with_mode(config: TierConfig) -> TierConfig:
-    mode: Any = os.environ.get(MODE_VARIABLE)
-    if not mode or mode == config.mode:
-        return config
-    if not SETTINGS["mode"].accepts(mode):
-        refuse("configuration", [must_be(MODE_VARIABLE, SETTINGS["mode"].allowed, mode)])
-    return dataclasses.replace(config, mode=mode)

@@ -19,7 +19,7 @@ WHAT_A_TIER_DOES = {
     InterventionAction.ISOLATE: "holds them to a small share of the loop, where max_tier says isolate",
 }
 WHY_NOBODY_ACTS = {
-    "off": "mode off measures only",
+    "off": "mode off measures nothing and does nothing",
     "observe": "mode observe decides and counts, but does not act",
 }
 
@@ -69,7 +69,7 @@ def tier_abilities(config: TierConfig) -> Iterator[Ability]:
 
 def _why_not(tier: InterventionAction, config: TierConfig) -> str:
     """Why a tier cannot act; empty if it can."""
-    if tier is InterventionAction.MONITOR:
+    if tier is InterventionAction.MONITOR and config.mode != "off":
         return ""
     if config.mode == "off" or (config.mode == "observe" and tier >= InterventionAction.YIELD):
         return WHY_NOBODY_ACTS[config.mode]

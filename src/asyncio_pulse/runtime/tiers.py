@@ -13,13 +13,16 @@ import time
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import StackFrame, TierChange
+from asyncio_pulse.policy.breaker import Breaker, BreakerState
 from asyncio_pulse.policy.group_policy import NO_POLICY, PREEMPT_MODES
+from asyncio_pulse.policy.groups import bounded_name
+from asyncio_pulse.policy.log_limit import LogLimit
 from asyncio_pulse.policy.machine import MachineFault
 from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
@@ -35,15 +38,17 @@ from asyncio_pulse.policy.tiers import (
     on_bad_poll,
     on_good_polls,
 )
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.audit import AuditRing
+from asyncio_pulse.runtime.origin import origin_of
+from asyncio_pulse.runtime.stall_log import StallLog
 
 __all__ = ["Account", "TierDecisions"]
 
 logger = logging.getLogger("asyncio_pulse.tiers")
 
 NS_PER_MS = 1_000_000
-MOST_LOGGED = 1_024
-"""Log records within `warn_interval_ms`; more is noise."""
-SETTLED_NS = 100 * NS_PER_MS
+SETTLED_NS = 1000 * NS_PER_MS
 """Bad polls of an account that can come no higher are counted by the core so long, and then told at once: often enough for
 the rate of violations, which is one of a second, and seldom enough to cost nothing beside them."""
 
@@ -53,7 +58,7 @@ class Account(_core.Standing):
 
     __slots__ = (
         "__weakref__",
-        "breaker_ms",
+        "breaker",
         "entered_at_ns",
         "group",
         "holder",
@@ -73,7 +78,7 @@ class Account(_core.Standing):
         self.group = group
         self.priority = TaskPriority.NORMAL
         self.standing = Standing.new(now_ns)
-        self.breaker_ms: int | None = None
+        self.breaker: Breaker | None = None
         self.entered_at_ns = now_ns
 
 
@@ -94,28 +99,31 @@ class TierDecisions:
         # Reentrant: the collector may run finalisers in the middle, and those may poll.
         self._lock = threading.RLock()
         self._machine = MachineFault()
-        self._audit: deque[TierChange] = deque(maxlen=config.audit_size)
+        self._audit = AuditRing(config.audit_size)
+        self._tasks: weakref.WeakSet[Account] = weakref.WeakSet()
         self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
         # Weak, too: a group that is folded away takes its account with it.
         self._tiered_groups: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
-        self._logged_ns: dict[tuple[str, str, int], int] = {}
-        self._to_tell: list[Callable[[], None]] = []
+        self._log_limit = LogLimit()
+        self._stall_log = StallLog(governor.worker_id)
+        self._to_tell: deque[Callable[[], None]] = deque()
 
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[None]:
         """Hold the lock, and tell of what was decided afterwards: who is told may ask us, from other threads too."""
         with self._lock:
             yield
-            to_tell, self._to_tell = self._to_tell, []
-        for tell in to_tell:
-            tell()
+        # Not with the inner one of two decisions: a finaliser may poll in the middle of one.
+        if not self._lock._is_owned():  # type: ignore[attr-defined]
+            with contextlib.suppress(IndexError):
+                while True:
+                    AFTERWARDS.call(self._to_tell.popleft())
 
     def configure(self, config: TierConfig) -> None:
         """Put a configuration in force; from any thread."""
         with self._deciding():
             self._config = config
-            if self._audit.maxlen != config.audit_size:
-                self._audit = deque(self._audit, maxlen=config.audit_size)
+            self._audit.resize(config.audit_size)
             tiers = config.tier_policies
             good_ns = [tier.demotion_cpu_threshold_ns for tier in tiers]
             interval = [tier.demotion_evaluation_interval for tier in tiers]
@@ -131,8 +139,9 @@ class TierDecisions:
 
     def audit(self) -> tuple[TierChange, ...]:
         """The latest changes of tier, oldest first."""
+        self._governor.tell_due()
         with self._lock:
-            return tuple(self._audit)
+            return self._audit.changes()
 
     @property
     def is_frozen(self) -> bool:
@@ -143,6 +152,13 @@ class TierDecisions:
     def freezes(self) -> int:
         """How often promotion froze."""
         return self._machine.freezes
+
+    @property
+    def open_breakers(self) -> int:
+        """How many groups are only observed because their circuit breaker is open."""
+        self.settle_idle()
+        groups = self._tiered_groups.values()
+        return sum(account.breaker is not None and account.breaker.state is BreakerState.OPEN for account in groups)
 
     @property
     def anyone_above_monitor(self) -> bool:
@@ -178,13 +194,14 @@ class TierDecisions:
         policy = self._config.group_policy(group.name) if group.explicit else NO_POLICY
         if policy.exempt:
             return
-        poll = BadPoll(violation, slow, over_budget_ns, waited)
+        poll = BadPoll(violation, slow, over_budget_ns, waited, wall_ns)
         facts = (wall_ns, cpu_ns, stack, coro)
         with self._deciding():
             for holder in (coro, group) if group.explicit else (coro,):
                 account = self._account_of(holder, group, ended_ns)
                 account.priority = TaskPriority(coro.priority)
                 account.quiet_until_ns = 0
+                self._try_again(account, ended_ns)
                 rules = self._rules(account, ended_ns)
                 self._enter_untold(account, rules, ended_ns)
                 step = on_bad_poll(account.standing, poll, rules, ended_ns)
@@ -195,6 +212,7 @@ class TierDecisions:
     def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
         """So many polls of an account above Monitor were good, up to now."""
         with self._deciding():
+            self._try_again(account, now_ns)
             rules = self._rules(account, now_ns)
             self._enter_untold(account, rules, now_ns)
             step = on_good_polls(account.standing, in_a_row, rules, now_ns)
@@ -207,28 +225,47 @@ class TierDecisions:
         with self._deciding():
             self._decay(account, last_poll_ns, now_ns)
 
-    # What others call.
-
-    def trip_breaker(self, group: str, p99_wait_ms: int) -> None:
-        """Only observe a group from now on: parking made it wait too long."""
+    def on_releases(self, group: str, releases: int, late: int, longest_ms: int, now_ns: int) -> None:
+        """So many of a group were released from the slow queue since this was last told, some of them late."""
         with self._deciding():
             account = self._tiered_groups.get(group)
-            if account is None or account.breaker_ms is not None:
+            if account is None:
                 return
-            account.breaker_ms = p99_wait_ms
-            account.observed = True
-            self._warn(
-                "group %s is only observed from now on: parking made it wait for %d ms (park_breaker_ms is %d)",
-                group,
-                p99_wait_ms,
-                self._config.park_breaker_ms,
-            )
+            if account.breaker is None:
+                account.breaker = Breaker()
+            if account.breaker.on_releases(releases, late, longest_ms, self._config.park_breaker_ms, now_ns):
+                self._on_breaker(account, account.breaker)
+
+    def on_stall(self, stall: Mapping[str, Any]) -> None:
+        """A stall of the loop is over."""
+        self._stall_log.note(stall, self._config.warn_interval_ms * NS_PER_MS, _core.monotonic_ns())
+
+    # What others call.
+
+    def start_anew(self) -> None:
+        """Forget every decision: this process was forked, and what it inherited is its parent's."""
+        # Whoever held the old one in the parent does not exist here.
+        self._lock = threading.RLock()
+        with self._lock:
+            self._to_tell.clear()
+            self._audit.clear()
+            self._log_limit = LogLimit()
+            self._machine = MachineFault()
+            groups = map(self._governor.explicit_group, self._governor.explicit_group_names())
+            tasks = [account.holder() for account in self._tasks]
+            for holder in (*tasks, *groups):
+                if holder is not None:
+                    holder.stand(None)
+            self._tiered_tasks.clear()
+            self._tiered_groups.clear()
 
     def settle_idle(self) -> None:
-        """Let accounts down that have been idle; for whoever wants to look at them now."""
+        """Hear of the latest polls, and let accounts down that have been idle; for whoever wants to look at them now."""
+        self._governor.tell_due()
         now_ns = _core.monotonic_ns()
         with self._deciding():
             for account in self._accounts():
+                self._try_again(account, now_ns)
                 last_ns = account.last_poll_ns
                 if self._holder(account) is not None and now_ns - last_ns > self._config.idle_decay_ms * NS_PER_MS:
                     self._decay(account, last_ns, now_ns)
@@ -241,9 +278,13 @@ class TierDecisions:
         if isinstance(account, Account):
             account.group = group.name  # a task may have changed it
             return account
-        name = holder.name if isinstance(holder, _core.Group) else holder.__qualname__
+        # Some coroutines written as classes have only a __name__.
+        own_name = holder.name if isinstance(holder, _core.Group) else getattr(holder, "__qualname__", None)
+        name = bounded_name(own_name or group.name)
         account = Account(holder, name, group.name, now_ns)
         holder.stand(account)
+        if account.kind == "task":
+            self._tasks.add(account)
         return account
 
     def _rules(self, account: Account, now_ns: int) -> Rules:
@@ -275,16 +316,12 @@ class TierDecisions:
         change = self._describe(account, step, now_ns, facts)
         account.entered_at_ns = now_ns
         self._audit.append(change)
-        self._to_tell.append(partial(self._tell, change, now_ns))
+        self._to_tell += (partial(self._log, change, now_ns), partial(self._on_change, change))
         if step.is_promotion and account.kind == "group":
             self._watch_the_machine(account, now_ns)
 
-    def _tell(self, change: TierChange, now_ns: int) -> None:
-        self._log(change, now_ns)
-        self._on_change(change)
-
-    def _warn(self, text: str, *arguments: object) -> None:
-        self._to_tell.append(partial(logger.warning, text, *arguments))
+    def _say(self, level: int, text: str, *arguments: object) -> None:
+        self._to_tell.append(partial(logger.log, level, "%s: " + text, origin_of(self._governor.worker_id), *arguments))
 
     def _holder(self, account: Account) -> _core.GovernedCoroutine | _core.Group | None:
         if account.kind == "group":
@@ -337,31 +374,22 @@ class TierDecisions:
         )
 
     def _log(self, change: TierChange, now_ns: int) -> None:
-        if change.after <= change.before:
-            logger.info("%s", change, extra={"tier_change": change})
-            return
-        if not self._logged_lately(change, now_ns):
-            logger.warning("%s", change, extra={"tier_change": change})
-
-    def _logged_lately(self, change: TierChange, now_ns: int) -> bool:
+        level = logging.WARNING if change.after > change.before else logging.INFO
         # By name and not by account: requests are many tasks, and each is new.
-        key = (change.account, change.name, change.after)
-        since_ns = now_ns - self._config.warn_interval_ms * NS_PER_MS
-        if self._logged_ns.get(key, since_ns) > since_ns:
-            return True
-        if len(self._logged_ns) >= MOST_LOGGED:
-            self._logged_ns = {each: at_ns for each, at_ns in self._logged_ns.items() if at_ns > since_ns}
-        if len(self._logged_ns) >= MOST_LOGGED:
-            return True
-        self._logged_ns[key] = now_ns
-        return False
+        key = (change.account, change.name, change.before, change.after)
+        untold = self._log_limit.admit(key, self._config.warn_interval_ms * NS_PER_MS, now_ns)
+        if untold is not None:
+            more = f"; {untold:,} more such changes since this was last logged" if untold else ""
+            origin = origin_of(change.worker_id)
+            logger.log(level, "%s: %s%s", origin, change, more, extra={"tier_change": change})
 
     def _watch_the_machine(self, account: Account, now_ns: int) -> None:
         active = self._governor.active_groups(self._config.promotion_window_ms * NS_PER_MS)
         if self._machine.on_promotion(account.name, active, self._config, now_ns):
-            self._warn(
+            self._say(
+                logging.WARNING,
                 "more than half of %d active groups were promoted within %d ms: the machine is at fault, not they; "
-                "nobody is promoted for as long",
+                "nobody is promoted for that time",
                 active,
                 self._config.promotion_window_ms,
             )
@@ -374,12 +402,38 @@ class TierDecisions:
                 self.on_new_group(group)
         for account in self._accounts():
             account.quiet_until_ns = account.settled_until_ns = 0
+            account.breaker = None
             self._observe(account)
             self._apply(account, enforce_cap(account.standing, self._rules(account, now_ns), now_ns), now_ns)
 
     def _observe(self, account: Account) -> None:
         rolled_out = _rolled_out(account.group, self._config.rollout_ratio)
-        account.observed = account.breaker_ms is not None or not rolled_out
+        is_open = account.breaker is not None and account.breaker.state is BreakerState.OPEN
+        account.observed = is_open or not rolled_out
+
+    def _try_again(self, account: Account, now_ns: int) -> None:
+        """Put a group on trial whose breaker was open for long enough."""
+        breaker = account.breaker
+        if breaker is not None and breaker.state is BreakerState.OPEN and breaker.at(now_ns) is not BreakerState.OPEN:
+            self._on_breaker(account, breaker)
+
+    def _on_breaker(self, account: Account, breaker: Breaker) -> None:
+        self._observe(account)
+        if breaker.state is BreakerState.OPEN:
+            text = (
+                "the circuit breaker of group %s opened: parking made it wait for %d ms (park_breaker_ms is %d); "
+                "it is only observed, and tried again in %d s"
+            )
+            limit_ms, seconds = self._config.park_breaker_ms, breaker.open_ns // (1_000 * NS_PER_MS)
+            self._say(logging.WARNING, text, account.name, breaker.wait_ms, limit_ms, seconds)
+        elif breaker.state is BreakerState.HALF_OPEN:
+            self._say(
+                logging.INFO, "the circuit breaker of group %s is half-open: it is parked again, on trial", account.name
+            )
+        else:
+            self._say(
+                logging.INFO, "the circuit breaker of group %s is closed: it is parked again as before", account.name
+            )
 
 
 def _rolled_out(group: str, ratio: float) -> bool:

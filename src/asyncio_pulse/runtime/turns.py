@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.runtime.uvloop_loops import libuv_of
 
 __all__ = ["watch_turns"]
+
+_NONE: Mapping[str, Any] = {}
 
 HEARTBEAT_US = 50_000
 """Twenty a second wake an idle loop often enough to tell a lag of 100 ms, and cost about 0.02 % of a core."""
@@ -29,12 +31,22 @@ def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Ca
     if not hasattr(loop, "_run_once"):
         return _start_heartbeat(governor, loop)
     selector: Any = getattr(loop, "_selector", None)
-    epoll = getattr(selector, "_selector", None)
+    own = _attributes(selector)
+    epoll = own.get("_selector")
     if isinstance(epoll, getattr(select, "epoll", ())):
         return _watch_epoll(governor, loop, selector, epoll)
-    if hasattr(selector, "select") and hasattr(selector, "__dict__"):
+    if hasattr(selector, "select") and own is not _NONE:
         return _watch_selector(governor, loop, selector)
     return None
+
+
+def _attributes(selector: object) -> Mapping[str, Any]:
+    """Find the attributes that can be set: what stands before another selector may pass on reading, but not writing."""
+    try:
+        own: Mapping[str, Any] = object.__getattribute__(selector, "__dict__")
+    except AttributeError:
+        return _NONE
+    return own
 
 
 def _watch_epoll(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import WorkerMetrics
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.lock import LOCK
 
 __all__ = ["WORKERS", "WorkerTable"]
@@ -65,7 +66,7 @@ class WorkerTable:
             in_use: Tells later whether the number is still taken; it is kept, so it must not keep the loop. A governor
                 that is detached gives its number back in any case.
         """
-        with LOCK:
+        with AFTERWARDS, LOCK:
             worker_id = 0
             while worker_id in self._workers and self._workers[worker_id].is_taken():
                 worker_id += 1
@@ -75,25 +76,26 @@ class WorkerTable:
 
     def metrics(self, worker_id: int) -> WorkerMetrics:
         """Statistics of one worker; zeros for a number that no worker has."""
-        with LOCK:
+        with AFTERWARDS, LOCK:
             worker = self._workers.get(worker_id)
             return worker.metrics() if worker is not None else WorkerMetrics(worker_id)
 
     def all_metrics(self) -> dict[int, WorkerMetrics]:
         """Statistics of every worker by its number."""
-        with LOCK:
+        with AFTERWARDS, LOCK:
             return {worker_id: worker.metrics() for worker_id, worker in sorted(self._workers.items())}
 
     def reset(self, worker_id: int) -> None:
         """Count from zero again; nothing happens for a number that no worker has."""
-        with LOCK:
+        with AFTERWARDS, LOCK:
             worker = self._workers.get(worker_id)
             if worker is not None:
                 worker.reset()
 
     def after_fork_in_child(self) -> None:
-        """The counters began anew: read them from zero."""
+        """Count from zero again, also what loops counted that are gone."""
         for worker in self._workers.values():
+            worker.governor.start_anew()
             worker.baseline = {}
 
 

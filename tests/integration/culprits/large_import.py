@@ -4,13 +4,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-CLASS = "on-cpu"
+CLASS = "importing"
 
 
 def prepare() -> None:
     directory = tempfile.mkdtemp()
     source = "\n".join(
-        f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(9000)
+        f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(4000)
     )
     Path(directory, "a_large_module.py").write_text(source)
     sys.path.insert(0, directory)

@@ -16,5 +16,5 @@ def again(end: float) -> None:  # <- here
 
 
 async def culprit() -> None:
-    again(time.monotonic() + 2.5)
-    await asyncio.sleep(2.6)
+    again(time.monotonic() + 1.8)
+    await asyncio.sleep(1.9)

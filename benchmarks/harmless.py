@@ -1,0 +1,145 @@
+"""What being governed by default costs programs that do nothing for it: their CPU time, and their neighbours' latency.
+
+Each program of `programs/` does a fixed amount of work. It runs with plain Python, with plain Python once more, and under
+`asyncio-pulse run` without any configuration. The second plain run is the control: by how much two runs of one program
+differ is the noise, beyond which being governed must not be seen. Only the program's work is timed; what the start-up
+costs is a figure of its own.
+
+The three run at the same time on one processor, from the same moment on: what else the machine does, which changed the
+time of one program by 20 %, meets them alike, and two plain ones differ by 1 %. Percentiles and the elapsed time are
+therefore those on a processor that is shared by three.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .method import Figure, on_processor
+
+__all__ = ["GOVERNED", "PLAIN", "measure", "ratios_of", "run_at_once"]
+
+ROUNDS = 3
+CPU_BOUND = 1.02
+TIMEOUT_S = 60
+PLAIN = (sys.executable, "-m")
+GOVERNED = (sys.executable, "-m", "asyncio_pulse", "run", "--quiet", "-m")
+NAMES = (
+    "worker_loop",
+    "worker_calls",
+    "worker_comprehensions",
+    "worker_parser",
+    "small_offenders",
+    "short_steps",
+    "blocking_handlers",
+    "loops_in_threads",
+    "web_service",
+    "batch_example",
+)
+# What is compared, and how much more of it is allowed beyond the noise; nothing is asked of the elapsed time.
+QUANTITIES = {
+    "CPU time": ("cpu_s", CPU_BOUND),
+    "neighbours' p50": ("p50_s", 1.0),
+    "neighbours' p99": ("p99_s", 1.0),
+    "elapsed": ("elapsed_s", None),
+}
+
+Sample = Mapping[str, float]
+
+
+class Running:
+    """One of the programs, run as a command says; it waits for `work` once it has started up."""
+
+    def __init__(self, command: Sequence[str], name: str) -> None:
+        # What is imported is compiled once, not in every run.
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        self._process = subprocess.Popen(
+            [*command, "benchmarks.programs", name],
+            cwd=Path(__file__).parents[1],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        """Wait for the end of the start-up."""
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{self._process.args} did not start")
+
+    def work(self) -> None:
+        """Let it begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def sample(self) -> Sample:
+        """Wait for the end; what it measured."""
+        output, _ = self._process.communicate(timeout=TIMEOUT_S)
+        sample: Sample = json.loads(output)
+        return sample
+
+    def stop(self) -> None:
+        """Leave nothing of it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def run_at_once(contenders: Mapping[str, Sequence[str]], name: str) -> dict[str, Sample]:
+    """Run a program with each command at the same time, all on one processor, from the same moment on."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, Running] = {}
+        # A process starts on the processors of the one that starts it.
+        with on_processor(0):
+            for contender, command in contenders.items():
+                running[contender] = Running(command, name)
+                stack.callback(running[contender].stop)
+        for each in running.values():
+            each.wait_until_ready()
+        for each in running.values():
+            each.work()
+        return {contender: each.sample() for contender, each in running.items()}
+
+
+def ratios_of(rounds: Sequence[Mapping[str, Sample]], contender: str, key: str) -> list[float]:
+    """A contender's quantity over that of plain Python, round by round."""
+    return [samples[contender][key] / samples["plain"][key] for samples in rounds]
+
+
+def _noise_of(ratios: Sequence[float]) -> float:
+    """The most by which two runs of the same differed in a round, in either direction; 0.1 is ten per cent."""
+    return max(max(ratio, 1 / ratio) for ratio in ratios) - 1
+
+
+def _figure(name: str, quantity: str, rounds: Sequence[Mapping[str, Sample]]) -> Figure:
+    key, allowed = QUANTITIES[quantity]
+    noise = _noise_of(ratios_of(rounds, "control", key))
+    plain_ms = 1000 * statistics.median(samples["plain"][key] for samples in rounds)
+    bound = None if allowed is None else round(allowed + noise, 3)
+    note = f"plain {plain_ms:.1f} ms, noise {noise:.1%}"
+    return Figure.of(f"{name}: {quantity}", "x", ratios_of(rounds, "governed", key), bound, note)
+
+
+def measure() -> list[Figure]:
+    """Measure every program; the web service only where uvicorn and FastAPI are."""
+    contenders = {"plain": PLAIN, "governed": GOVERNED, "control": PLAIN}
+    backwards = dict(reversed(contenders.items()))
+    web = importlib.util.find_spec("uvicorn") and importlib.util.find_spec("fastapi")
+    figures: list[Figure] = []
+    startups_ms: list[float] = []
+    for name in NAMES:
+        if name == "web_service" and not web:
+            continue
+        rounds = [run_at_once(backwards if number % 2 else contenders, name) for number in range(ROUNDS)]
+        figures += [_figure(name, quantity, rounds) for quantity in QUANTITIES]
+        startups_ms += [1000 * (each["governed"]["startup_s"] - each["plain"]["startup_s"]) for each in rounds]
+    return [*figures, Figure.of("start-up, governed beyond plain", "ms", startups_ms)]

@@ -1,0 +1,75 @@
+"""`python -m benchmarks.programs NAME`: run one program, and print what it cost as one line of JSON.
+
+The time is that of the work alone: what the start-up cost, imports and all, is another figure. Between the two it says
+"ready" and waits, so that several programs begin at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from . import crowds, jobs
+from .neighbours import percentile, run_beside_ticker
+
+Program = Callable[[], Coroutine[Any, Any, list[float]]]
+
+
+def _beside_ticker(work: Callable[[], Coroutine[Any, Any, None]]) -> Program:
+    async def program() -> list[float]:
+        return await run_beside_ticker(work())
+
+    return program
+
+
+PROGRAMS: dict[str, Program] = {
+    **{f"worker_{job.__name__}": _beside_ticker(functools.partial(jobs.work_off, job)) for job in jobs.JOBS},
+    "small_offenders": _beside_ticker(crowds.small_offenders),
+    "short_steps": _beside_ticker(crowds.short_steps),
+    "blocking_handlers": _beside_ticker(crowds.blocking_handlers),
+    "loops_in_threads": crowds.loops_in_threads,
+    "batch_example": _beside_ticker(crowds.batch_example),
+}
+
+
+def _find(name: str) -> Program:
+    if name == "web_service":
+        # Imported before the time begins, and only where it is asked for.
+        from .web import web_service
+
+        return web_service
+    return PROGRAMS[name]
+
+
+async def _measure(program: Program) -> dict[str, float]:
+    began_cpu = time.process_time()
+    began = time.perf_counter()
+    latencies_s = await program()
+    return {
+        "cpu_s": time.process_time() - began_cpu,
+        "elapsed_s": time.perf_counter() - began,
+        "p50_s": percentile(latencies_s, 50),
+        "p99_s": percentile(latencies_s, 99),
+        "latencies": len(latencies_s),
+    }
+
+
+def main(name: str) -> None:
+    """Start up, wait for a line on stdin, or its end, and do the work."""
+    program = _find(name)
+    startup_s = time.process_time()
+    # All begin with nothing to collect: when the first full collection falls due would otherwise decide.
+    gc.collect()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(asyncio.run(_measure(program)) | {"startup_s": startup_s}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,29 @@
+"""Whose code a stack is in: the program's own, an installed package's, or the standard library's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from asyncio_pulse.metrics.model import StackFrame
+
+__all__ = ["PACKAGE_DIRECTORIES", "STANDARD_LIBRARY", "first_own", "is_standard"]
+
+STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
+
+
+def is_standard(filename: str) -> bool:
+    """Whether a file belongs to the standard library."""
+    if filename.startswith("<frozen "):
+        return True
+    inside = filename.removeprefix(STANDARD_LIBRARY)
+    return inside != filename and inside.partition(os.sep)[0] not in PACKAGE_DIRECTORIES
+
+
+def first_own(stack: Sequence[StackFrame]) -> StackFrame | None:
+    """Find the innermost frame of the program's own code; None if there is none."""
+    for frame in stack:
+        if not is_standard(frame.filename) and not any(name in frame.filename for name in PACKAGE_DIRECTORIES):
+            return frame
+    return None

@@ -1,0 +1,74 @@
+"""The log of stalls: each one once, in the thread of its loop when it is over, and one place not again and again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from asyncio_pulse.metrics.code_places import first_own
+from asyncio_pulse.metrics.model import STALL_WORDS, StackFrame, Stall
+from asyncio_pulse.policy.log_limit import LogLimit
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.origin import origin_of
+
+__all__ = ["StallLog", "stall_of"]
+
+logger = logging.getLogger("asyncio_pulse.stalls")
+
+
+def stall_of(raw: Mapping[str, Any]) -> Stall:
+    """Make a stall of what the core says of it."""
+    return Stall(**{**raw, "stack": tuple(StackFrame(*frame) for frame in raw["stack"])})
+
+
+class StallLog:
+    """Logs the stalls of one loop.
+
+    Args:
+        worker_id: Number of the worker, for the text.
+    """
+
+    def __init__(self, worker_id: int) -> None:
+        """Begin with nothing logged."""
+        self._worker_id = worker_id
+        self._limit = LogLimit()
+
+    def note(self, raw: Mapping[str, Any], interval_ns: int, now_ns: int) -> None:
+        """Log a stall that is over, unless its place was logged lately.
+
+        Imports happen once, as a rule at a server's start, and are no warning.
+
+        Args:
+            raw: What the core says of it.
+            interval_ns: The least time between two records about one place; it grows.
+            now_ns: The time.
+        """
+        stall = stall_of(raw)
+        key = (stall.group, stall.function, stall.filename, stall.stall_class)
+        untold = self._limit.admit(key, interval_ns, now_ns)
+        if untold is None:
+            return
+        level = logging.INFO if stall.stall_class == "importing" else logging.WARNING
+        more = f"; {untold:,} more there since this was last logged" if untold else ""
+        origin, what = origin_of(self._worker_id), _describe(stall)
+        AFTERWARDS.call(partial(logger.log, level, "%s: %s%s", origin, what, more, extra={"stall": stall}))
+
+
+def _describe(stall: Stall) -> str:
+    what = STALL_WORDS.get(stall.stall_class, stall.stall_class)
+    # Who goes round comes back to the selector every time.
+    happened = "was busy" if stall.stall_class == "spinning" else "stalled"
+    text = f"the loop {happened} for {stall.wall_ns / 1e9:.2f} s, {what}, in {_place(stall)}"
+    own = first_own(stall.stack)
+    if own is not None and own != stall.stack[0]:
+        text += f" from {_place(own)}"
+    if stall.culprit:
+        text += f", GIL: {stall.culprit}"
+    task = f", task {stall.task}" if stall.task else ""
+    return f"{text}, group {stall.group}{task}"
+
+
+def _place(place: Stall | StackFrame) -> str:
+    return f"{place.function} ({place.filename}:{place.line})"
