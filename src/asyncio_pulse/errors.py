@@ -6,7 +6,7 @@ caller who never heard of us catches it too.
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 __all__ = ["ConfigError", "ConfigFault", "NotGovernedError", "PulseError", "UnavailableError"]
 
@@ -15,8 +15,7 @@ class PulseError(Exception):
     """Root of every error raised by asyncio-pulse."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ConfigFault:
+class ConfigFault(NamedTuple):
     """One thing that is wrong with a configuration; as text, a sentence about it."""
 
     field: str

@@ -162,8 +162,8 @@ def test_loops_of_an_asyncio_that_was_imported_before_us_are_governed(tmp_path: 
     program = tmp_path / "program.py"
     program.write_text(
         "import asyncio, os, sys\n"
-        "from asyncio_pulse.cli import AUTOSTART_DIRECTORY\n"
-        "from asyncio_pulse.runtime.autostart import RunOptions\n"
+        "from asyncio_pulse.launch.command import AUTOSTART_DIRECTORY\n"
+        "from asyncio_pulse.launch.options import RunOptions\n"
         "options = RunOptions(main_pid=os.getpid(), spool_directory=sys.argv[1], json_path=sys.argv[2])\n"
         "os.environ.update(options.to_environment())\n"
         "sys.path.append(AUTOSTART_DIRECTORY)\n"

@@ -260,7 +260,11 @@ def test_a_terminal_gets_colours_if_rich_is_there() -> None:
 
 
 def test_where_a_process_cannot_become_the_program_the_command_waits_for_it(tmp_path: Path) -> None:
-    code = "import sys, asyncio_pulse.cli as cli\ncli.sys.platform = 'win32'\nsys.exit(cli.main(sys.argv[1:]))\n"
+    # The real asyncio is imported first: that of Windows cannot be, here.
+    code = (
+        "import sys, asyncio_pulse.cli as cli, asyncio_pulse.launch.delivery\n"
+        "sys.platform = 'win32'\nsys.exit(cli.main(sys.argv[1:]))\n"
+    )
     path = tmp_path / "report.json"
     ending = run([sys.executable, "-c", code, "run", "--json", path, "exits.py", "integer"], json_path=path)
     assert (ending.code, ending.stdout, ending.stderr) == (3, "atexit ran\n", "")

@@ -15,9 +15,10 @@ from typing import IO
 
 import pytest
 
+from asyncio_pulse.launch import spool, spool_directory
+from asyncio_pulse.launch.spool import Spool
+from asyncio_pulse.launch.spool_directory import make_spool, sweep_spools
 from asyncio_pulse.metrics.model import Metrics, ProcessReport
-from asyncio_pulse.reports import spool
-from asyncio_pulse.reports.spool import Spool, make_spool, sweep_spools
 from tests.support.running import PULSE, environment, run, run_governed, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork, users and signals")
@@ -43,7 +44,7 @@ def dead_pid() -> int:
 
 def test_reports_are_put_together_as_they_come() -> None:
     directory = make_spool()
-    token = spool.new_token()
+    token = spool_directory.new_token()
     most = 0
     for pid in range(100):
         Spool(directory, token).leave(dataclasses.replace(REPORT, pid=pid))
@@ -87,7 +88,7 @@ def test_a_full_disk_while_they_are_put_together_loses_nothing(monkeypatch: pyte
 
 def test_children_that_end_at_once_lose_nothing() -> None:
     directory = make_spool()
-    token = spool.new_token()
+    token = spool_directory.new_token()
     children = []
     for _ in range(8):
         child = os.fork()

@@ -237,7 +237,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
 
 
 def test_rich_is_not_imported_for_plain_text() -> None:
-    code = "import sys, asyncio_pulse.reports.delivery; print('rich' in sys.modules)"
+    code = "import sys, asyncio_pulse.launch.delivery; print('rich' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 

@@ -11,10 +11,8 @@ import pytest
 
 from asyncio_pulse import ConfigError, ConfigProfile, GroupPolicy, TierConfig
 from asyncio_pulse.runtime import settings
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, PROFILE_VARIABLE, find_config_file
 from asyncio_pulse.runtime.settings import (
-    MODE_VARIABLE,
-    PROFILE_VARIABLE,
-    find_config_file,
     read_config_file,
     resolve_config,
     trace_config,

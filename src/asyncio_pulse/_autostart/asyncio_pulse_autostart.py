@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any
 
-    from asyncio_pulse.runtime.autostart import GovernedProcess
+    from asyncio_pulse.launch.autostart import GovernedProcess
 
 LOOP_CLASSES = {
     "asyncio.base_events": "BaseEventLoop",
@@ -129,8 +129,9 @@ def _prepare() -> None:
 
 def _make_process() -> GovernedProcess:
     saw_asyncio = "asyncio" in sys.modules  # before we import it
-    from asyncio_pulse.reports.delivery import Delivery
-    from asyncio_pulse.runtime.autostart import GovernedProcess, RunOptions
+    from asyncio_pulse.launch.autostart import GovernedProcess
+    from asyncio_pulse.launch.delivery import Delivery
+    from asyncio_pulse.launch.options import RunOptions
 
     options = RunOptions.from_environment(_variables)
     delivery = Delivery(options)

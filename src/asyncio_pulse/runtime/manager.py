@@ -40,6 +40,7 @@ from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE
 from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.group_values import group_values
 from asyncio_pulse.runtime.hooks import HookRegistry
@@ -47,7 +48,7 @@ from asyncio_pulse.runtime.lock import LOCK
 from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
 from asyncio_pulse.runtime.origin import origin_of
 from asyncio_pulse.runtime.preemption import PURE_MODULES
-from asyncio_pulse.runtime.settings import MODE_VARIABLE, ConfigSource, forced_mode, resolve_config
+from asyncio_pulse.runtime.settings import ConfigSource, forced_mode, resolve_config
 from asyncio_pulse.runtime.stall_log import stall_of
 from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS

@@ -18,7 +18,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,16 +26,12 @@ from asyncio_pulse.policy.policies import SETTINGS, Mode, TierConfig
 from asyncio_pulse.policy.profiles import ConfigProfile
 from asyncio_pulse.policy.tables import PROFILES, config_from_table, config_to_table, flatten, profile_named
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, PROFILE_VARIABLE, RUN_VARIABLE, TABLE_NAMES
 from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = [
-    "MODE_VARIABLE",
-    "PROFILE_VARIABLE",
-    "RUN_VARIABLE",
-    "TABLE_NAMES",
     "ConfigSource",
     "TracedConfig",
-    "find_config_file",
     "follow_file",
     "forced_mode",
     "is_switched_off",
@@ -48,15 +43,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger("asyncio_pulse.settings")
-
-MODE_VARIABLE = "ASYNCIO_PULSE_MODE"
-PROFILE_VARIABLE = "ASYNCIO_PULSE_PROFILE"
-RUN_VARIABLE = "ASYNCIO_PULSE_RUN"
-"""What `asyncio-pulse run` was asked for, as JSON; `config_path` is the file, absolute, or null."""
-FILE_NAME = "pulse.toml"
-PROJECT_FILE_NAME = "pyproject.toml"
-TABLE_NAMES = ("asyncio-pulse", "asyncio_pulse")
-"""Of the table below `[tool]`: the name of the distribution, and that of the package."""
 
 ConfigSource: TypeAlias = "TierConfig | ConfigProfile | str | os.PathLike[str] | None"
 
@@ -104,21 +90,6 @@ def trace_config(source: ConfigSource) -> TracedConfig:
     if forced_mode() is not None:
         origins["mode"] = f"environment {MODE_VARIABLE}"
     return TracedConfig(config, found.profile, origins)
-
-
-def find_config_file(directory: Path) -> Path | None:
-    """Return the file of a directory that the command line uses when it is not told one, or None.
-
-    That is `pulse.toml`, or `pyproject.toml` if it has a table `[tool.asyncio-pulse]`; one that is not TOML has none.
-    """
-    if (directory / FILE_NAME).is_file():
-        return directory / FILE_NAME
-    project = directory / PROJECT_FILE_NAME
-    try:
-        tool = tomllib.loads(project.read_text("utf-8")).get("tool")
-    except (OSError, ValueError):
-        return None
-    return project if isinstance(tool, dict) and any(name in tool for name in TABLE_NAMES) else None
 
 
 def read_config_file(path: str | os.PathLike[str]) -> TierConfig:

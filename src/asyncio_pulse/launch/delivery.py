@@ -7,14 +7,15 @@ import os
 from collections.abc import Sequence
 
 from asyncio_pulse.metrics.model import ProcessReport
+from asyncio_pulse.reports import json, text
 from asyncio_pulse.runtime import ledger
-from asyncio_pulse.runtime.autostart import RunOptions
 from asyncio_pulse.runtime.stderr import write_stderr
 
-from . import json, text
-from .spool import Spool, is_alive
+from .options import RunOptions, count_child_faults
+from .spool import Spool
+from .spool_directory import is_alive
 
-__all__ = ["Delivery", "count_child_faults"]
+__all__ = ["Delivery"]
 
 
 class Delivery:
@@ -76,21 +77,11 @@ class Delivery:
                 write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror or error}\n")
 
 
-def count_child_faults() -> int:
-    """How many page faults the children had that this process has waited for: each child adds some."""
-    try:
-        import resource
-    except ImportError:
-        # Windows has none; and who gave up his privileges may not be able to read the standard library any more.
-        return 0
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
-
-
 def _format(reports: Sequence[ProcessReport], worst_count: int) -> str:
     if os.isatty(2) and not all(map(text.is_off, reports)):
         # rich is an extra (asyncio-pulse[rich]), and no fault of it may cost the report.
         with contextlib.suppress(Exception):
-            from .terminal import render_reports
+            from asyncio_pulse.reports.terminal import render_reports
 
             return render_reports(reports, worst_count)
     return text.format_reports(reports, worst_count)

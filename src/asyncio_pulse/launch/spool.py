@@ -1,8 +1,7 @@
-"""Where child processes leave their reports for the main process of a run: a directory that nobody else can use.
+"""The reports that child processes leave for the main process of a run.
 
-A child may have given up root before it ends, as workers of servers do. So below root the directory is open to all, as
-/tmp is, and what lies there counts only if it holds the token that only processes of the run know. Children put reports
-together as they come, so that a server that renews its workers for weeks leaves a few files, not one each.
+Children put reports together as they come, so that a server that renews its workers for weeks leaves a few files, not one
+each. A report counts only if it holds the token that only processes of the run know.
 """
 
 from __future__ import annotations
@@ -13,20 +12,18 @@ import itertools
 import json
 import os
 import re
-import secrets
-import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Sequence
 
 from asyncio_pulse.errors import PulseError
 from asyncio_pulse.metrics.model import ProcessReport
+from asyncio_pulse.reports.json import from_dict, to_dict
 from asyncio_pulse.runtime.processes import merge_processes
 
-from .json import from_dict, to_dict
+from .spool_directory import is_alive
 
-__all__ = ["Spool", "is_alive", "make_spool", "new_token", "sweep_spools"]
+__all__ = ["Spool"]
 
 MOST_FILES = 16
 """How many reports may lie there before they are put together: 1 MB, or some 30 ms of work, with 60 groups each."""
@@ -34,69 +31,10 @@ MOST_BYTES = 64 << 20
 MOST_ENTRIES = 10_000
 PATIENCE_S = 1.0
 """How long the main process waits for children that are putting reports together."""
-NAME = re.compile(r"asyncio-pulse-(?P<pid>\d+)-(?P<namespace>\d+)-\w+")
 LEFT = ".json"
 CLAIMED = re.compile(r".+\.json\.(?P<pid>\d+)")
 DRAFT = re.compile(r".+\.draft\.(?P<pid>\d+)")
 DAMAGED = ".damaged"
-
-
-def make_spool() -> str:
-    """Make the directory of the run whose main process is, or will be, this one.
-
-    Returns:
-        Its path, or an empty string if there is no place for temporary files: then every process speaks for itself.
-    """
-    prefix = f"asyncio-pulse-{os.getpid()}-{_pid_namespace()}-"
-    try:
-        directory = tempfile.mkdtemp(prefix=prefix)
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            os.chmod(directory, 0o1777)
-    except OSError:
-        return ""
-    return directory
-
-
-def new_token() -> str:
-    """Make what tells the reports of a run from files of strangers."""
-    return secrets.token_hex(16)
-
-
-def sweep_spools() -> None:
-    """Remove the directories that runs of this user left behind whose main process was killed."""
-    if not hasattr(os, "geteuid"):
-        return
-    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        for entry in entries:
-            match = NAME.fullmatch(entry.name)
-            # Another container may use the same directory, and its processes cannot be seen from here.
-            if match is None or match["namespace"] != str(_pid_namespace()) or is_alive(int(match["pid"])):
-                continue
-            found = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-                shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process exists that has not ended: a killed one waits as a zombie for its parent, perhaps for long."""
-    if os.name != "posix":
-        return True  # there a signal 0 would end it
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stream:
-        return stream.read().rpartition(b") ")[2][:1] not in b"ZX"
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _pid_namespace() -> int:
-    try:
-        return os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        return 0
 
 
 class Spool:

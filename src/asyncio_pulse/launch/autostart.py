@@ -1,72 +1,25 @@
-"""What `asyncio-pulse run` does inside each process that it started: govern every loop, and report at the end.
-
-The command and the processes below it talk through two environment variables, because only the environment reaches
-every Python process however it is started.
-"""
+"""What `asyncio-pulse run` does inside each process that it started: govern every loop, and report at the end."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.hidden_factory import hide_task_factory
 from asyncio_pulse.runtime.install import install
-from asyncio_pulse.runtime.settings import RUN_VARIABLE, follow_file, reread_file
-from asyncio_pulse.runtime.signal_wakeup import SignalWakeup
+from asyncio_pulse.runtime.settings import follow_file, reread_file
 from asyncio_pulse.runtime.stderr import write_stderr
 
-__all__ = ["MAIN_PID_VARIABLE", "OPTIONS_VARIABLE", "GovernedProcess", "RunOptions"]
+from .options import RunOptions
+from .signal_wakeup import SignalWakeup
 
-OPTIONS_VARIABLE = RUN_VARIABLE
-MAIN_PID_VARIABLE = "ASYNCIO_PULSE_MAIN_PID"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the user asked for, as every process of the run needs it; paths are absolute."""
-
-    main_pid: int
-    """The process that prints the report and writes the JSON file."""
-    spool_directory: str
-    """Where the other processes leave their reports for it; empty if there is no such place."""
-    spool_token: str = ""
-    """What tells their reports from files of strangers."""
-    config_path: str | None = None
-    json_path: str | None = None
-    quiet: bool = False
-    """No text report at the end."""
-    worst_count: int = 10
-    """How many worst polls the text shows, >= 0."""
-    child_faults: int = 0
-    """How many page faults children had before the program began: an interpreter may have been asked for its version."""
-    starts_off: bool = False
-    """The file says at the start that the mode is "off": then no signal is taken before a loop is governed."""
-
-    def to_environment(self) -> dict[str, str]:
-        """Write the variables that `from_environment` reads."""
-        fields = dataclasses.asdict(self)
-        main_pid = fields.pop("main_pid")
-        return {OPTIONS_VARIABLE: json.dumps(fields), MAIN_PID_VARIABLE: str(main_pid)}
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> RunOptions:
-        """Read what the command wrote.
-
-        Raises:
-            KeyError: The process was not started by `asyncio-pulse run`.
-            ValueError: The program changed the variables.
-            TypeError: Likewise.
-        """
-        fields = json.loads(environment[OPTIONS_VARIABLE])
-        return cls(main_pid=int(environment[MAIN_PID_VARIABLE]), **fields)
+__all__ = ["GovernedProcess"]
 
 
 class GovernedProcess:

@@ -1,0 +1,76 @@
+"""How the commands of asyncio-pulse read their command lines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+__all__ = ["USAGE_ERROR", "Parser", "options_end", "run_parser"]
+
+USAGE_ERROR = 2
+OPTIONS_WITH_VALUE = ("--config", "--json", "--worst")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and leave."""
+        self.exit(USAGE_ERROR, f"asyncio-pulse: {message} (see: {self.prog} --help)\n")
+
+
+def run_parser() -> Parser:
+    """Make the parser of what stands before the program."""
+    parser = Parser(
+        prog="asyncio-pulse run",
+        usage="asyncio-pulse run [options] PROGRAM [arguments]",
+        description="Run a Python program with every task governed, child processes included, and report at its end and "
+        "on SIGUSR2. PROGRAM is a script.py, -m module, -c code, - for standard input, or a command: that of a Python "
+        "script, such as uvicorn, or python itself. All that follows it is the program's.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="TOML file with the settings, or pyproject.toml; read again on SIGHUP",
+    )
+    parser.add_argument("--json", metavar="FILE", type=_writable_file, help="write the report as JSON as well")
+    parser.add_argument("--quiet", action="store_true", help="no text report at the end")
+    parser.add_argument(
+        "--worst", metavar="N", type=_worst_count, default=10, help="how many of the worst polls to show (default: 10)"
+    )
+    return parser
+
+
+def options_end(arguments: Sequence[str]) -> int:
+    """Find where our options end; argparse would take the program's for ours."""
+    index = 0
+    while index < len(arguments):
+        argument = arguments[index]
+        if argument in ("-", "--") or argument.startswith(("-m", "-c")) or not argument.startswith("-"):
+            break
+        index += 2 if argument in OPTIONS_WITH_VALUE else 1
+    return min(index, len(arguments))
+
+
+def _writable_file(path: str) -> str:
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path!r} is a directory; name a file")
+    if not os.path.isdir(directory):
+        raise argparse.ArgumentTypeError(f"the directory {directory!r} does not exist; create it first")
+    # A regular file is replaced, a device or a pipe is written to.
+    replaced = os.path.isfile(path) or not os.path.exists(path)
+    if not os.access(directory if replaced else path, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path!r} cannot be written; choose another file")
+    return path
+
+
+def _worst_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of polls, 0 or more")
+    return int(text)

@@ -1,0 +1,144 @@
+"""The command `asyncio-pulse run`: prepares the environment, and becomes the program.
+
+Every program waits for this. So what only some need is imported where they need it: the settings only if there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from asyncio_pulse.errors import ConfigError, PulseError
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, find_config_file
+
+from .arguments import options_end, run_parser
+from .options import RunOptions, count_child_faults
+from .program import find_program
+from .spool_directory import make_spool, new_token, sweep_spools
+
+__all__ = ["main"]
+
+AUTOSTART_DIRECTORY = str(Path(__file__).parents[1] / "_autostart")
+PROGRAM = "(script.py | command | -m module | -c code | -)"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a program; returns only when the command line is wrong, or where a process cannot become another one.
+
+    Args:
+        arguments: Those after `run`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        PulseError: The program cannot be started, or the configuration that was named is at fault.
+    """
+    end = options_end(arguments)
+    options = run_parser().parse_args(arguments[:end])
+    # `--` says where the program begins, which may look like an option of ours.
+    words = arguments[end:]
+    words = words[1:] if words[:1] == ["--"] else words
+    if not words:
+        raise PulseError(f"run needs a program: asyncio-pulse run [options] {PROGRAM} [arguments]")
+    program = find_program(words)
+    config_path: Path | None = options.config or find_config_file(Path.cwd())
+    is_off = _is_switched_off(config_path, is_named=options.config is not None)
+    # What -X and -W asked of this interpreter holds for the program: subprocess knows how to say it.
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    command = [program.interpreter, *flags, *program.arguments]
+    if is_off:
+        return _run_alone(command, options)
+    if sys.flags.ignore_environment or sys.flags.no_site:
+        raise PulseError("Python's options -E, -I and -S keep it from governing a program; leave them out")
+    sweep_spools()
+    run_options = RunOptions(
+        main_pid=os.getpid(),
+        spool_directory=make_spool(),
+        spool_token=new_token(),
+        config_path=None if config_path is None else os.path.abspath(config_path),
+        json_path=options.json and os.path.abspath(options.json),
+        quiet=options.quiet,
+        worst_count=options.worst,
+        child_faults=count_child_faults(),
+        starts_off=config_path is not None and _says_off(config_path),
+    )
+    environment = {**os.environ, **run_options.to_environment(), "PYTHONPATH": _python_path()}
+    if sys.platform == "win32":
+        from .delivery import Delivery
+
+        return _run_beside(command, environment, Delivery(run_options).finish)
+    return _run_instead(command, environment)
+
+
+def _is_switched_off(config_path: Path | None, *, is_named: bool) -> bool:
+    """Tell whether the program is to run as if there were no asyncio-pulse; a file that was named must be sound."""
+    if config_path is None and not os.environ.get(MODE_VARIABLE):
+        return False
+    from asyncio_pulse.runtime.settings import is_switched_off, resolve_config
+
+    if is_switched_off() or config_path is None:
+        return is_switched_off()
+    try:
+        resolve_config(config_path)
+    except ConfigError as error:
+        if is_named:
+            raise
+        # Nobody asked for the file of the directory, so that a fault of it keeps no program from running.
+        print(f"asyncio-pulse: {' '.join(str(error).split())}", file=sys.stderr)
+        return True
+    return False
+
+
+def _says_off(config_path: Path) -> bool:
+    from asyncio_pulse.runtime.settings import resolve_config
+
+    return resolve_config(config_path).mode == "off"
+
+
+def _run_alone(command: list[str], options: argparse.Namespace) -> int:
+    """Run the program and leave it alone; its children see in the environment that all is off."""
+    if not options.quiet:
+        print("asyncio-pulse: the mode is off: nothing is measured, and nothing acts", file=sys.stderr)
+    if options.json:
+        from asyncio_pulse.reports.json import write_reports
+
+        # That it cannot be written is no reason to keep the program from running.
+        with contextlib.suppress(OSError):
+            write_reports(options.json, [])
+    environment = {**os.environ, MODE_VARIABLE: "off"}
+    if sys.platform == "win32":
+        return _run_beside(command, environment, lambda: None)
+    return _run_instead(command, environment)
+
+
+def _python_path() -> str:
+    earlier = os.environ.get("PYTHONPATH")
+    # No separator without a second entry: an empty one would mean the working directory.
+    return f"{AUTOSTART_DIRECTORY}{os.pathsep}{earlier}" if earlier else AUTOSTART_DIRECTORY
+
+
+def _run_instead(command: list[str], environment: dict[str, str]) -> int:
+    """Become the program: arguments, signals and exit codes are then those of plain Python."""
+    try:
+        os.execve(command[0], command, environment)
+    except OSError as error:
+        raise PulseError(f"cannot start {command[0]!r}: {error.strerror}") from error
+
+
+def _run_beside(command: list[str], environment: dict[str, str], finish: Callable[[], None]) -> int:
+    """Run the program as a child, where a process cannot become another one; then speak for it. Not run on Windows."""
+    process = subprocess.Popen(command, env=environment)
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:
+            continue  # the console sends it to the program too, which decides what to do
+    finish()
+    return code
