@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncio_pulse.errors import ConfigError, NotGovernedError, PulseError, UnavailableError
     from asyncio_pulse.policy.group_policy import GroupPolicy
-    from asyncio_pulse.policy.policies import TierConfig
     from asyncio_pulse.policy.priority import TaskPriority
     from asyncio_pulse.policy.profiles import ConfigProfile
+    from asyncio_pulse.policy.tier_config import TierConfig
     from asyncio_pulse.policy.tier_policy import TierPolicy
-    from asyncio_pulse.runtime.context import TaskView, budget_spent, checkpoint, current, governed, spawn
     from asyncio_pulse.runtime.install import (
         get_manager,
         install,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     )
     from asyncio_pulse.runtime.manager import TierManager
     from asyncio_pulse.runtime.preemption import no_preempt
+    from asyncio_pulse.runtime.task_options import TaskView, budget_spent, checkpoint, current, governed, spawn
 
 __all__ = [
     "ConfigError",
@@ -63,11 +63,11 @@ _HOMES = {
         "UnavailableError",
     ),
     "asyncio_pulse.policy.group_policy": ("GroupPolicy",),
-    "asyncio_pulse.policy.policies": ("TierConfig",),
+    "asyncio_pulse.policy.tier_config": ("TierConfig",),
     "asyncio_pulse.policy.priority": ("TaskPriority",),
     "asyncio_pulse.policy.profiles": ("ConfigProfile",),
     "asyncio_pulse.policy.tier_policy": ("TierPolicy",),
-    "asyncio_pulse.runtime.context": (
+    "asyncio_pulse.runtime.task_options": (
         "TaskView",
         "budget_spent",
         "checkpoint",

@@ -77,8 +77,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _doctor(arguments: Sequence[str]) -> int:
-    from .reports.doctor import format_facts
-    from .runtime.doctor import collect_facts
+    from .doctor.facts import collect_facts
+    from .doctor.text import format_facts
 
     parser = Parser(prog="asyncio-pulse doctor", description="Show what works here, what does not, and why.")
     parser.add_argument(

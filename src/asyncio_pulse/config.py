@@ -5,10 +5,10 @@ from __future__ import annotations
 from asyncio_pulse.errors import ConfigError, ConfigFault
 from asyncio_pulse.policy.builder import TierPolicyBuilder
 from asyncio_pulse.policy.group_policy import GroupPolicy
-from asyncio_pulse.policy.policies import TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.profiles import ConfigProfile
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm, SlowQueueConfig
+from asyncio_pulse.policy.tier_config import TierConfig
 from asyncio_pulse.policy.tier_policy import InterventionAction, TierPolicy
 
 __all__ = [

@@ -25,12 +25,12 @@ from asyncio_pulse.metrics.model import (
 )
 from asyncio_pulse.policy.budget import TaskBudget
 from asyncio_pulse.runtime.chaos import chaos
-from asyncio_pulse.runtime.context import Account
 from asyncio_pulse.runtime.discipline import Discipline
 from asyncio_pulse.runtime.events import TierEvents
 from asyncio_pulse.runtime.hooks import HookRegistry, PreemptionHooks
 from asyncio_pulse.runtime.ledger import process_report
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
+from asyncio_pulse.runtime.task_options import Account
 
 __all__ = [
     "Account",

@@ -9,9 +9,9 @@ import pytest
 
 from asyncio_pulse.integrations import asgi, route_templates
 from asyncio_pulse.metrics import slow_queue
-from asyncio_pulse.policy import breaker, groups, log_limit
-from asyncio_pulse.policy.policies import SETTINGS
+from asyncio_pulse.policy import breaker, group_names, log_limit
 from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
+from asyncio_pulse.policy.tier_config import SETTINGS
 from asyncio_pulse.runtime import events, ledger
 
 ROOT = Path(__file__).parents[2]
@@ -58,5 +58,5 @@ def test_a_bound_is_the_one_in_force(start: str, bound: int) -> None:
 
 
 def test_names_have_one_bound() -> None:
-    assert constant("text.h", "PULSE_LONGEST_TEXT") == groups.MAX_GROUP_NAME_LENGTH
-    assert f"cut to {groups.MAX_GROUP_NAME_LENGTH} characters" in TEXT
+    assert constant("text.h", "PULSE_LONGEST_TEXT") == group_names.MAX_GROUP_NAME_LENGTH
+    assert f"cut to {group_names.MAX_GROUP_NAME_LENGTH} characters" in TEXT

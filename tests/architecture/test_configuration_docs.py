@@ -11,9 +11,9 @@ import pytest
 
 from asyncio_pulse import TierConfig
 from asyncio_pulse.policy.group_policy import GROUP_SETTINGS
-from asyncio_pulse.policy.policies import SETTINGS
 from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
 from asyncio_pulse.policy.tables import config_from_table, config_to_table
+from asyncio_pulse.policy.tier_config import SETTINGS
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, TIER_SETTINGS, InterventionAction
 
 DOCS = Path(__file__).parents[2] / "docs"

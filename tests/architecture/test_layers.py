@@ -15,7 +15,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "asyncio_pulse"
 ROW_1_AND_2 = {"errors", "abc", "policy", "isolation"}
-ROW_5 = {"__init__", "__main__", "cli", "launch", "demo", "config", "lowlevel"}
+ROW_5 = {"__init__", "__main__", "cli", "launch", "doctor", "demo", "config", "lowlevel"}
 OUTSIDE_THE_ROWS = {"__init__", "_autostart"}
 
 

@@ -26,7 +26,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from asyncio_pulse import TaskPriority, current, governed
 from asyncio_pulse.integrations.asgi import PulseMiddleware
-from asyncio_pulse.policy.groups import bounded_name
+from asyncio_pulse.policy.group_names import bounded_name
 from tests.support.groups import explicit_groups
 from tests.support.loops import Run
 from tests.support.web_serving import Client, ask, requests, serving

@@ -21,7 +21,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
-from asyncio_pulse.policy.policies import TierPolicyBuilder
+from asyncio_pulse.policy.tier_config import TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, InterventionAction
 from tests.support.loops import LoopFactory
 from tests.support.running import PROGRAMS

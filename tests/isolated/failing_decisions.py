@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 import asyncio_pulse as pulse
-from asyncio_pulse.policy.policies import TierPolicyBuilder
+from asyncio_pulse.policy.tier_config import TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
-from asyncio_pulse.runtime.tiers import TierDecisions
+from asyncio_pulse.runtime.decisions import TierDecisions
 
 logging.disable()
 told: list[Any] = []

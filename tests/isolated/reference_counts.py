@@ -13,8 +13,8 @@ from typing import Any
 import measuring
 
 from asyncio_pulse import _core as core
-from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
-from asyncio_pulse.runtime.tasks import task_type
+from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
+from asyncio_pulse.runtime.task_class import task_type
 
 ROUNDS = measuring.rounds(short=1_000, long=50_000)
 # Where the interpreter's own caches and free lists have their size.

@@ -11,8 +11,8 @@ import measuring
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
 from asyncio_pulse.lowlevel import PollResult, TaskContext
-from asyncio_pulse.policy.policies import GroupPolicy, InterventionAction
-from asyncio_pulse.runtime.tiers import Account
+from asyncio_pulse.policy.tier_config import GroupPolicy, InterventionAction
+from asyncio_pulse.runtime.decisions import Account
 
 logging.disable()
 # How many groups there are just now depends on which were folded last; they are counted below.

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from asyncio_pulse import ConfigError, ConfigProfile, GroupPolicy, TaskPriority, TierConfig, TierPolicy
 from asyncio_pulse.config import InterventionAction
 from asyncio_pulse.policy.group_policy import GROUP_SETTINGS, group_path
-from asyncio_pulse.policy.policies import SETTINGS
 from asyncio_pulse.policy.ranges import Choice, Flag, Named, Packages, Range, Setting, Share
 from asyncio_pulse.policy.tables import config_from_table, config_to_table, flatten
+from asyncio_pulse.policy.tier_config import SETTINGS
 from asyncio_pulse.policy.tier_policy import TIER_SETTINGS
 from asyncio_pulse.reports.configuration import FORMATS
 from asyncio_pulse.runtime.settings import TracedConfig

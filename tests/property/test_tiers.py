@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from asyncio_pulse import TaskPriority, TierConfig
-from asyncio_pulse.policy.policies import InterventionAction, TierPolicy
+from asyncio_pulse.policy.state_machine import SLOTS, TierStep
+from asyncio_pulse.policy.tier_config import InterventionAction, TierPolicy
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
-from asyncio_pulse.policy.tiers import SLOTS, TierStep
 from tests.support.clocked import NS_PER_MS, Clocked
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import asyncio_pulse as pulse
-from asyncio_pulse.runtime.tiers import Account
+from asyncio_pulse.runtime.decisions import Account
 from tests.isolated.measuring import core_objects
 from tests.stress.loops import LOOPS
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncio_pulse import TaskPriority, TierConfig
-from asyncio_pulse.policy import tiers
-from asyncio_pulse.policy.policies import InterventionAction
-from asyncio_pulse.policy.tiers import BadPoll, Rules, Standing, TierStep
+from asyncio_pulse.policy import state_machine
+from asyncio_pulse.policy.state_machine import BadPoll, Rules, Standing, TierStep
+from asyncio_pulse.policy.tier_config import InterventionAction
 
 NS_PER_MS = 1_000_000
 # Any moment will do; a large one, because real clocks do not begin at zero.
@@ -55,14 +55,14 @@ class Clocked:
         for _ in range(times):
             self.wait(after_ms)
             self.good_run = 0
-            self._note(tiers.on_bad_poll(self.standing, poll, self.rules, self.now_ns))
+            self._note(state_machine.on_bad_poll(self.standing, poll, self.rules, self.now_ns))
 
     def good(self, times: int = 1, *, after_ms: float = 1) -> None:
         """Poll well, each time after a while, and have it told each time."""
         for _ in range(times):
             self.wait(after_ms)
             self.good_run += 1
-            self._note(tiers.on_good_polls(self.standing, self.good_run, self.rules, self.now_ns))
+            self._note(state_machine.on_good_polls(self.standing, self.good_run, self.rules, self.now_ns))
 
     def mediocre(self) -> None:
         """Poll neither well nor badly: the core begins to count anew, and tells nobody."""
@@ -73,14 +73,14 @@ class Clocked:
 
     def wake(self) -> None:
         """Begin a poll after a long time."""
-        self._note(tiers.decay(self.standing, self.rules, self.now_ns))
+        self._note(state_machine.decay(self.standing, self.rules, self.now_ns))
 
     def reconfigure(self, config: TierConfig) -> None:
         self.config = config
         self.enforce_cap()
 
     def enforce_cap(self) -> None:
-        self._note(tiers.enforce_cap(self.standing, self.rules, self.now_ns))
+        self._note(state_machine.enforce_cap(self.standing, self.rules, self.now_ns))
 
     def rise_to(self, tier: InterventionAction) -> None:
         """Offend, hurting others, until it is there."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from asyncio_pulse.config import InterventionAction
-from asyncio_pulse.runtime.tiers import Account
+from asyncio_pulse.runtime.decisions import Account
 
 T = TypeVar("T")
 

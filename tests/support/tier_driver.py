@@ -8,7 +8,7 @@ from typing import Any
 import asyncio_pulse as pulse
 from asyncio_pulse import TierConfig
 from asyncio_pulse.lowlevel import PollResult, TaskContext
-from asyncio_pulse.policy.policies import InterventionAction, TierPolicyBuilder
+from asyncio_pulse.policy.tier_config import InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction

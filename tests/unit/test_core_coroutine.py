@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import _core as core
-from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
+from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
 from tests.support.driving import Driven, configure, pause, snapshots, work
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import _core as core
-from asyncio_pulse.runtime.tasks import task_type
+from asyncio_pulse.runtime.task_class import task_type
 from tests.support.driving import Driven, configure, pause
 
 

@@ -13,7 +13,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from asyncio_pulse.config import InterventionAction, TierPolicyBuilder
-from asyncio_pulse.runtime.tiers import TierDecisions
+from asyncio_pulse.runtime.decisions import TierDecisions
 
 # One violation leads to Warn, and nothing leads beyond.
 STERN = pulse.TierConfig(poll_budget_us=50, max_tier=InterventionAction.WARN, mode="observe")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import ConfigError
-from asyncio_pulse.policy.groups import KNOWN_WRAPPERS, check_group_name
+from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS, check_group_name
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, 5, b"name", ["name"]], ids=repr)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse.policy.policies import GroupPolicy, InterventionAction
-from asyncio_pulse.runtime.tiers import TierDecisions
+from asyncio_pulse.policy.tier_config import GroupPolicy, InterventionAction
+from asyncio_pulse.runtime.decisions import TierDecisions
 from tests.support.tier_driver import QUICK_DOWN, Driver, quick
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction

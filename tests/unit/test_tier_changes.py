@@ -15,7 +15,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import TierConfig
 from asyncio_pulse.lowlevel import PollResult, PreemptionHooks
 from asyncio_pulse.metrics.model import TierChange
-from asyncio_pulse.policy.policies import InterventionAction, TierPolicyBuilder
+from asyncio_pulse.policy.tier_config import InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 from asyncio_pulse.runtime.events import MOST_WAITING, TierEvents
 from tests.support.loops import LoopFactory

@@ -16,8 +16,8 @@ import asyncio_pulse as pulse
 from asyncio_pulse import TierConfig, _core
 from asyncio_pulse.lowlevel import PollResult, TaskContext
 from asyncio_pulse.policy import breaker
-from asyncio_pulse.policy.policies import GroupPolicy, InterventionAction, TierPolicyBuilder
-from asyncio_pulse.runtime.tiers import TierDecisions, _rolled_out
+from asyncio_pulse.policy.tier_config import GroupPolicy, InterventionAction, TierPolicyBuilder
+from asyncio_pulse.runtime.decisions import TierDecisions, _rolled_out
 from tests.support.loops import LoopFactory
 from tests.support.tier_driver import BAD_MS, QUICK_DOWN, Driver, quick
 

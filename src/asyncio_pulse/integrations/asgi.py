@@ -29,12 +29,12 @@ from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
-from asyncio_pulse.policy.groups import bounded_name, check_group_name
+from asyncio_pulse.policy.group_names import bounded_name, check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import Range, check_ranges
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
-from asyncio_pulse.runtime.context import make_options
 from asyncio_pulse.runtime.origin import origin_of
+from asyncio_pulse.runtime.task_options import make_options
 
 __all__ = ["PulseMiddleware"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from asyncio_pulse.errors import ConfigFault
-from asyncio_pulse.policy.groups import MAX_GROUP_NAME_LENGTH
+from asyncio_pulse.policy.group_names import MAX_GROUP_NAME_LENGTH
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import (
     Choice,

@@ -11,7 +11,7 @@ import enum
 import math
 
 from asyncio_pulse.errors import ConfigError
-from asyncio_pulse.policy.policies import TierConfig, TierPolicy
+from asyncio_pulse.policy.tier_config import TierConfig, TierPolicy
 
 __all__ = ["ConfigProfile"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from asyncio_pulse.errors import ConfigError, ConfigFault
 from asyncio_pulse.policy.group_policy import group_path, groups_faults, read_groups
-from asyncio_pulse.policy.policies import SETTINGS, TierConfig, config_faults
 from asyncio_pulse.policy.profiles import ConfigProfile
 from asyncio_pulse.policy.ranges import must_be, refuse, setting_faults, unknown_faults
 from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
+from asyncio_pulse.policy.tier_config import SETTINGS, TierConfig, config_faults
 from asyncio_pulse.policy.tier_policy import TIER_SETTINGS, InterventionAction, read_tiers
 
 __all__ = ["PROFILES", "config_from_table", "config_to_table", "flatten", "profile_named"]

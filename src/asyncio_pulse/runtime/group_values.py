@@ -6,7 +6,7 @@ from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import GroupMetrics
-from asyncio_pulse.runtime.tiers import Account
+from asyncio_pulse.runtime.decisions import Account
 
 __all__ = ["group_values"]
 

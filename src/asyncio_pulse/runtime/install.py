@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
-from asyncio_pulse.policy.groups import KNOWN_WRAPPERS
+from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger, preemption
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.chaos import current_chaos
@@ -27,7 +27,7 @@ from asyncio_pulse.runtime.lock import LOCK, free_in_child
 from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.regions import async_with_bodies
 from asyncio_pulse.runtime.settings import ConfigSource, is_switched_off
-from asyncio_pulse.runtime.tasks import task_type
+from asyncio_pulse.runtime.task_class import task_type
 from asyncio_pulse.runtime.turns import watch_turns
 from asyncio_pulse.runtime.uvloop_loops import new_loop
 from asyncio_pulse.runtime.workers import WORKERS

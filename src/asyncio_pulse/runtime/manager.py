@@ -36,11 +36,12 @@ from asyncio_pulse.metrics.model import (
 from asyncio_pulse.metrics.places import by_time
 from asyncio_pulse.metrics.slow_queue import QUEUES
 from asyncio_pulse.policy.group_policy import PREEMPT_MODES
-from asyncio_pulse.policy.policies import Mode, TierConfig, TierPolicy
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
+from asyncio_pulse.policy.tier_config import Mode, TierConfig, TierPolicy
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.config_sources import MODE_VARIABLE
+from asyncio_pulse.runtime.decisions import Account, TierDecisions
 from asyncio_pulse.runtime.events import TierEvents, TierEventSource
 from asyncio_pulse.runtime.group_values import group_values
 from asyncio_pulse.runtime.hooks import HookRegistry
@@ -50,7 +51,6 @@ from asyncio_pulse.runtime.origin import origin_of
 from asyncio_pulse.runtime.preemption import PURE_MODULES
 from asyncio_pulse.runtime.settings import ConfigSource, forced_mode, resolve_config
 from asyncio_pulse.runtime.stall_log import stall_of
-from asyncio_pulse.runtime.tiers import Account, TierDecisions
 from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["TierManager"]

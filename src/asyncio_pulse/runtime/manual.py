@@ -6,7 +6,7 @@ import dataclasses
 import enum
 
 from asyncio_pulse import _core
-from asyncio_pulse.policy.groups import check_group_name
+from asyncio_pulse.policy.group_names import check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
 
 __all__ = ["ManualPolls", "PollResult", "TaskContext"]

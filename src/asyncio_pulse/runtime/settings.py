@@ -22,9 +22,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from asyncio_pulse.errors import ConfigError
-from asyncio_pulse.policy.policies import SETTINGS, Mode, TierConfig
 from asyncio_pulse.policy.profiles import ConfigProfile
 from asyncio_pulse.policy.tables import PROFILES, config_from_table, config_to_table, flatten, profile_named
+from asyncio_pulse.policy.tier_config import SETTINGS, Mode, TierConfig
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, PROFILE_VARIABLE, RUN_VARIABLE, TABLE_NAMES
 from asyncio_pulse.runtime.origin import origin_of

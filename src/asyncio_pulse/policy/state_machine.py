@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from asyncio_pulse.policy.policies import InterventionAction, TierConfig
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.policy.tier_config import InterventionAction, TierConfig
 
 __all__ = [
     "BadPoll",

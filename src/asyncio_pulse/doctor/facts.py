@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 
 from asyncio_pulse import _core
+from asyncio_pulse.doctor.tiers import Ability, Fact, configuration_facts, tier_abilities
 from asyncio_pulse.errors import ConfigError
 from asyncio_pulse.runtime.preemption import refusals
 from asyncio_pulse.runtime.settings import ConfigSource, trace_config
-from asyncio_pulse.runtime.tier_facts import Ability, Fact, configuration_facts, tier_abilities
 
 __all__ = ["Facts", "collect_facts"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from asyncio_pulse import ConfigError, TaskPriority, TierConfig
 from asyncio_pulse.lowlevel import TaskBudget
-from asyncio_pulse.policy.policies import SETTINGS, GroupPolicy, InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.ranges import Range
+from asyncio_pulse.policy.tier_config import SETTINGS, GroupPolicy, InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 
 RANGES = {name: setting for name, setting in SETTINGS.items() if isinstance(setting, Range)}

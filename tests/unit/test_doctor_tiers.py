@@ -8,10 +8,10 @@ import pytest
 
 from asyncio_pulse import TierConfig
 from asyncio_pulse.config import InterventionAction
-from asyncio_pulse.runtime import doctor
-from asyncio_pulse.runtime.doctor import collect_facts
+from asyncio_pulse.doctor import facts as doctor
+from asyncio_pulse.doctor.facts import collect_facts
+from asyncio_pulse.doctor.tiers import configuration_facts, tier_abilities
 from asyncio_pulse.runtime.settings import MODE_VARIABLE, PROFILE_VARIABLE, ConfigSource, trace_config
-from asyncio_pulse.runtime.tier_facts import configuration_facts, tier_abilities
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
 from asyncio_pulse.policy.budget import POLL_BUDGET_US, TaskBudget
-from asyncio_pulse.policy.groups import check_group_name
+from asyncio_pulse.policy.group_names import check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.ranges import Range, check_ranges
 from asyncio_pulse.runtime.install import find_manager

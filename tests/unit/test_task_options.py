@@ -14,7 +14,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, spawn
 from asyncio_pulse.lowlevel import TaskBudget
-from asyncio_pulse.policy.groups import MAX_GROUP_NAME_LENGTH
+from asyncio_pulse.policy.group_names import MAX_GROUP_NAME_LENGTH
 
 WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"priority": 4}, "priority"),

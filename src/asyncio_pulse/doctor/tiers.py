@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-from asyncio_pulse.policy.policies import InterventionAction, TierConfig
+from asyncio_pulse.policy.tier_config import InterventionAction, TierConfig
 from asyncio_pulse.runtime.chaos import CHAOS_VARIABLE
 from asyncio_pulse.runtime.settings import TracedConfig
 

@@ -20,13 +20,12 @@ from typing import Any
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import StackFrame, TierChange
 from asyncio_pulse.policy.breaker import Breaker, BreakerState
+from asyncio_pulse.policy.group_names import bounded_name
 from asyncio_pulse.policy.group_policy import NO_POLICY, PREEMPT_MODES
-from asyncio_pulse.policy.groups import bounded_name
 from asyncio_pulse.policy.log_limit import LogLimit
-from asyncio_pulse.policy.machine import MachineFault
-from asyncio_pulse.policy.policies import InterventionAction, TierConfig
+from asyncio_pulse.policy.machine_fault import MachineFault
 from asyncio_pulse.policy.priority import TaskPriority
-from asyncio_pulse.policy.tiers import (
+from asyncio_pulse.policy.state_machine import (
     BadPoll,
     Rules,
     Standing,
@@ -38,6 +37,7 @@ from asyncio_pulse.policy.tiers import (
     on_bad_poll,
     on_good_polls,
 )
+from asyncio_pulse.policy.tier_config import InterventionAction, TierConfig
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.audit import AuditRing
 from asyncio_pulse.runtime.origin import origin_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from asyncio_pulse.runtime.doctor import Facts
+from asyncio_pulse.doctor.facts import Facts
 
 __all__ = ["format_facts"]
 

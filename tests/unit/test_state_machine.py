@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from asyncio_pulse import TaskPriority, TierConfig
-from asyncio_pulse.policy.machine import MachineFault
-from asyncio_pulse.policy.policies import InterventionAction, TierPolicyBuilder
+from asyncio_pulse.policy.machine_fault import MachineFault
+from asyncio_pulse.policy.state_machine import SLOTS, Rules
+from asyncio_pulse.policy.tier_config import InterventionAction, TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
-from asyncio_pulse.policy.tiers import SLOTS, Rules
 from tests.support.clocked import NS_PER_MS, Clocked
 
 MONITOR, WARN, YIELD, ISOLATE = InterventionAction

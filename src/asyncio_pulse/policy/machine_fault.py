@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from asyncio_pulse.policy.policies import TierConfig
+from asyncio_pulse.policy.tier_config import TierConfig
 
 __all__ = ["MachineFault"]
 

@@ -1,0 +1,1 @@
+"""`asyncio-pulse doctor`: what works here, what does not, and why."""
