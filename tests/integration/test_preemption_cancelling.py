@@ -49,9 +49,10 @@ def test_it_ends_within_three_slices(loop_factory: LoopFactory, how: str) -> Non
         async def limited() -> None:
             views.append(pulse.current())
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(0.1 if how == "timeout" else None) as limit:
+            # Long enough for many slices on a busy machine, too.
+            async with asyncio.timeout(0.5 if how == "timeout" else None) as limit:
                 # Just before the time-out itself.
-                loop.call_at(limit.when() or loop.time() + 0.1, tell)
+                loop.call_at(limit.when() or loop.time() + 0.5, tell)
                 while True:
                     pass
 
