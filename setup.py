@@ -13,6 +13,7 @@ import greenlet
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+NATIVE = "src/asyncio_pulse/_native"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COMPILE_ARGUMENTS = {
     "release": ["-O2"],
@@ -69,10 +70,10 @@ setup(
     else [
         Extension(
             "asyncio_pulse._core",
-            sources=sorted(glob("src/asyncio_pulse/_native/*.c")),
-            # greenlet installs its header beside its modules; it is included as <greenlet/greenlet.h>.
-            include_dirs=[os.path.join(os.path.dirname(greenlet.__file__), os.pardir)],
-            depends=sorted(glob("src/asyncio_pulse/_native/*.h")),
+            sources=sorted(glob(f"{NATIVE}/*/*.c")),
+            # A header is named with its folder. greenlet installs its own beside its modules: <greenlet/greenlet.h>.
+            include_dirs=[NATIVE, os.path.join(os.path.dirname(greenlet.__file__), os.pardir)],
+            depends=sorted(glob(f"{NATIVE}/*/*.h")),
             # -std=c11 hides what POSIX and glibc add; Python.h shows it again, but not every file includes that.
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=compile_arguments,

@@ -35,18 +35,18 @@ def constant(file: str, name: str) -> int:
     [
         ("groups of one loop", SETTINGS["max_groups"].default),
         ("groups of loops that are gone", ledger.MOST_GROUPS),
-        ("worst polls and stalls, one loop", constant("worst.h", "PULSE_WORST_PLACES")),
+        ("worst polls and stalls, one loop", constant("model/worst.h", "PULSE_WORST_PLACES")),
         ("worst polls and stalls in a report", ledger.MOST_PLACES),
         ("changes of tier, one loop", SETTINGS["audit_size"].default),
         ("changes of tier in a report", ledger.MOST_CHANGES),
         ("tasks in a report", ledger.MOST_TASKS),
         ("events", events.MOST_WAITING),
         ("kinds of log records", log_limit.MOST_REMEMBERED),
-        ("places where preemption was refused", constant("preemption_record.c", "MOST_PLACES")),
-        ("pairs of tasks kept waiting", constant("kept_waiting.c", "MOST_PAIRS")),
+        ("places where preemption was refused", constant("preempt/record.c", "MOST_PLACES")),
+        ("pairs of tasks kept waiting", constant("park/kept_waiting.c", "MOST_PAIRS")),
         ("pairs of tasks kept waiting", slow_queue.MOST_KEPT_WAITING),
         ("resumptions that wait", SLOW_QUEUE_SETTINGS["max_slow_queue_size"].default),
-        ("idle flows", constant("runqueue.h", "PULSE_QUEUE_IDLE_FLOWS")),
+        ("idle flows", constant("queue/runqueue.h", "PULSE_QUEUE_IDLE_FLOWS")),
         ("releases that a circuit breaker", breaker.MOST_BUCKETS + 1),
         ("groups made by the middleware", asgi.MAX_GROUPS.default),
         ("paths that the middleware", route_templates.MOST_PATHS),
@@ -58,5 +58,5 @@ def test_a_bound_is_the_one_in_force(start: str, bound: int) -> None:
 
 
 def test_names_have_one_bound() -> None:
-    assert constant("text.h", "PULSE_LONGEST_TEXT") == group_names.MAX_GROUP_NAME_LENGTH
+    assert constant("base/text.h", "PULSE_LONGEST_TEXT") == group_names.MAX_GROUP_NAME_LENGTH
     assert f"cut to {group_names.MAX_GROUP_NAME_LENGTH} characters" in TEXT

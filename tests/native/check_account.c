@@ -1,5 +1,5 @@
 // The verdict on a poll, from the numbers that were measured.
-#include "account.h"
+#include "base/account.h"
 #include "checks.h"
 
 enum { BUDGET = 2000, SLOW = 10000 };

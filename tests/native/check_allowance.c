@@ -1,5 +1,5 @@
 // How long nothing may be spent after something was.
-#include "allowance.h"
+#include "base/allowance.h"
 #include "checks.h"
 
 #define MS 1000000ull

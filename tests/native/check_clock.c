@@ -13,7 +13,7 @@ open_clocksource(const char *path, const char *mode)
 }
 
 #define fopen open_clocksource
-#include "clock.c"
+#include "base/clock.c"
 #undef fopen
 
 #include "checks.h"

@@ -1,6 +1,6 @@
 // The class of a stall, and who may have had the GIL, from made-up readings.
+#include "base/diagnosis.h"
 #include "checks.h"
-#include "diagnosis.h"
 
 #define MS 1000000ull
 

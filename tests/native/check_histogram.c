@@ -1,6 +1,6 @@
 // The histogram: where a value falls, and what the bucket says about it.
+#include "base/histogram.h"
 #include "checks.h"
-#include "histogram.h"
 
 static const uint64_t LIMIT = UINT64_C(1) << 34;
 

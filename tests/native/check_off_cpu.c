@@ -1,6 +1,6 @@
 // Whether a poll that was off the CPU blocked, from two readings of what the system tells.
+#include "base/off_cpu.h"
 #include "checks.h"
-#include "off_cpu.h"
 
 #define MS 1000000ull
 

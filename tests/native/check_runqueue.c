@@ -1,7 +1,7 @@
 // The run queue against a model that only knows what was put in: nothing is lost, doubled, reordered or starved.
 // Usage: check_runqueue [ignored [SEED STEPS]]
 #include "checks.h"
-#include "discipline.h"
+#include "queue/discipline.h"
 
 enum {
     NODES = 400,

@@ -1,6 +1,6 @@
 // The Python-free parts of the core as a shared object, for the property tests to call.
-#include "account.h"
-#include "histogram.h"
+#include "base/account.h"
+#include "base/histogram.h"
 
 unsigned
 histogram_index(uint64_t value)

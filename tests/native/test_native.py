@@ -9,18 +9,18 @@ import pytest
 
 from tests.support.building import C_TESTS, NATIVE, compile_c, environment
 
-RUN_QUEUE = ["runqueue.c", "runqueue_views.c", "flows.c", "credit.c", "lottery.c", "deficit.c"]
+RUN_QUEUE = [f"queue/{name}.c" for name in ("runqueue", "runqueue_views", "flows", "credit", "lottery", "deficit")]
 
 
 @pytest.mark.parametrize(
     ("program", "parts"),
     [
         ("check_histogram", []),
-        ("check_account", ["account.c"]),
-        ("check_allowance", ["allowance.c"]),
-        ("check_clock", ["thread_clock.c"]),
-        ("check_diagnosis", ["diagnosis.c", "os_thread.c"]),
-        ("check_off_cpu", ["off_cpu.c", "os_thread.c", "thread_clock.c"]),
+        ("check_account", ["base/account.c"]),
+        ("check_allowance", ["base/allowance.c"]),
+        ("check_clock", ["base/thread_clock.c"]),
+        ("check_diagnosis", ["base/diagnosis.c", "base/os_thread.c"]),
+        ("check_off_cpu", ["base/off_cpu.c", "base/os_thread.c", "base/thread_clock.c"]),
         ("check_runqueue", RUN_QUEUE),
     ],
     ids=["histogram", "account", "allowance", "clock", "diagnosis", "off_cpu", "runqueue"],

@@ -32,7 +32,7 @@ class Verdict(ctypes.Structure):
 @pytest.fixture(scope="session")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> ctypes._NamedFuncPointer:
     output = tmp_path_factory.mktemp("native") / "plain_core.so"
-    library = ctypes.CDLL(str(compile_c(output, C_TESTS / "plain_core.c", NATIVE / "account.c", shared=True)))
+    library = ctypes.CDLL(str(compile_c(output, C_TESTS / "plain_core.c", NATIVE / "base" / "account.c", shared=True)))
     library.account_judge.argtypes = [ctypes.POINTER(Usage), ctypes.c_uint64, ctypes.c_uint64]
     library.account_judge.restype = Verdict
     return library.account_judge

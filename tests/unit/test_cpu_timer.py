@@ -83,7 +83,7 @@ def test_clocks_of_other_platforms_read_their_interface_right(
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     program = tmp_path / platform
-    sources = [str(FAKES / f"check_{platform}.c"), str(NATIVE / "thread_clock.c")]
+    sources = [str(FAKES / f"check_{platform}.c"), str(NATIVE / "base" / "thread_clock.c")]
     options = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-U__linux__", *defines, f"-I{FAKES}", f"-I{NATIVE}"]
     subprocess.run(["gcc", *options, *sources, "-o", str(program)], check=True)
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)

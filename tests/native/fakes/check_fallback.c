@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "clock.h"
+#include "base/clock.h"
 
 pulse_clock pulse_the_clock = {.ns_per_tick = 2ull << 32};
 

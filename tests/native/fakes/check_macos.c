@@ -1,6 +1,6 @@
 #include <stdio.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "mach/mach.h"
 
 static int ports;

@@ -1,0 +1,37 @@
+#include "base/account.h"
+
+static uint64_t
+less(uint64_t from, uint64_t amount)
+{
+    return from > amount ? from - amount : 0;
+}
+
+pulse_verdict
+pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold)
+{
+    pulse_verdict verdict = {.own_wall = less(usage->wall, usage->nested)};
+    // The thread may have been off the CPU between the sample and the poll's start; taking that stretch as CPU time errs
+    // in the task's favour, by one sampling interval at most.
+    uint64_t cpu = less(usage->cpu_since_sample, usage->cpu_sampled);
+    uint64_t own_cpu = less(cpu, less(usage->nested, usage->nested_off_cpu));
+    if (own_cpu > verdict.own_wall) {
+        own_cpu = verdict.own_wall;
+    }
+    verdict.own_off_cpu = verdict.own_wall - own_cpu;
+    verdict.over_budget = less(less(own_cpu, usage->gc), budget);
+    verdict.violation = verdict.over_budget > 0;
+    verdict.slow = verdict.own_wall > slow_threshold;
+    return verdict;
+}
+
+void
+pulse_account_book(pulse_account *account, const pulse_verdict *verdict)
+{
+    pulse_counter_add(&account->off_cpu_ticks, verdict->own_off_cpu);
+    if (verdict->violation) {
+        pulse_counter_add(&account->violations, 1);
+    }
+    if (verdict->slow) {
+        pulse_counter_add(&account->slow_polls, 1);
+    }
+}

@@ -1,0 +1,472 @@
+#include "bytecode/code_marks.h"
+
+#include <opcode.h>
+#include <string.h>
+
+#include "bytecode/exception_table.h"
+
+#if PY_VERSION_HEX < 0x030c0000
+#define PyUnstable_Code_GetExtra _PyCode_GetExtra
+#define PyUnstable_Code_SetExtra _PyCode_SetExtra
+#define PyUnstable_Eval_RequestCodeExtraIndex _PyEval_RequestCodeExtraIndex
+#endif
+
+// One place for the whole process: it belongs to the interpreter's code objects, which outlive any import of this module.
+static Py_ssize_t extra_index = -1;
+
+// A code object under examination: its instructions without specialisation and instrumentation, and its handlers.
+typedef struct {
+    PyCodeObject *code;
+    PyObject *bytes;
+    const uint8_t *units;
+    int length;
+    int none_constant;
+    pulse_exception_table table;
+    uint8_t *marks;
+} examination;
+
+static int
+opcode_at(const examination *seen, int position)
+{
+    return position < seen->length ? seen->units[position * 2] : -1;
+}
+
+static int
+low_oparg_at(const examination *seen, int position)
+{
+    return seen->units[position * 2 + 1];
+}
+
+// The instruction after the one at `position`: over its caches, and over what only extends the next one's argument.
+static int
+next_instruction(const examination *seen, int position)
+{
+    do {
+        position++;
+    } while (opcode_at(seen, position) == CACHE || opcode_at(seen, position) == EXTENDED_ARG);
+    return position;
+}
+
+static int
+oparg_at(const examination *seen, int position)
+{
+    int oparg = low_oparg_at(seen, position);
+    for (int shift = 8; --position >= 0 && opcode_at(seen, position) == EXTENDED_ARG && shift < 24; shift += 8) {
+        oparg |= low_oparg_at(seen, position) << shift;
+    }
+    return oparg;
+}
+
+static bool
+jumps_back(int opcode)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    // These look whether a signal came, too: `while condition:` ends in one of them. The condition is an object whose truth
+    // may be C code, which is not told from the jump; no truth is known that looks for signals.
+    if (opcode == POP_JUMP_BACKWARD_IF_TRUE || opcode == POP_JUMP_BACKWARD_IF_FALSE ||
+        opcode == POP_JUMP_BACKWARD_IF_NONE || opcode == POP_JUMP_BACKWARD_IF_NOT_NONE) {
+        return true;
+    }
+#endif
+    return opcode == JUMP_BACKWARD;
+}
+
+// Whether the interpreter would look for the wrong handler of what is raised at a jump back. Up to 3.12 it looks at the
+// instruction before the jump's target, which a `try` may not cover yet; 3.13.0 leaves the jump of `while condition:` out of
+// the ranges of its handlers.
+static bool
+escapes(const examination *seen, int position)
+{
+    int after = position + 1;
+    while (opcode_at(seen, after) == CACHE) {
+        after++;
+    }
+    int target = after - oparg_at(seen, position);
+#if PY_VERSION_HEX < 0x030d0000
+    int looked_at = target - 1, meant = position;
+#else
+    int looked_at = position, meant = target;
+#endif
+    return pulse_exception_table_find(&seen->table, looked_at) != pulse_exception_table_find(&seen->table, meant);
+}
+
+static bool
+loads_none(const examination *seen, int position)
+{
+    return opcode_at(seen, position) == LOAD_CONST && oparg_at(seen, position) == seen->none_constant;
+}
+
+// The normal end of a `with` calls its exit with three times None. A call that looks the same does no harm.
+static void
+mark_normal_exit(examination *seen, int position)
+{
+    int at = position;
+    for (int i = 0; i < 3; i++) {
+        if (!loads_none(seen, at)) {
+            return;
+        }
+        at = next_instruction(seen, at);
+    }
+    while (at < seen->length && opcode_at(seen, at) != CALL) {
+#if PY_VERSION_HEX < 0x030c0000
+        if (opcode_at(seen, at) == PRECALL) {
+            at = next_instruction(seen, at);
+            continue;
+        }
+#endif
+        return;
+    }
+    for (int i = position; i < seen->length && i <= at; i++) {
+        seen->marks[i] |= PULSE_MARK_WITH;
+    }
+}
+
+static void
+mark_entry(examination *seen, int position)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    // LOAD_SPECIAL 1 looks up __exit__; then __enter__ is looked up and called.
+    if (opcode_at(seen, position) != LOAD_SPECIAL || low_oparg_at(seen, position) != 1) {
+        return;
+    }
+    int at = position;
+    while (at < seen->length && opcode_at(seen, at) != CALL) {
+        seen->marks[at++] |= PULSE_MARK_WITH;
+    }
+    if (at < seen->length) {
+        seen->marks[at] |= PULSE_MARK_WITH;
+    }
+#else
+    if (opcode_at(seen, position) == BEFORE_WITH) {
+        seen->marks[position] |= PULSE_MARK_WITH;
+    }
+#endif
+}
+
+static void
+mark_await(examination *seen, int position)
+{
+    // Between SEND and what follows: where the frame stands while something is thrown into what it awaits.
+    seen->marks[position] |= PULSE_MARK_AWAITS;
+    int after = next_instruction(seen, position);
+    if (opcode_at(seen, after) == YIELD_VALUE) {
+        seen->marks[after] |= PULSE_MARK_AWAITS;
+        after = next_instruction(seen, after);
+        if (opcode_at(seen, after) == RESUME) {
+            seen->marks[after] |= PULSE_MARK_AWAITS;
+        }
+    }
+}
+
+static void
+mark_instruction(examination *seen, int position)
+{
+    int opcode = opcode_at(seen, position);
+    if (opcode == RESUME) {
+        // The higher bits tell other things.
+        int where = low_oparg_at(seen, position) & 3;
+        seen->marks[position] |= where == 0 ? PULSE_MARK_BEGINS : where == 1 ? PULSE_MARK_YIELDED : 0;
+    }
+    else if (jumps_back(opcode)) {
+        seen->marks[position] |= PULSE_MARK_LOOPS | (escapes(seen, position) ? PULSE_MARK_ESCAPES : 0);
+    }
+    else if (opcode == SEND) {
+        mark_await(seen, position);
+    }
+    else if (opcode == FOR_ITER) {
+        seen->marks[position] |= PULSE_MARK_ITERATES;
+    }
+    mark_entry(seen, position);
+    mark_normal_exit(seen, position);
+}
+
+static bool
+is_with_handler(const examination *seen, int target)
+{
+    if (opcode_at(seen, target) != PUSH_EXC_INFO) {
+        return false;
+    }
+    int after = next_instruction(seen, target);
+    if (opcode_at(seen, after) != WITH_EXCEPT_START) {
+        return false;
+    }
+    // That of an `async with` awaits what the call returns.
+    return opcode_at(seen, next_instruction(seen, after)) != GET_AWAITABLE;
+}
+
+// What is done when a handler itself is left by an exception.
+static bool
+is_handlers_end(const examination *seen, int target)
+{
+    int after = next_instruction(seen, target);
+    return opcode_at(seen, target) == COPY && opcode_at(seen, after) == POP_EXCEPT &&
+           opcode_at(seen, next_instruction(seen, after)) == RERAISE;
+}
+
+// The handler round the statement that `target` is a handler of. Its own first instruction is covered by its own end.
+static int
+outer_handler(const examination *seen, int target)
+{
+    int outer = pulse_exception_table_find(&seen->table, target);
+    if (opcode_at(seen, target) == PUSH_EXC_INFO && outer >= 0 && is_handlers_end(seen, outer)) {
+        outer = pulse_exception_table_find(&seen->table, outer);
+    }
+    return outer;
+}
+
+// Ranges tell only the innermost handler.
+static void
+mark_handlers(examination *seen, int position)
+{
+    enum { DEEPEST = 64 };
+    int target = pulse_exception_table_find(&seen->table, position);
+    for (int depth = 0; target >= 0 && depth < DEEPEST; depth++) {
+        if (is_with_handler(seen, target)) {
+            seen->marks[position] |= PULSE_MARK_WITH;
+        }
+        if (is_handlers_end(seen, target)) {
+            seen->marks[position] |= PULSE_MARK_HANDLES;
+        }
+        target = outer_handler(seen, target);
+    }
+    if (opcode_at(seen, position) == PUSH_EXC_INFO) {
+        seen->marks[position] |= PULSE_MARK_HANDLES;
+    }
+}
+
+// The handler of a `with` itself: it calls __exit__.
+static void
+mark_with_handlers(examination *seen)
+{
+    for (int i = 0; i < seen->table.count; i++) {
+        if (is_with_handler(seen, seen->table.ranges[i].target)) {
+            int at = seen->table.ranges[i].target;
+            while (at < seen->length && opcode_at(seen, at) != RERAISE) {
+                seen->marks[at++] |= PULSE_MARK_WITH;
+            }
+        }
+    }
+}
+
+// Marks of an instruction hold for its caches: frames that wait for a call stand at one of those.
+static void
+spread_over_caches(examination *seen)
+{
+    for (int i = 1; i < seen->length; i++) {
+        if (opcode_at(seen, i) == CACHE) {
+            seen->marks[i] = seen->marks[i - 1];
+        }
+    }
+}
+
+// Calls `visit` for each run of code units on one line. -1 with an exception on failure.
+static int
+each_line(examination *seen, void (*visit)(examination *, int start, int end, long line, PyObject *lines), PyObject *lines)
+{
+    PyObject *iterator = PyObject_CallMethod((PyObject *)seen->code, "co_lines", NULL);
+    PyObject *item = NULL;
+    while (iterator != NULL && (item = PyIter_Next(iterator)) != NULL) {
+        PyObject *line = PyTuple_GET_ITEM(item, 2);
+        if (!Py_IsNone(line)) {
+            int start = (int)PyLong_AsLong(PyTuple_GET_ITEM(item, 0)) / 2;
+            int end = (int)PyLong_AsLong(PyTuple_GET_ITEM(item, 1)) / 2;
+            visit(seen, start, end < seen->length ? end : seen->length, PyLong_AsLong(line), lines);
+        }
+        Py_DECREF(item);
+    }
+    Py_XDECREF(iterator);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void
+collect_line(examination *seen, int start, int end, long line, PyObject *lines)
+{
+    for (int i = start; i < end; i++) {
+        if (seen->marks[i] & PULSE_MARK_HANDLES) {
+            PyObject *number = PyLong_FromLong(line);
+            if (number != NULL) {
+                PySet_Add(lines, number);
+                Py_DECREF(number);
+            }
+            return;
+        }
+    }
+}
+
+static void
+mark_line(examination *seen, int start, int end, long line, PyObject *lines)
+{
+    PyObject *number = PyLong_FromLong(line);
+    if (number != NULL && PySet_Contains(lines, number) == 1) {
+        for (int i = start; i < end; i++) {
+            seen->marks[i] |= PULSE_MARK_HANDLES;
+        }
+    }
+    Py_XDECREF(number);
+}
+
+static int
+mark_lines_of_handlers(examination *seen)
+{
+    PyObject *lines = PySet_New(NULL);
+    if (lines == NULL) {
+        return -1;
+    }
+    int result = each_line(seen, collect_line, lines);
+    if (result == 0 && PySet_GET_SIZE(lines) > 0) {
+        result = each_line(seen, mark_line, lines);
+    }
+    Py_DECREF(lines);
+    return result;
+}
+
+static int
+examine(examination *seen)
+{
+    if (pulse_exception_table_read(&seen->table, seen->code) < 0) {
+        return -1;
+    }
+    for (int i = 0; i < seen->length; i++) {
+        mark_instruction(seen, i);
+        mark_handlers(seen, i);
+    }
+    mark_with_handlers(seen);
+    spread_over_caches(seen);
+    return mark_lines_of_handlers(seen);
+}
+
+static int
+index_of_none(PyObject *constants)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++) {
+        if (Py_IsNone(PyTuple_GET_ITEM(constants, i))) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static bool
+is_one_of(PyObject *name, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (PyUnicode_CompareWithASCIIString(name, *names) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_critical(PyCodeObject *code)
+{
+    static const char *const methods[] = {"__enter__", "__exit__", "__del__", NULL};
+    static const char *const locks[] = {"acquire", NULL};
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); i++) {
+        if (is_one_of(PyTuple_GET_ITEM(code->co_names, i), locks)) {
+            return true;
+        }
+    }
+    return is_one_of(code->co_name, methods);
+}
+
+PyObject *
+pulse_package_of(PyObject *globals)
+{
+    PyObject *name = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
+    if (name == NULL || !PyUnicode_CheckExact(name)) {
+        return NULL;
+    }
+    Py_ssize_t length = PyUnicode_GET_LENGTH(name), dot = PyUnicode_FindChar(name, '.', 0, length, 1);
+    PyObject *package = PyUnicode_Substring(name, 0, dot < 0 ? length : dot);
+    if (package != NULL) {
+        PyUnicode_InternInPlace(&package);
+    }
+    return package;
+}
+
+static void
+free_marks(void *memory)
+{
+    pulse_code_marks *marks = memory;
+    if (marks != NULL) {
+        Py_XDECREF(marks->package);
+        PyMem_Free(marks);
+    }
+}
+
+static pulse_code_marks *
+new_marks(PyCodeObject *code, PyObject *globals)
+{
+    static const char *const settling[] = {"__aenter__", "__aexit__", "aclose", NULL};
+    examination seen = {.code = code, .bytes = PyCode_GetCode(code)};
+    if (seen.bytes == NULL) {
+        return NULL;
+    }
+    seen.units = (const uint8_t *)PyBytes_AS_STRING(seen.bytes);
+    seen.length = (int)(PyBytes_GET_SIZE(seen.bytes) / 2);
+    seen.none_constant = index_of_none(code->co_consts);
+    pulse_code_marks *marks = PyMem_Calloc(1, sizeof *marks + (size_t)seen.length);
+    if (marks != NULL) {
+        seen.marks = marks->marks;
+        marks->length = seen.length;
+        marks->critical = is_critical(code);
+        marks->settles = is_one_of(code->co_name, settling);
+        marks->package = pulse_package_of(globals);
+    }
+    if (marks == NULL || PyErr_Occurred() || examine(&seen) < 0) {
+        free_marks(marks);
+        marks = NULL;
+    }
+    PyMem_Free(seen.table.ranges);
+    Py_DECREF(seen.bytes);
+    return marks;
+}
+
+int
+pulse_code_marks_init(void)
+{
+    if (extra_index < 0) {
+        extra_index = PyUnstable_Eval_RequestCodeExtraIndex(free_marks);
+        if (extra_index < 0) {
+            PyErr_SetString(PyExc_RuntimeError, "code objects have no room for what preemption has to know of them");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+const pulse_code_marks *
+pulse_code_marks_of(PyCodeObject *code, PyObject *globals)
+{
+    void *known = NULL;
+    if (PyUnstable_Code_GetExtra((PyObject *)code, extra_index, &known) < 0) {
+        return NULL;
+    }
+    if (known == NULL) {
+        known = new_marks(code, globals);
+        if (known != NULL && PyUnstable_Code_SetExtra((PyObject *)code, extra_index, known) < 0) {
+            free_marks(known);
+            known = NULL;
+        }
+    }
+    return known;
+}
+
+PyObject *
+pulse_code_marks_show(PyObject *Py_UNUSED(module), PyObject *code)
+{
+    if (!PyCode_Check(code)) {
+        PyErr_Format(PyExc_TypeError, "a code object was expected, got %R", code);
+        return NULL;
+    }
+    PyObject *globals = PyDict_New();
+    pulse_code_marks *marks = globals == NULL ? NULL : new_marks((PyCodeObject *)code, globals);
+    Py_XDECREF(globals);
+    if (marks == NULL) {
+        return NULL;
+    }
+    PyObject *shown = PyBytes_FromStringAndSize((const char *)marks->marks, marks->length);
+    free_marks(marks);
+    return shown;
+}

@@ -1,0 +1,34 @@
+// The Python frames of the calling thread, innermost first, and what lies between them.
+//
+// The only file that knows the interpreter's frame layouts. Everything is borrowed and good only until Python code runs
+// again. Needs the GIL; runs no Python code and raises nothing.
+#ifndef PULSE_FRAMES_H
+#define PULSE_FRAMES_H
+
+#include "base/compat.h"
+
+typedef struct {
+    struct _PyInterpreterFrame *frame;
+    PyCodeObject *code;
+    PyObject *globals;
+    // Index of the instruction it is in, or of one of that instruction's cache entries; code units.
+    int position;
+    // C code called it: it returns to C, not to the frame beneath.
+    bool entered_from_c;
+    // It belongs to a generator, a coroutine or an asynchronous generator.
+    bool is_generator;
+} pulse_frame;
+
+// The innermost frame. False if there is none, or it is only being set up.
+bool pulse_frame_innermost(pulse_frame *frame);
+
+// The frame beneath, which may be the same variable. False at the end of the stack.
+bool pulse_frame_beneath(pulse_frame *frame);
+
+// Whether it is the frame of that coroutine, which must be a native one.
+bool pulse_frame_is_of(const pulse_frame *frame, PyObject *coroutine);
+
+// Whether the generator that the frame belongs to is handling an exception.
+bool pulse_frame_handles_exception(const pulse_frame *frame);
+
+#endif

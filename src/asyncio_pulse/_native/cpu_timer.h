@@ -1,9 +1,0 @@
-// CpuTimer: the thread's CPU clock for Python, with its own cost taken out of what it measures.
-#ifndef PULSE_CPU_TIMER_H
-#define PULSE_CPU_TIMER_H
-
-#include "state.h"
-
-extern PyType_Spec pulse_cpu_timer_spec;
-
-#endif

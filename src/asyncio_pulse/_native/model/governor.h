@@ -1,0 +1,162 @@
+// One governed loop: its numbers, its groups, its worst polls.
+//
+// Counters have one writer, the thread that runs the loop. Everything else needs the GIL.
+#ifndef PULSE_GOVERNOR_H
+#define PULSE_GOVERNOR_H
+
+#include "base/account.h"
+#include "base/allowance.h"
+#include "base/chaos.h"
+#include "bytecode/safe_place.h"
+#include "model/group.h"
+#include "model/options.h"
+#include "model/thread.h"
+#include "model/worst.h"
+#include "watch/turns.h"
+
+enum {
+    // No poll of this governor is measured any more.
+    PULSE_GOVERNOR_DETACHED = 1u << 0,
+    // `hooks` is set.
+    PULSE_GOVERNOR_HOOKED = 1u << 1,
+    // The watchdog was stopped for a fork, and is to be started again.
+    PULSE_GOVERNOR_WATCHDOG_DUE = 1u << 2,
+    // Bad polls are to be told to the decisions.
+    PULSE_GOVERNOR_DUE = 1u << 3,
+    // Switched off: no poll is measured until it is switched on again.
+    PULSE_GOVERNOR_OFF = 1u << 4,
+    // `chaos` is set.
+    PULSE_GOVERNOR_CHAOS = 1u << 5,
+    // Something is parked: who begins to await it lifts that.
+    PULSE_GOVERNOR_PARKS = 1u << 6,
+    // Turns have a budget, and somebody urgent lives.
+    PULSE_GOVERNOR_CUTS_TURNS = 1u << 7,
+    PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
+};
+
+enum {
+    PULSE_TIERS = 4,
+    PULSE_TIER_YIELD = 2,
+    PULSE_MOST_DUE = 64,
+};
+
+// A bad poll that the decisions were not told of yet. It keeps a coroutine alive only once that has ended: what waits in the
+// middle may hold its loop, and is let go of when its task is.
+typedef struct {
+    PyObject *governed;
+    bool is_held;
+    PyObject *stack;
+    uint64_t ended;
+    uint64_t wall;
+    uint64_t cpu;
+    uint64_t over_budget;
+    bool violation;
+    bool slow;
+    // Others were kept waiting by it, if that is known.
+    bool waited;
+} pulse_due;
+
+// How far tasks may be preempted, and what came of it.
+typedef struct {
+    // At Yield and above, unless a task or its group says otherwise.
+    uint8_t mode;
+    bool through_iteration;
+    // Tasks that are in no explicit group may not be preempted, whatever they ask for.
+    bool off_without_group;
+    // Packages that may be preempted beside the one that opted in: a frozenset; NULL for all that are not protected.
+    PyObject *modules;
+    pulse_counter preemptions;
+    pulse_counter would_preempt;
+    // Attempts that were refused, by rule, and requests that were put off after a whole burst of them.
+    pulse_counter refused[PULSE_RULES];
+    pulse_counter gave_up;
+    // From the deadline to the suspension.
+    pulse_histogram delay;
+    // {(rule, function, file, line): requests put off there}, or NULL.
+    PyObject *places;
+} pulse_preemption;
+
+typedef struct pulse_governor {
+    PyObject_HEAD
+    // All that the hot path reads, first and together.
+    uint32_t flags;
+    uint64_t python_thread_id;
+    pulse_thread *thread;
+    uint64_t cpu_sample_interval_ticks;
+    uint64_t alarm_ticks[PULSE_PRIORITIES];
+    // And what it writes.
+    pulse_counter polls;
+    pulse_account account;
+    pulse_counter voluntary_yields;
+
+    uint64_t budget_ticks[PULSE_PRIORITIES];
+    uint32_t operations[PULSE_PRIORITIES];
+    uint64_t slow_ticks;
+    pulse_counter tasks;
+    pulse_counter alive;
+    // Coroutines that live and are more urgent than NORMAL.
+    uint32_t urgent_alive;
+    uint64_t governed_since;
+    // 0 while polls are measured.
+    uint64_t governed_until;
+    int worker_id;
+    // Held, for the state.
+    PyObject *module;
+    pulse_state *state;
+    pulse_group_table groups;
+    pulse_worst worst;
+    // Called round each poll, or NULL.
+    PyObject *hooks;
+    // Told of bad polls and runs of good ones; NULL where nobody decides.
+    PyObject *decisions;
+    pulse_due due[PULSE_MOST_DUE];
+    int due_count;
+    // Of so many it is known whether others waited.
+    int due_judged;
+    // Of what telling may cost beside the CPU time of all bad polls, ns.
+    pulse_allowance tell_allowance;
+    uint64_t bad_cpu_ns;
+    // When the last poll since the first of them ended, ticks.
+    uint64_t busy_until;
+    // A poll up to this long is good at a tier, and so many are told at once.
+    uint64_t good_ticks[PULSE_TIERS];
+    uint32_t evaluation_interval[PULSE_TIERS];
+    uint64_t idle_ticks;
+    bool observes;
+    // NULL where nothing is ever parked.
+    struct pulse_pump *pump;
+    pulse_chaos chaos;
+    pulse_counter would_park;
+    pulse_preemption preemption;
+    // NULL while the loop's turns are not watched.
+    pulse_turns *turns;
+    pulse_turn_record turn_record;
+    pulse_worst stalls;
+    uint64_t stall_ticks;
+    // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.
+    PyObject *loop_reference;
+    // Borrowed, only to be compared: the heartbeat that goes on.
+    void *heartbeat;
+} pulse_governor;
+
+extern PyType_Spec pulse_governor_spec;
+
+// Have the watchdog look at polls that last longer than this.
+void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
+
+// Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
+pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
+
+// Watch the loop's turns no longer.
+void pulse_governor_stop_watching(pulse_governor *governor);
+
+PULSE_INLINE pulse_thread *
+pulse_governor_thread(pulse_governor *governor)
+{
+    if (PULSE_LIKELY(governor->python_thread_id == PyThreadState_Get()->id)) {
+        return governor->thread;
+    }
+    return pulse_governor_bind_thread(governor);
+}
+
+#endif

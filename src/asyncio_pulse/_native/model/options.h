@@ -1,0 +1,31 @@
+// What a caller asked for one task or call. Immutable, so one object serves every coroutine of a decorated function.
+//
+// Values are checked in Python before they come here; the core only checks types. Needs the GIL.
+#ifndef PULSE_OPTIONS_H
+#define PULSE_OPTIONS_H
+
+#include "model/state.h"
+
+enum {
+    PULSE_PRIORITIES = 4,
+    PULSE_PRIORITY_NORMAL = 2,
+    PULSE_UNSET = -1,
+};
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *group;
+    // The code object that all coroutines of decorated functions share, or NULL: see bind.c.
+    PyObject *code;
+    int64_t budget_us;
+    int8_t priority;
+    int8_t max_tier;
+    int8_t preemptible;
+} pulse_options;
+
+extern PyType_Spec pulse_options_spec;
+
+// A new reference: `upper` where it is set, else `lower`; either may be NULL. NULL with an exception on failure.
+PyObject *pulse_options_merge(pulse_state *state, PyObject *upper, PyObject *lower);
+
+#endif

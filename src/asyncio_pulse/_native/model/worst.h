@@ -1,0 +1,74 @@
+// The longest polls, or stalls, of a governor: the longest one at each place, for a bounded number of places.
+//
+// A place is a function of a group: the innermost function that the watchdog saw while it ran, else the coroutine's own;
+// stalls of different classes are told apart. A group has a few places at most, so that one whose time is spread over many
+// functions hides no other. Needs the GIL. Runs no Python code: a poll's end is no place for a user's signal handler to be called.
+#ifndef PULSE_WORST_H
+#define PULSE_WORST_H
+
+#include "base/account.h"
+#include "base/diagnosis.h"
+#include "model/state.h"
+
+enum {
+    PULSE_WORST_PLACES = 64,
+    PULSE_WORST_PLACES_OF_GROUP = 8,
+};
+
+typedef struct {
+    PyObject *group;
+    PyObject *task;
+    PyObject *function;
+    PyObject *filename;
+    // Tuple of (function, filename, line), innermost first; NULL if no poll at this place was seen running.
+    PyObject *stack;
+    // Name of the thread that had the GIL, or NULL.
+    PyObject *culprit;
+    int line;
+    pulse_stall_class stall_class;
+    uint64_t wall_ticks;
+    uint64_t off_cpu_ticks;
+    uint64_t gc_ticks;
+    // How long the watchdog waited for the GIL before it could look.
+    uint64_t gil_held_ticks;
+    uint64_t count;
+    uint64_t total_ticks;
+    // What is left of its total after the time of those that found no room: who has none left gives way. So a place with
+    // much time in many short polls comes in sooner or later. Source: Misra and Gries, "Finding repeated elements", 1982.
+    uint64_t credit_ticks;
+} pulse_worst_entry;
+
+typedef struct {
+    pulse_worst_entry entries[PULSE_WORST_PLACES];
+    int used;
+} pulse_worst;
+
+// Enter a poll past its alarm. `stack` may be NULL, and then `coroutine` tells the place. All borrowed. -1 with an
+// exception on failure.
+int pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyObject *coroutine, PyObject *stack,
+                       const pulse_verdict *verdict, uint64_t gc_ticks);
+
+// Name of a task, "" for None or NULL; takes over the reference. A new reference, or NULL when out of memory.
+PyObject *pulse_worst_task_name(pulse_state *state, PyObject *task);
+
+// Fill in the place of an entry from a stack.
+void pulse_worst_place(pulse_worst_entry *entry, PyObject *stack);
+
+// Enter one that is whole; takes over its references.
+void pulse_worst_enter(pulse_worst *worst, pulse_worst_entry *fresh);
+
+void pulse_worst_entry_clear(pulse_worst_entry *entry);
+
+// A copy that stays, whatever comes to stand in the entry's place while Python code runs; to be cleared.
+pulse_worst_entry pulse_worst_copy(const pulse_worst_entry *entry);
+
+// A stall as a new dict.
+PyObject *pulse_worst_stall_to_dict(const pulse_worst_entry *entry);
+
+// New lists of dicts, unordered: of polls, of stalls.
+PyObject *pulse_worst_polls(const pulse_worst *worst);
+PyObject *pulse_worst_stalls(const pulse_worst *worst);
+
+void pulse_worst_clear(pulse_worst *worst);
+
+#endif

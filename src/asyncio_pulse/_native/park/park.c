@@ -1,0 +1,497 @@
+#include "park/park.h"
+
+#include "bytecode/thrown.h"
+#include "park/holders.h"
+#include "park/pump.h"
+#include "park/turn_budget.h"
+#include "poll/decisions.h"
+#include "poll/hooks.h"
+#include "preempt/segment.h"
+
+static uint64_t
+now_ns(void)
+{
+    return pulse_clock_to_ns(pulse_clock_ticks());
+}
+
+static pulse_parking *
+parking_of(pulse_governed *governed)
+{
+    if (governed->parking == NULL) {
+        governed->parking = PyMem_Calloc(1, sizeof *governed->parking);
+        if (governed->parking != NULL) {
+            governed->parking->governed = governed;
+        }
+    }
+    return governed->parking;
+}
+
+// From now on Python code may run until it is decided whether this one waits. False if it cannot: memory ran out, it runs
+// already, or such code has parked it meanwhile.
+static bool
+begin_deciding(pulse_governed *governed)
+{
+    pulse_parking *parking = parking_of(governed);
+    if (parking == NULL || parking->is_deciding || parking->state != PULSE_UNPARKED) {
+        return false;
+    }
+    parking->is_deciding = true;
+    return true;
+}
+
+static void
+set_state(pulse_governed *governed, pulse_parking_state state)
+{
+    governed->parking->state = state;
+    // What is kept must be found again, whatever its tier is by then.
+    if (state == PULSE_PARKED || state == PULSE_RELEASED) {
+        governed->flags |= PULSE_GOVERNED_PARKED;
+    }
+    else {
+        governed->flags &= ~(uint32_t)PULSE_GOVERNED_PARKED;
+    }
+}
+
+// Out of the queue, which lets go of the coroutine; the caller holds it.
+static void
+leave_queue(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    if (parking->node.is_queued) {
+        pulse_runqueue_remove(pump->queues[parking->waits], &parking->node);
+        Py_DECREF((PyObject *)governed);
+    }
+}
+
+static bool
+wants_parking(const pulse_governed *governed)
+{
+    const pulse_governor *governor = governed->governor;
+    return governor->pump != NULL && !(governor->flags & PULSE_GOVERNOR_UNMEASURED) &&
+           pulse_tiers_effective(governed) >= PULSE_TIER_YIELD && !pulse_tiers_is_observed(governed);
+}
+
+// By chaos, whatever its tier.
+static bool
+is_struck(pulse_governor *governor)
+{
+    return governor->flags & PULSE_GOVERNOR_CHAOS && governor->pump != NULL &&
+           !(governor->flags & PULSE_GOVERNOR_UNMEASURED) &&
+           pulse_chaos_strikes(&governor->chaos, governor->chaos.park);
+}
+
+static pulse_way_to_wait
+way_of(const pulse_governed *governed)
+{
+    return pulse_tiers_effective(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
+}
+
+// Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
+static bool
+is_admitted(const pulse_governed *governed, unsigned priority)
+{
+    const pulse_pump *pump = governed->governor->pump;
+    if (governed->parking->waits == PULSE_WAITS_ISOLATED || pump->allowance_ticks <= 0) {
+        return false;
+    }
+    const pulse_runqueue *queue = pump->queues[PULSE_WAITS_AS_OFFENDER];
+    const pulse_flow *flow = pulse_runqueue_find_flow(queue, (uint8_t)priority, governed->parking->node.key);
+    return flow == NULL || flow->queued == 0;
+}
+
+static void
+join_flow(pulse_governed *governed, unsigned priority)
+{
+    pulse_parking *parking = governed->parking;
+    PyObject *earlier = (PyObject *)parking->group;
+    parking->group = (pulse_group *)Py_NewRef((PyObject *)governed->group);
+    parking->node.priority = (uint8_t)priority;
+    parking->node.key = (uintptr_t)parking->group;
+    Py_XDECREF(earlier);
+}
+
+static void
+charge(pulse_parking *parking, uint64_t used_ticks)
+{
+    if (!parking->is_urgent) {
+        pulse_runqueue *queue = parking->governed->governor->pump->queues[parking->waits];
+        uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
+        pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
+    }
+}
+
+// As the loop's create_future makes it, which on asyncio is Python code that calls the class.
+static PyObject *
+make_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
+{
+    if (pump->future_type != NULL) {
+        return PyObject_Vectorcall(pump->future_type, &loop, 0, state->loop_keyword);
+    }
+    PyObject *method = PyObject_GetAttr(loop, state->str_create_future);
+    PyObject *future = method == NULL ? NULL : PyObject_CallNoArgs(method);
+    if (future != NULL && PyMethod_Check(method) && PyMethod_GET_FUNCTION(method) == state->stock_create_future) {
+        pump->future_type = Py_NewRef((PyObject *)Py_TYPE(future));
+    }
+    Py_XDECREF(method);
+    return future;
+}
+
+static PyObject *
+new_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
+{
+    PyObject *future = make_future(state, pump, loop);
+    if (future != NULL && PyObject_SetAttr(future, state->str_future_blocking, Py_True) < 0) {
+        Py_CLEAR(future);
+    }
+    return future;
+}
+
+static bool
+enqueue(pulse_governed *governed, unsigned priority, bool is_urgent, bool is_holder)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_queue_request request = {
+        .priority = (uint8_t)priority,
+        .is_holder = is_holder,
+        .is_urgent = is_urgent,
+        .key = parking->node.key,
+        .cost_us = pulse_clock_to_ns(governed->group->slice_ticks) / 1000,
+    };
+    parking->is_urgent = is_urgent;
+    if (is_holder) {
+        // It keeps others waiting: it is not held to the share of the isolated.
+        parking->waits = PULSE_WAITS_AS_OFFENDER;
+    }
+    pulse_runqueue *queue = governed->governor->pump->queues[parking->waits];
+    if (!pulse_runqueue_enqueue(queue, &parking->node, &request, now_ns())) {
+        return false;
+    }
+    Py_INCREF((PyObject *)governed);
+    return true;
+}
+
+// Between two calls that may run Python code: it is in the queue with everything that releases it, or nothing has changed.
+static bool
+enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future, unsigned priority, bool is_urgent,
+            bool is_holder)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_parking *parking = governed->parking;
+    // Switched off meanwhile, or the loop was closed and has dropped what was to release it.
+    bool can_wait = !(governor->flags & PULSE_GOVERNOR_UNMEASURED) && !governor->observes && governor->pump->armed != NULL;
+    if (!can_wait || !enqueue(governed, priority, is_urgent, is_holder)) {
+        return false;
+    }
+    parking->future = Py_NewRef(future);
+    parking->value = delivery->value;
+    parking->exception = delivery->exception;
+    *delivery = (pulse_delivery){0};
+    parking->parked_at = pulse_clock_ticks();
+    parking->waited_ticks = 0;
+    set_state(governed, PULSE_PARKED);
+    governor->flags |= PULSE_GOVERNOR_PARKS;
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        pulse_counter_add(&governor->pump->parked, 1);
+    }
+    return true;
+}
+
+// Put it into the queue with what was delivered; the future to wait for, or NULL: then it has to run.
+//
+// Whatever may run Python code comes first, because that may do anything: release everybody, uninstall, close the loop.
+static PyObject *
+put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
+{
+    pulse_governor *governor = governed->governor;
+    bool is_holder = governed->parking->waits != PULSE_WAITS_FOR_TURN && pulse_is_holder(governor, governed->coro);
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, governor->pump, loop);
+    bool is_armed = future != NULL && pulse_pump_arm(governor, loop) == 0;
+    Py_XDECREF(loop);
+    if (is_armed && enter_queue(governed, delivery, future, priority, is_urgent, is_holder)) {
+        return future;
+    }
+    if (PyErr_Occurred()) {
+        // The loop's methods are Python code, where a signal's handler may run.
+        pulse_hooks_settle(governor, NULL);
+    }
+    if (governor->pump->armed == NULL) {
+        // Nobody would release those that were parked while the loop was asked.
+        pulse_pump_release_all(governor);
+    }
+    Py_XDECREF(future);
+    return NULL;
+}
+
+// Who is no offender waits only for the next turn, if this one is overlong.
+static PyObject *
+wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
+{
+    if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_turn_is_over(governed) ||
+        !begin_deciding(governed)) {
+        return NULL;
+    }
+    pulse_parking *parking = governed->parking;
+    parking->waits = PULSE_WAITS_FOR_TURN;
+    parking->expected_ticks = 0;
+    // One line for all of them.
+    parking->node.key = 0;
+    return put_aside(governed, delivery, PULSE_PRIORITY_NORMAL, false);
+}
+
+// A new offender, or one that ran and was resumed.
+static PyObject *
+park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
+{
+    bool is_forced = is_struck(governed->governor);
+    if (!is_forced && !wants_parking(governed)) {
+        return wait_for_turn(governed, delivery);
+    }
+    if (!begin_deciding(governed)) {
+        return NULL;
+    }
+    pulse_pump *pump = governed->governor->pump;
+    pulse_parking *parking = governed->parking;
+    unsigned priority = governed->priority;
+    if (!is_forced && pulse_is_waited_for(governed, &priority)) {
+        pulse_counter_add(&pump->lifted, 1);
+        return NULL;
+    }
+    parking->waits = way_of(governed);
+    parking->is_urgent = false;
+    parking->expected_ticks = parking->waited_ticks = 0;
+    join_flow(governed, priority);
+    if (is_forced || !is_admitted(governed, priority)) {
+        bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
+        PyObject *future = put_aside(governed, delivery, priority, is_urgent);
+        if (future != NULL) {
+            return future;
+        }
+        // The queue is full, or this is no task of a running loop: it simply runs.
+    }
+    else {
+        pulse_counter_add(&pump->admitted, 1);
+    }
+    set_state(governed, PULSE_IN_SLICE);
+    return NULL;
+}
+
+static void
+take_kept(pulse_parking *parking, pulse_delivery *delivery)
+{
+    const pulse_segment *segment = parking->governed->segment;
+    bool was_woken = segment == NULL || !segment->preempted;
+    pulse_delivery kept = {parking->value, parking->exception};
+    parking->value = parking->exception = NULL;
+    if (delivery->exception != NULL && was_woken && pulse_thrown_is_repeated(delivery->exception)) {
+        // It was woken before, and is cancelled again when it waits for something else.
+        Py_CLEAR(delivery->exception);
+    }
+    // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
+    pulse_delivery dropped = delivery->exception != NULL ? kept : *delivery;
+    if (delivery->exception == NULL) {
+        *delivery = kept;
+    }
+    Py_XDECREF(dropped.value);
+    Py_XDECREF(dropped.exception);
+}
+
+// One that was parked is resumed: because it was released, or was cancelled.
+static PyObject *
+resume(pulse_governed *governed, pulse_delivery *delivery)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    parking->is_deciding = true;
+    bool was_queued = parking->node.is_queued, is_cancelled = delivery->exception != NULL;
+    leave_queue(governed);
+    set_state(governed, PULSE_UNPARKED);
+    take_kept(parking, delivery);
+    Py_CLEAR(parking->future);
+    if (was_queued) {
+        parking->expected_ticks = 0;
+        pulse_counter_add(&pump->cancelled, 1);
+        if (is_cancelled && wants_parking(governed) && pump->cancel_allowance_ticks <= 0) {
+            // Its turn comes before everybody else's, but not all at once.
+            PyObject *future = put_aside(governed, delivery, parking->node.priority, true);
+            if (future != NULL) {
+                return future;
+            }
+        }
+    }
+    set_state(governed, PULSE_IN_SLICE);
+    return NULL;
+}
+
+bool
+pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future)
+{
+    if (governed->parking != NULL && governed->parking->is_deciding) {
+        return false;
+    }
+    // The task that resumes it holds it; but leaving the queue may be the end of everybody else's interest.
+    Py_INCREF((PyObject *)governed);
+    *future = governed->flags & PULSE_GOVERNED_PARKED ? resume(governed, delivery) : park_or_admit(governed, delivery);
+    if (governed->parking != NULL) {
+        governed->parking->is_deciding = false;
+    }
+    Py_DECREF((PyObject *)governed);
+    return *future != NULL;
+}
+
+void
+pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_state *state = governor->state;
+    if (!PyObject_TypeCheck(awaited, (PyTypeObject *)state->task_type) ||
+        pulse_tiers_effective(governed) >= PULSE_TIER_YIELD) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *coro = PyObject_CallMethodNoArgs(awaited, state->str_get_coro);
+    if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
+        pulse_governed *other = (pulse_governed *)coro;
+        if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued &&
+            (other->parking->waits != PULSE_WAITS_FOR_TURN || governed->priority < PULSE_PRIORITY_NORMAL)) {
+            pulse_pump_lift(governor, other->parking);
+        }
+    }
+    Py_XDECREF(coro);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+}
+
+// Take a slice off what offenders, or those at Isolate, may use; what was expected of it is off already.
+static void
+take_off_allowance(pulse_pump *pump, const pulse_parking *parking, uint64_t own_ticks)
+{
+    int64_t unexpected = (int64_t)own_ticks - (int64_t)parking->expected_ticks;
+    if (parking->waits == PULSE_WAITS_ISOLATED) {
+        pump->isolated_credit_ticks -= unexpected;
+    }
+    else {
+        pump->allowance_ticks -= unexpected;
+        pump->cancel_allowance_ticks -= (int64_t)own_ticks;
+    }
+    pulse_counter_add(&pump->slices, 1);
+}
+
+static void
+charge_slice(pulse_governed *governed, uint64_t own_ticks)
+{
+    pulse_parking *parking = governed->parking;
+    charge(parking, own_ticks);
+    // A poll of who waited for a turn is one as any other.
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        take_off_allowance(governed->governor->pump, parking, own_ticks);
+    }
+    parking->expected_ticks = 0;
+    // What the next slice of this group is expected to take.
+    pulse_group *group = governed->group;
+    group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
+}
+
+void
+pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        set_state(governed, PULSE_UNPARKED);
+        charge_slice(governed, own_ticks);
+    }
+    else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
+        // It was not in the queue before, but will be: the flow pays for this, too.
+        governed->parking->waits = PULSE_WAITS_AS_OFFENDER;
+        governed->parking->is_urgent = false;
+        join_flow(governed, governed->priority);
+        charge_slice(governed, own_ticks);
+    }
+}
+
+void
+pulse_park_preempted(pulse_governed *governed, PyObject **result)
+{
+    pulse_governor *governor = governed->governor;
+    if (governor->pump == NULL || governor->flags & PULSE_GOVERNOR_UNMEASURED || !begin_deciding(governed)) {
+        return;
+    }
+    pulse_delivery nothing = {.value = Py_NewRef(Py_None)};
+    governed->parking->waits = way_of(governed);
+    join_flow(governed, governed->priority);
+    PyObject *future = put_aside(governed, &nothing, governed->priority, false);
+    governed->parking->is_deciding = false;
+    if (future != NULL) {
+        Py_SETREF(*result, future);
+    }
+    Py_XDECREF(nothing.value);
+}
+
+void
+pulse_park_unmeasured(pulse_governed *governed)
+{
+    if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
+        charge(governed->parking, 0);
+        set_state(governed, PULSE_UNPARKED);
+    }
+}
+
+void
+pulse_park_forget(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    if (parking == NULL) {
+        return;
+    }
+    if (parking->state == PULSE_RELEASED) {
+        // It never ran.
+        charge(parking, 0);
+    }
+    PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
+    parking->future = parking->value = parking->exception = NULL;
+    set_state(governed, PULSE_UNPARKED);
+    leave_queue(governed);
+    Py_XDECREF(future);
+    Py_XDECREF(value);
+    Py_XDECREF(exception);
+}
+
+void
+pulse_park_free(pulse_governed *governed)
+{
+    pulse_park_forget(governed);
+    if (governed->parking != NULL) {
+        Py_XDECREF((PyObject *)governed->parking->group);
+        PyMem_Free(governed->parking);
+        governed->parking = NULL;
+    }
+}
+
+void
+pulse_park_abandon(pulse_governed *governed)
+{
+    if (pulse_counter_read(&governed->polls) == 0) {
+        // Without us it would have begun: nobody is to hear that it was never awaited.
+        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        Py_XDECREF(closed);
+    }
+    if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
+        // Left in the middle of its code: the collector would find its coroutine running.
+        PyErr_WriteUnraisable(governed->coro);
+    }
+    pulse_park_forget(governed);
+}
+
+int
+pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg)
+{
+    if (governed->parking != NULL) {
+        Py_VISIT(governed->parking->future);
+        Py_VISIT(governed->parking->value);
+        Py_VISIT(governed->parking->exception);
+    }
+    return 0;
+}

@@ -1,0 +1,400 @@
+#include "park/pump.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+#include "park/turn_budget.h"
+#include "poll/decisions.h"
+#include "poll/hooks.h"
+
+enum {
+    // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
+    // that it wakes in the second.
+    TURNS_BETWEEN_GRANTS = 3,
+    // On asyncio one sees in the second whether anything was collected that is still to run.
+    TURNS_BETWEEN_GRANTS_IDLE = 2,
+    // As long as others have work in every turn they go first, but not for ever.
+    MOST_TURNS_BETWEEN_GRANTS = 4,
+    // Often enough for a breaker to open at once, seldom enough to cost nothing.
+    RELEASES_TOLD_EVERY_NS = 100000000,
+};
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    pulse_governor *governor;
+} pulse_pump_token;
+
+static void
+note_wait(pulse_pump *pump, pulse_parking *parking)
+{
+    pulse_group *group = parking->group;
+    uint64_t now = pulse_clock_ticks(), waited = now - parking->parked_at;
+    parking->waited_ticks = waited;
+    if (!group->is_explicit) {
+        return;
+    }
+    group->releases++;
+    group->late_releases += waited > pump->breaker_ticks;
+    group->longest_wait_ticks = waited > group->longest_wait_ticks ? waited : group->longest_wait_ticks;
+    if (now - group->releases_told_at > pulse_clock_from_ns(RELEASES_TOLD_EVERY_NS)) {
+        group->releases_told_at = now;
+        // The list is set when the collector has run, which may come here again.
+        PyObject *fresh = pump->released == NULL ? PyList_New(0) : NULL;
+        if (pump->released == NULL) {
+            pump->released = Py_XNewRef(fresh);
+        }
+        Py_XDECREF(fresh);
+        if (pump->released == NULL || PyList_Append(pump->released, (PyObject *)group) < 0) {
+            // They are told of with the next ones.
+            PyErr_Clear();
+        }
+    }
+}
+
+static void
+tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *group)
+{
+    unsigned long long releases = group->releases, late = group->late_releases;
+    unsigned long long longest_ms = pulse_clock_to_ns(group->longest_wait_ticks) / 1000000;
+    unsigned long long now_ns = pulse_clock_to_ns(pulse_clock_ticks());
+    group->releases = group->late_releases = group->longest_wait_ticks = 0;
+    PyObject *result = PyObject_CallMethod(decisions, "on_releases", "OKKKK", group->name, releases, late, longest_ms, now_ns);
+    pulse_tiers_settle(governor, result);
+}
+
+// After a round of releases: Python code runs in here.
+static void
+tell_of_releases(pulse_governor *governor)
+{
+    PyObject *groups = governor->pump->released;
+    governor->pump->released = NULL;
+    for (Py_ssize_t i = 0; groups != NULL && i < PyList_GET_SIZE(groups) && governor->decisions != NULL; i++) {
+        PyObject *decisions = Py_NewRef(governor->decisions);
+        tell_of_releases_of(governor, decisions, (pulse_group *)PyList_GET_ITEM(groups, i));
+        Py_DECREF(decisions);
+    }
+    Py_XDECREF(groups);
+}
+
+void
+pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node)
+{
+    pulse_parking *parking = (pulse_parking *)node;
+    pulse_governed *governed = parking->governed;
+    PyObject *future = Py_NewRef(parking->future);
+    parking->state = PULSE_RELEASED;
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        note_wait(governor->pump, parking);
+    }
+    PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        // Done already: its task was cancelled, and is about to throw.
+        PyErr_Clear();
+    }
+    else {
+        pulse_hooks_settle(governor, result);
+    }
+    Py_DECREF(future);
+    Py_DECREF((PyObject *)governed);
+}
+
+void
+pulse_pump_lift(pulse_governor *governor, pulse_parking *parking)
+{
+    pulse_runqueue_remove(governor->pump->queues[parking->waits], &parking->node);
+    pulse_counter_add(&governor->pump->lifted, 1);
+    pulse_pump_release_one(governor, &parking->node);
+}
+
+static uint64_t
+expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
+{
+    uint64_t known = parking->governed->group->slice_ticks;
+    // Of whom nothing is known the worst is expected: it gets a turn of its own.
+    return known != 0 ? known : pump->slice_ticks;
+}
+
+int64_t
+pulse_pump_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks)
+{
+    pulse_pump *pump = governor->pump;
+    pulse_runqueue *queue = pump->queues[waits];
+    pulse_queue_node *node;
+    while (ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
+        pulse_parking *parking = (pulse_parking *)node;
+        parking->expected_ticks = expected_ticks(pump, parking);
+        ticks -= (int64_t)parking->expected_ticks;
+        pulse_pump_release_one(governor, node);
+    }
+    return ticks;
+}
+
+// The isolated get their share of the time that goes by; all of it when nobody else wants it; and one slice when they have
+// waited for the starvation threshold.
+static void
+grant_isolated(pulse_governor *governor, bool others_wait)
+{
+    pulse_pump *pump = governor->pump;
+    uint64_t now = pulse_clock_ticks();
+    int64_t credit = pump->isolated_credit_ticks;
+    credit += (int64_t)((double)(now - pump->isolated_credited_at) * pump->isolated_share);
+    // Saved up while nothing was isolated: one slice at most.
+    pump->isolated_credit_ticks = credit < (int64_t)pump->slice_ticks ? credit : (int64_t)pump->slice_ticks;
+    pump->isolated_credited_at = now;
+    if (pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) == 0) {
+        pump->isolated_served_at = now;
+        return;
+    }
+    bool starves = now - pump->isolated_served_at > pump->starvation_ticks;
+    if (pump->isolated_credit_ticks > 0 || !others_wait || starves) {
+        int64_t one_slice = 1;
+        pump->isolated_credit_ticks -= one_slice - pulse_pump_release(governor, PULSE_WAITS_ISOLATED, one_slice);
+        pump->isolated_served_at = now;
+    }
+}
+
+static void
+grant(pulse_governor *governor, bool is_quiet)
+{
+    pulse_pump *pump = governor->pump;
+    bool others_wait = !is_quiet || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0;
+    pump->turns = 0;
+    pump->allowance_ticks = (int64_t)pump->slice_ticks;
+    grant_isolated(governor, others_wait);
+    pump->allowance_ticks = pulse_pump_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
+}
+
+// Once a turn: it takes longer than to ask for its length, which is done with every slice.
+static void
+find_ready(pulse_governor *governor)
+{
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *ready = loop == NULL ? NULL : PyObject_GetAttr(loop, governor->state->str_ready);
+    Py_XDECREF(loop);
+    PyErr_Clear();
+    Py_XSETREF(governor->pump->ready, ready);
+}
+
+Py_ssize_t
+pulse_pump_ready(const pulse_pump *pump)
+{
+    // Held: that of a loop of somebody else's may be counted by Python code, in which we may let go of it.
+    PyObject *ready = Py_XNewRef(pump->ready);
+    Py_ssize_t count = ready == NULL ? -1 : PyObject_Size(ready);
+    if (count < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(ready);
+    return count;
+}
+
+static bool
+is_time_to_grant(const pulse_governor *governor, bool is_quiet)
+{
+    unsigned turns = governor->pump->turns;
+    if (turns >= MOST_TURNS_BETWEEN_GRANTS || (turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
+        return true;
+    }
+    // Nothing is ready but us.
+    return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && pulse_pump_ready(governor->pump) == 0;
+}
+
+// Also with nothing queued, until the allowance is whole again.
+static bool
+has_offenders(const pulse_pump *pump)
+{
+    bool is_whole = pump->turns == 0 && pump->allowance_ticks >= (int64_t)pump->slice_ticks;
+    return !is_whole || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0 ||
+           pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) > 0;
+}
+
+static void
+run_pump(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    uint64_t polls = pulse_counter_read(&governor->polls) - pulse_counter_read(&pump->slices);
+    bool is_quiet = polls == pump->polls_seen;
+    pump->polls_seen = polls;
+    pump->cancel_allowance_ticks = (int64_t)pump->slice_ticks;
+    pump->turns++;
+    if (is_time_to_grant(governor, is_quiet)) {
+        grant(governor, is_quiet);
+        tell_of_releases(governor);
+    }
+}
+
+// Twice, if a signal's handler that ran in the loop's method raised: what is parked must not wait for ever.
+void
+pulse_pump_arm_here(pulse_governor *governor)
+{
+    PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
+    if (loop == NULL) {
+        pulse_state_contain_error(governor->state);
+        return;
+    }
+    for (int i = 0; i < 2 && pulse_pump_arm(governor, loop) < 0; i++) {
+        pulse_hooks_settle(governor, NULL);
+    }
+    Py_DECREF(loop);
+}
+
+static PyObject *
+token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *Py_UNUSED(keywords))
+{
+    pulse_governor *governor = ((pulse_pump_token *)self)->governor;
+    pulse_pump *pump = governor->pump;
+    if (PyVectorcall_NARGS(nargsf) != 0) {
+        PyErr_SetString(PyExc_TypeError, "the pump takes no arguments");
+        return NULL;
+    }
+    if (pump->armed == self) {
+        pump->armed = NULL;
+    }
+    if (governor->flags & PULSE_GOVERNOR_UNMEASURED || governor->observes) {
+        pulse_pump_release_all(governor);
+        Py_RETURN_NONE;
+    }
+    bool is_tracked = pulse_turn_begin(governor);
+    if (has_offenders(pump)) {
+        if (governor->turns != NULL) {
+            // It is the pump that keeps the loop from waiting.
+            atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
+        }
+        find_ready(governor);
+        run_pump(governor);
+    }
+    if (pulse_pump_is_empty(pump)) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
+    }
+    if (is_tracked || has_offenders(pump)) {
+        pulse_pump_arm_here(governor);
+    }
+    else {
+        Py_CLEAR(pump->ready);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+new_token(pulse_governor *governor)
+{
+    PyTypeObject *type = governor->state->pump_token_type;
+    pulse_pump_token *token = (pulse_pump_token *)type->tp_alloc(type, 0);
+    if (token != NULL) {
+        token->vectorcall = token_call;
+        token->governor = (pulse_governor *)Py_NewRef(governor);
+    }
+    return (PyObject *)token;
+}
+
+// `method`: call_soon, or call_soon_threadsafe.
+static int
+schedule(pulse_governor *governor, PyObject *loop, PyObject *method)
+{
+    pulse_pump *pump = governor->pump;
+    PyObject *token = new_token(governor);
+    if (token == NULL) {
+        return -1;
+    }
+    PyObject *stack[] = {loop, token, pump->context};
+    pump->armed = token;
+    PyObject *handle = PyObject_VectorcallMethod(method, stack, 2, governor->state->context_keyword);
+    if (handle == NULL && pump->armed == token) {
+        pump->armed = NULL;
+    }
+    // The loop's handle holds it alone: if that is dropped uncalled, the token tells us.
+    Py_XDECREF(handle);
+    Py_DECREF(token);
+    return handle == NULL ? -1 : 0;
+}
+
+int
+pulse_pump_arm(pulse_governor *governor, PyObject *loop)
+{
+    pulse_pump *pump = governor->pump;
+    if (pump->armed != NULL) {
+        return 0;
+    }
+    if (pump->turns == 0) {
+        pump->isolated_credited_at = pump->isolated_credited_at == 0 ? pulse_clock_ticks() : pump->isolated_credited_at;
+    }
+    pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
+    return schedule(governor, loop, governor->state->str_call_soon);
+}
+
+static void
+release_all_here(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    pulse_queue_node *node;
+    while ((node = pulse_pump_take_any(pump)) != NULL) {
+        pulse_pump_release_one(governor, node);
+    }
+    governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
+    pump->turns = 0;
+    Py_CLEAR(pump->ready);
+    pump->allowance_ticks = (int64_t)pump->slice_ticks;
+}
+
+void
+pulse_pump_release_all(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    if (pump == NULL || pulse_pump_is_empty(pump)) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *running = PyObject_CallNoArgs(governor->state->get_running_loop);
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyErr_Clear();
+    if (loop == NULL || Py_IsNone(loop) || loop == running) {
+        release_all_here(governor);
+    }
+    // Otherwise the pump does it, in the loop's thread, and soon.
+    else if (schedule(governor, loop, governor->state->str_call_soon_threadsafe) < 0) {
+        PyErr_Clear();
+        pulse_pump_drop_all(pump);
+    }
+    Py_XDECREF(loop);
+    Py_XDECREF(running);
+    pulse_exception_put_back(raised);
+}
+
+static void
+token_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    pulse_governor *governor = ((pulse_pump_token *)self)->governor;
+    if (governor->pump != NULL && governor->pump->armed == self) {
+        // Dropped uncalled: the loop was closed.
+        governor->pump->armed = NULL;
+        pulse_exception raised = pulse_exception_take();
+        Py_CLEAR(governor->pump->ready);
+        pulse_pump_drop_all(governor->pump);
+        pulse_exception_put_back(raised);
+    }
+    Py_DECREF(governor);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef token_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(pulse_pump_token, vectorcall), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot token_slots[] = {
+    {Py_tp_doc, "Calls the pump of a slow queue, once."},
+    {Py_tp_dealloc, token_dealloc},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, token_members},
+    {0, NULL},
+};
+
+PyType_Spec pulse_pump_token_spec = {
+    .name = "asyncio_pulse._core.PumpToken",
+    .basicsize = sizeof(pulse_pump_token),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = token_slots,
+};

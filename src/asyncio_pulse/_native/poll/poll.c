@@ -1,0 +1,155 @@
+#include "poll/poll.h"
+
+#include "park/park.h"
+#include "poll/decisions.h"
+#include "preempt/preemption.h"
+
+// Whether modules were imported in a poll: they have become more since it began, and if the watchdog saw the poll, it
+// saw it importing. That happens once, as a rule at a server's start, and is no offence.
+static bool
+is_importing(const pulse_poll *poll)
+{
+    pulse_samples *samples = &poll->thread->samples;
+    bool is_seen = pulse_samples_most(samples, poll->begun) != NULL;
+    return pulse_thread_modules_grew(poll->thread) && (!is_seen || samples->importing * 2 >= samples->taken);
+}
+
+// CPU time since the sample, ticks.
+static uint64_t
+cpu_since_sample(const pulse_poll *poll)
+{
+    if (poll->cpu_sampled_ns == PULSE_ALL_ON_CPU) {
+        return UINT64_MAX;
+    }
+    uint64_t now = pulse_clock_thread_cpu_ns();
+    // The clock begins anew in a forked child.
+    return now > poll->cpu_sampled_ns ? pulse_clock_from_ns(now - poll->cpu_sampled_ns) : 0;
+}
+
+// What of a poll's time off the CPU it was blocked, ticks.
+static uint64_t
+blocked_ticks(pulse_thread *thread, uint64_t off_cpu)
+{
+    pulse_off_cpu_reading now;
+    if (!pulse_off_cpu_read(pulse_clock_thread_cpu_ns(), &now)) {
+        return 0;
+    }
+    uint64_t blocked_ns =
+        pulse_off_cpu_blocked_ns(&thread->off_cpu, &now, pulse_clock_to_ns(off_cpu), pulse_switch_interval_ns());
+    thread->off_cpu = now;
+    return pulse_clock_from_ns(blocked_ns);
+}
+
+// Whether a slow poll took long by its own doing: it computed or blocked, for most of its time, rather than wait for the GIL
+// or a processor, or collect garbage.
+static bool
+is_own_doing(pulse_thread *thread, const pulse_verdict *verdict, uint64_t gc_ticks)
+{
+    uint64_t own = verdict->own_wall - verdict->own_off_cpu;
+    own = own > gc_ticks ? own - gc_ticks : 0;
+    if (own * 2 < verdict->own_wall) {
+        own += blocked_ticks(thread, verdict->own_off_cpu);
+    }
+    return own * 2 >= verdict->own_wall;
+}
+
+uint64_t
+pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall)
+{
+    pulse_thread *thread = poll->thread;
+    pulse_governor *governor = governed->governor;
+    uint64_t gc_ticks = thread->gc_ticks;
+    pulse_usage usage = {
+        .wall = wall,
+        .nested = thread->nested_ticks,
+        .nested_off_cpu = thread->nested_off_cpu_ticks,
+        .gc = gc_ticks,
+        .cpu_since_sample = cpu_since_sample(poll),
+        .cpu_sampled = poll->begun - poll->cpu_sampled_at,
+    };
+    // That it was left late is not the task's fault.
+    uint64_t budget = poll->preempted ? pulse_preemption_alarm(governed) : pulse_governed_budget(governed);
+    pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
+    bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
+    verdict.violation = verdict.violation && !importing;
+    pulse_account_book(&governed->account, &verdict);
+    pulse_account_book(&governor->account, &verdict);
+    pulse_account_book(&governed->group->account, &verdict);
+    if (bad) {
+        PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
+        pulse_exception raised = pulse_exception_take();
+        if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro,
+                               stack, &verdict, gc_ticks) < 0) {
+            pulse_state_contain_error(governor->state);
+        }
+        bool slow = verdict.slow && !importing && is_own_doing(thread, &verdict, gc_ticks);
+        pulse_exception_put_back(raised);
+        if (!importing) {
+            pulse_tiers_note(governed, &verdict, slow, stack, poll->begun + wall);
+        }
+    }
+    return verdict.own_off_cpu;
+}
+
+void
+pulse_poll_untangle(pulse_thread *thread)
+{
+    thread->tangles++;
+    thread->current = NULL;
+    thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
+    atomic_store_explicit(&thread->poll_started, 0, memory_order_relaxed);
+}
+
+static bool
+is_tiered(const pulse_governed *governed)
+{
+    return governed->flags & PULSE_GOVERNED_TIERED || governed->group->tiered;
+}
+
+void
+pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed)
+{
+    if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        pulse_tiers_tell(governed->governor, governed);
+    }
+    if (is_tiered(governed)) {
+        pulse_tiers_before_poll(governed);
+    }
+    poll->hooked = governed->governor->hooks != NULL && !(governed->flags & PULSE_GOVERNED_CALL);
+    if (poll->hooked) {
+        pulse_hooks_before_poll(governed);
+    }
+    pulse_preemption_prepare(governed, thread);
+    pulse_poll_begin(poll, thread, governed);
+}
+
+void
+pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result, bool bare_yield)
+{
+    uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
+    bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
+    uint64_t alarm = poll->preempted ? pulse_preemption_alarm(governed) : budget < slow ? budget : slow;
+    uint64_t violations = pulse_counter_read(&governed->account.violations);
+    // The call that stands in for a task counts for their group; what is left of the task is its decorator.
+    bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
+    uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
+    bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
+    pulse_preemption_count(governed, own, is_forced);
+    // "coroutine already executing" ends nothing.
+    if (result != PULSE_POLL_PENDING && poll->outer != governed) {
+        pulse_governed_finish(governed);
+    }
+    if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        // Not from its begin and its own time: it may have nested others.
+        governed->governor->busy_until = pulse_clock_ticks();
+    }
+    if (governed->parking != NULL || poll->preempted) {
+        pulse_park_poll_ended(governed, own, poll->preempted);
+    }
+    if (is_tiered(governed) && !is_forced) {
+        pulse_tiers_after_poll(governed, own, alarm);
+    }
+    if (poll->hooked && governed->governor->hooks != NULL) {
+        pulse_hooks_after_poll(governed, result, own, bare_yield);
+    }
+}

@@ -1,0 +1,136 @@
+// A resumption that is not plain: it may have to wait, runs in a segment, is told to hooks and decisions.
+#include "park/kept_waiting.h"
+#include "park/park.h"
+#include "poll/decisions.h"
+#include "poll/poll.h"
+#include "preempt/preemption.h"
+#include "watch/watchdog.h"
+
+// The slot in which to measure a poll that is not plain, or NULL if it is not measured.
+static pulse_thread *
+thread_to_measure_in(pulse_governed *governed)
+{
+    if (governed->flags & PULSE_GOVERNED_NEW) {
+        pulse_governed_bind(governed);
+    }
+    if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
+        return NULL;
+    }
+    pulse_governor *governor = governed->governor;
+    if (governor->flags & PULSE_GOVERNOR_WATCHDOG_DUE) {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_WATCHDOG_DUE;
+        if (pulse_watchdog_start(governor->state, governor->state->watchdog_interval_us) < 0) {
+            pulse_state_contain_error(governor->state);
+        }
+    }
+    pulse_thread *thread = pulse_governor_thread(governor);
+    if (thread == NULL) {
+        pulse_state_contain_error(governor->state);
+    }
+    return thread;
+}
+
+static PyObject *
+throw_into(pulse_governed *governed, PyObject *exception)
+{
+    PyObject *stack[] = {governed->coro, exception};
+    return PyObject_VectorcallMethod(pulse_state_of_module(governed->module)->str_throw, stack, 2, NULL);
+}
+
+// Resume the coroutine itself. `poll` is NULL if it is not measured.
+static PySendResult
+deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delivery, PyObject **result)
+{
+    if (governed->segment != NULL) {
+        bool preempted;
+        PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
+        pulse_thread *thread = poll == NULL ? NULL : poll->thread;
+        PySendResult outcome =
+            pulse_preemption_send(governed, thread, value, delivery->exception, result, &preempted);
+        if (poll != NULL) {
+            poll->preempted = preempted;
+        }
+        return outcome;
+    }
+    if (delivery->exception == NULL) {
+        return PyIter_Send(governed->coro, delivery->value, result);
+    }
+    *result = throw_into(governed, delivery->exception);
+    if (*result != NULL) {
+        return PYGEN_NEXT;
+    }
+    return pulse_stop_iteration_take(result) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+// "coroutine already executing" ends nothing. Only native coroutines are asked: others might run Python code.
+static bool
+is_executing(PyObject *coro)
+{
+    if (!PyCoro_CheckExact(coro)) {
+        return false;
+    }
+    pulse_exception raised = pulse_exception_take();
+    PyObject *running = PyObject_GetAttrString(coro, "cr_running");
+    bool is_running = running == Py_True;
+    Py_XDECREF(running);
+    pulse_exception_put_back(raised);
+    return is_running;
+}
+
+static PySendResult
+deliver_unmeasured(pulse_governed *governed, const pulse_delivery *delivery, PyObject **result)
+{
+    pulse_park_unmeasured(governed);
+    PySendResult outcome = deliver(governed, NULL, delivery, result);
+    // It may have been counted alive, and set its group, when polls were still measured.
+    if (outcome != PYGEN_NEXT && !is_executing(governed->coro)) {
+        pulse_governed_finish(governed);
+    }
+    return outcome;
+}
+
+static PySendResult
+deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_delivery *delivery, PyObject **result)
+{
+    pulse_poll poll;
+    pulse_poll_begin_special(&poll, thread, governed);
+    Py_ssize_t ready_before = pulse_kept_waiting_begin(governed);
+    PySendResult outcome = deliver(governed, &poll, delivery, result);
+    pulse_kept_waiting_end(governed, ready_before);
+    bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result) && !poll.preempted;
+    pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
+    pulse_poll_end_special(&poll, governed, outcome == PYGEN_NEXT ? PULSE_POLL_PENDING : ended, bare_yield);
+    if (poll.preempted) {
+        pulse_park_preempted(governed, result);
+    }
+    else if (outcome == PYGEN_NEXT && governed->governor->flags & PULSE_GOVERNOR_PARKS) {
+        pulse_park_suspended(governed, *result);
+    }
+    return outcome;
+}
+
+// A resumption that is not plain. Takes over what is delivered.
+PULSE_NOINLINE PySendResult
+pulse_governed_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
+{
+    pulse_thread *thread = thread_to_measure_in(governed);
+    if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
+        // Before it is decided whether it has to wait.
+        pulse_tiers_tell(governed->governor, governed);
+    }
+    if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
+        return PYGEN_NEXT;
+    }
+    PySendResult outcome;
+    if (thread == NULL) {
+        outcome = deliver_unmeasured(governed, &delivery, result);
+    }
+    else {
+        outcome = deliver_measured(governed, thread, &delivery, result);
+    }
+    pulse_exception raised = pulse_exception_take();
+    Py_XDECREF(delivery.value);
+    Py_XDECREF(delivery.exception);
+    pulse_exception_put_back(raised);
+    return outcome;
+}

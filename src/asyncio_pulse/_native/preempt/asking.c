@@ -1,0 +1,89 @@
+#include "preempt/asking.h"
+
+#include "model/governed.h"
+
+enum {
+    // Boundaries of bytecodes that one request tries before it waits: queues and locks need 64, 0.5 ms of computing 1,000.
+    BURST = 1000,
+    // What one signal costs, with its way through kernel and interpreter.
+    SIGNAL_NS = 20000,
+    // Beyond that a request in vain is not followed by a longer wait.
+    MOST_IN_VAIN_NS = 2000000,
+};
+
+static unsigned the_percent = 1;
+
+static uint64_t
+now_ns(void)
+{
+    return pulse_clock_to_ns(pulse_clock_ticks());
+}
+
+uint64_t
+pulse_asking_wait_ns(const pulse_group *group)
+{
+    uint64_t now = now_ns();
+    // The CPU clock is only read if something was asked lately.
+    return now >= group->ask_allowance.latest ? 0
+                                              : pulse_allowance_wait(&group->ask_allowance, 0, now, pulse_clock_thread_cpu_ns());
+}
+
+void
+pulse_asking_begin_burst(pulse_request *request, bool is_hopeless)
+{
+    request->burst_began_ns = pulse_clock_thread_cpu_ns();
+    request->boundaries_left = is_hopeless ? 0 : BURST;
+}
+
+// What the boundaries that were tried in vain took, ns.
+static uint64_t
+end_burst(pulse_request *request, uint64_t cpu_ns)
+{
+    uint64_t spent = request->burst_began_ns == 0 ? 0 : cpu_ns - request->burst_began_ns;
+    request->burst_began_ns = 0;
+    return spent;
+}
+
+static void
+charge(pulse_group *group, uint64_t spent, uint64_t cpu_ns)
+{
+    // The allowance is half a per cent.
+    pulse_allowance_spend(&group->ask_allowance, spent / (2 * the_percent), now_ns(), cpu_ns);
+}
+
+void
+pulse_asking_in_vain(pulse_request *request, pulse_group *group)
+{
+    uint64_t cpu_ns = pulse_clock_thread_cpu_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS;
+    uint64_t doubled = 2 * group->asked_in_vain_ns, least = doubled < MOST_IN_VAIN_NS ? doubled : MOST_IN_VAIN_NS;
+    group->asked_in_vain_ns = spent > least ? spent : least;
+    charge(group, group->asked_in_vain_ns, cpu_ns);
+}
+
+void
+pulse_asking_heard(pulse_request *request)
+{
+    pulse_group *group = request->segment->governed->group;
+    group->asked_in_vain_ns = 0;
+    group->ask_allowance = (pulse_allowance){0};
+    // Only what was tried in vain before counts: without that, asking is part of leaving.
+    if (request->burst_began_ns != 0) {
+        uint64_t cpu_ns = pulse_clock_thread_cpu_ns();
+        charge(group, end_burst(request, cpu_ns), cpu_ns);
+    }
+}
+
+PyObject *
+pulse_asking_set_percent(PyObject *Py_UNUSED(module), PyObject *percent)
+{
+    long value = PyLong_AsLong(percent);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (value < 1 || value > 100) {
+        PyErr_Format(PyExc_ValueError, "a share is 1 to 100 per cent, got %ld", value);
+        return NULL;
+    }
+    the_percent = (unsigned)value;
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,244 @@
+#include "preempt/signal_thread.h"
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#endif
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "base/own_thread.h"
+
+enum {
+    // While nothing armed runs it looks this often, so many times, before it sleeps for good: waking it costs an armed poll
+    // more than all that it does itself, and servers are seldom idle for longer.
+    LINGER_US = 1000,
+    LINGERS = 10,
+    // After a request it looks again this soon: the interrupted code may ask for another one.
+    ASKED_US = 500,
+    // One that was not heard for so long is repeated: at the recursion limit a handler cannot be called. Then for twice as
+    // long, and so on: in a long call of C code each of them would only wait.
+    PATIENCE_US = 10000,
+    // The least that Linux takes as the slice of a thread.
+    SLICE_NS = 100000,
+};
+
+pulse_aim pulse_the_aim;
+
+typedef struct {
+    // Held by whoever started the thread; letting it go ends a wait.
+    PyThread_type_lock wake;
+    // Held by the thread while it lives.
+    PyThread_type_lock alive;
+    _Atomic(bool) stopping;
+    pulse_counter wake_ups;
+    int signal_number;
+#ifndef _WIN32
+    pthread_t target;
+#endif
+} preempt_watchdog;
+
+static preempt_watchdog *the_watchdog;
+
+static void
+request(preempt_watchdog *watchdog)
+{
+#ifndef _WIN32
+    // Directed at the thread: PyErr_SetInterruptEx from here would not reach its evaluation loop before 3.13.
+    pthread_kill(watchdog->target, watchdog->signal_number);
+#else
+    (void)watchdog;
+#endif
+}
+
+// Sleep, unless there is something to aim at sooner that was not asked for yet; UINT64_MAX is for good. Whoever aims looks
+// at `sleeps_until` after that, and we look at the aim after having set it: one of us sees the other.
+static void
+sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
+{
+    atomic_store(&pulse_the_aim.sleeps_until, until);
+    uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+    bool is_early = deadline != 0 && deadline != asked && deadline < until;
+    if (!is_early && now < until && !atomic_load(&watchdog->stopping)) {
+        PY_TIMEOUT_T us = until == UINT64_MAX ? -1 : (PY_TIMEOUT_T)(pulse_clock_to_ns(until - now) / 1000 + 1);
+        PyThread_acquire_lock_timed(watchdog->wake, us, 0);
+        pulse_counter_add(&watchdog->wake_ups, 1);
+    }
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+}
+
+static void
+watch(preempt_watchdog *watchdog)
+{
+    uint64_t asked = 0, asked_at = 0, patience = 0;
+    int idle = 0;
+    while (!atomic_load(&watchdog->stopping)) {
+        uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+        if (deadline == 0) {
+            idle++;
+            sleep_until(watchdog, idle > LINGERS ? UINT64_MAX : now + pulse_clock_from_ns(LINGER_US * 1000), asked);
+            continue;
+        }
+        idle = 0;
+        if (now < deadline) {
+            sleep_until(watchdog, deadline, asked);
+        }
+        else if (deadline == asked && now - asked_at < patience) {
+            sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
+        }
+        else {
+            patience = deadline == asked ? 2 * patience : pulse_clock_from_ns(PATIENCE_US * 1000);
+            asked = deadline;
+            asked_at = now;
+            request(watchdog);
+        }
+    }
+}
+
+// Since Linux 6.12 a thread that asks for short slices gets the processor from one with longer ones as soon as it wakes.
+// Otherwise whoever computes on the only processor may keep it for some milliseconds more. Earlier versions take no notice.
+static void
+ask_for_short_slices(void)
+{
+#if defined(__linux__) && defined(SYS_sched_setattr)
+    // struct sched_attr, which the C library has lately, or not: sched_setattr(2).
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {0};
+    enum { OTHER = 0, BATCH = 3 };
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) == 0 &&
+        (attributes.policy == OTHER || attributes.policy == BATCH)) {
+        attributes.runtime = SLICE_NS;
+        syscall(SYS_sched_setattr, 0, &attributes, 0);
+    }
+#endif
+}
+
+static void
+preempt_watchdog_main(void *argument)
+{
+    preempt_watchdog *watchdog = argument;
+#ifdef __linux__
+    prctl(PR_SET_NAME, "pulse-preempt");
+    // Sleeps end 50 us late by default, which would be a twentieth of a slice.
+    prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+#endif
+    ask_for_short_slices();
+    watch(watchdog);
+    PyThread_release_lock(watchdog->alive);
+}
+
+static void
+watchdog_free(preempt_watchdog *watchdog)
+{
+    if (watchdog->wake != NULL) {
+        PyThread_free_lock(watchdog->wake);
+    }
+    if (watchdog->alive != NULL) {
+        PyThread_free_lock(watchdog->alive);
+    }
+    PyMem_RawFree(watchdog);
+}
+
+static preempt_watchdog *
+watchdog_new(int signal_number)
+{
+    preempt_watchdog *watchdog = PyMem_RawCalloc(1, sizeof *watchdog);
+    if (watchdog == NULL) {
+        return NULL;
+    }
+    watchdog->signal_number = signal_number;
+#ifndef _WIN32
+    watchdog->target = pthread_self();
+#endif
+    watchdog->wake = PyThread_allocate_lock();
+    watchdog->alive = PyThread_allocate_lock();
+    if (watchdog->wake == NULL || watchdog->alive == NULL) {
+        watchdog_free(watchdog);
+        return NULL;
+    }
+    PyThread_acquire_lock(watchdog->wake, WAIT_LOCK);
+    PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    return watchdog;
+}
+
+int
+pulse_preempt_watchdog_start(int signal_number)
+{
+    if (the_watchdog != NULL) {
+        return 0;
+    }
+    preempt_watchdog *watchdog = watchdog_new(signal_number);
+    if (watchdog == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+    if (!pulse_own_thread_start(preempt_watchdog_main, watchdog)) {
+        PyThread_release_lock(watchdog->wake);
+        PyThread_release_lock(watchdog->alive);
+        watchdog_free(watchdog);
+        PyErr_SetString(PyExc_RuntimeError, "the preempting watchdog's thread cannot be started");
+        return -1;
+    }
+    the_watchdog = watchdog;
+    return 0;
+}
+
+void
+pulse_preempt_watchdog_wake(void)
+{
+    // Whoever sets it to 0 lets the lock go, once: letting go of one that is free is not allowed everywhere.
+    if (the_watchdog != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
+        PyThread_release_lock(the_watchdog->wake);
+    }
+}
+
+void
+pulse_preempt_watchdog_stop(void)
+{
+    preempt_watchdog *watchdog = the_watchdog;
+    if (watchdog == NULL) {
+        return;
+    }
+    the_watchdog = NULL;
+    atomic_store(&pulse_the_aim.deadline, 0);
+    atomic_store(&watchdog->stopping, true);
+    if (atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
+        PyThread_release_lock(watchdog->wake);
+    }
+    // Otherwise it is awake. It takes no GIL; others may go on while it ends.
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+    PyThread_release_lock(watchdog->alive);
+    watchdog_free(watchdog);
+}
+
+void
+pulse_preempt_watchdog_after_fork(void)
+{
+    // Not freed: its thread, which is no more, may have been waiting for one of the locks.
+    the_watchdog = NULL;
+    atomic_store(&pulse_the_aim.deadline, 0);
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+}
+
+bool
+pulse_preempt_watchdog_is_running(void)
+{
+    return the_watchdog != NULL;
+}
+
+uint64_t
+pulse_preempt_watchdog_wake_ups(void)
+{
+    return the_watchdog == NULL ? 0 : pulse_counter_read(&the_watchdog->wake_ups);
+}

@@ -1,0 +1,141 @@
+#include "preempt/wakeup_fd.h"
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
+// Every signal that Python notes is also written, as one byte, to the descriptor of signal.set_wakeup_fd. Those of a burst,
+// or of a poll that goes on for seconds, would fill that pipe: some 280 bytes are enough for asyncio's. Then the bytes of the
+// program's own signals would be lost.
+static struct {
+    int sink[2];
+    // signal.set_wakeup_fd; the C function behind it is hidden.
+    PyObject *set_wakeup_fd;
+    PyObject *sink_number;
+    // What was in force, new reference; NULL while nothing is diverted.
+    PyObject *diverted;
+} wakeup = {.sink = {-1, -1}};
+
+#ifndef _WIN32
+static void
+set_flags(void)
+{
+    for (int i = 0; i < 2; i++) {
+        fcntl(wakeup.sink[i], F_SETFL, O_NONBLOCK);
+        fcntl(wakeup.sink[i], F_SETFD, FD_CLOEXEC);
+    }
+}
+#endif
+
+int
+pulse_wakeup_init(void)
+{
+#ifndef _WIN32
+    if (wakeup.sink[0] >= 0) {
+        return 0;
+    }
+    PyObject *module = PyImport_ImportModule("signal");
+    wakeup.set_wakeup_fd = module == NULL ? NULL : PyObject_GetAttrString(module, "set_wakeup_fd");
+    Py_XDECREF(module);
+    if (wakeup.set_wakeup_fd == NULL) {
+        return -1;
+    }
+    if (pipe(wakeup.sink) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    set_flags();
+    wakeup.sink_number = PyLong_FromLong(wakeup.sink[1]);
+    return wakeup.sink_number == NULL ? -1 : 0;
+#else
+    return 0;
+#endif
+}
+
+void
+pulse_wakeup_after_fork(void)
+{
+#ifndef _WIN32
+    int own[2];
+    // Under the same numbers: signals may be diverted just now.
+    if (wakeup.sink[0] >= 0 && pipe(own) == 0) {
+        for (int i = 0; i < 2; i++) {
+            dup2(own[i], wakeup.sink[i]);
+            close(own[i]);
+        }
+        set_flags();
+    }
+#endif
+}
+
+void
+pulse_wakeup_divert(void)
+{
+    if (wakeup.diverted == NULL) {
+        wakeup.diverted = PyObject_CallOneArg(wakeup.set_wakeup_fd, wakeup.sink_number);
+        PyErr_Clear();
+    }
+}
+
+// Pass on what is in the pipe; to nobody if there is no descriptor.
+static void
+empty_sink(int signal_number, long descriptor)
+{
+#ifndef _WIN32
+    unsigned char bytes[256];
+    ssize_t count;
+    // The program may have taken our pipe for its own descriptor, and have put it back.
+    descriptor = descriptor == wakeup.sink[1] ? -1 : descriptor;
+    while ((count = read(wakeup.sink[0], bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < count && descriptor >= 0; i++) {
+            // One that cannot be written would have been lost without us, too: that pipe is full.
+            if (bytes[i] != signal_number && write((int)descriptor, &bytes[i], 1) < 0) {
+                break;
+            }
+        }
+    }
+#else
+    (void)signal_number;
+    (void)descriptor;
+#endif
+}
+
+void
+pulse_wakeup_pass_on(int signal_number)
+{
+    if (wakeup.diverted != NULL) {
+        empty_sink(signal_number, PyLong_AsLong(wakeup.diverted));
+    }
+}
+
+// Put the earlier descriptor back in force. False if it has to be tried again: code near the recursion limit calls nothing.
+static bool
+put_back(PyObject **earlier)
+{
+    PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier);
+    bool is_tried = found != NULL || !PyErr_ExceptionMatches(PyExc_RecursionError);
+    if (found != NULL && PyObject_RichCompareBool(found, wakeup.sink_number, Py_EQ) == 0) {
+        // The program set another one meanwhile: that stays.
+        Py_SETREF(*earlier, Py_NewRef(found));
+        Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier));
+    }
+    // A descriptor that was closed in the meantime is refused: then there is none.
+    PyErr_Clear();
+    Py_XDECREF(found);
+    return is_tried;
+}
+
+void
+pulse_wakeup_restore(int signal_number)
+{
+    if (wakeup.diverted == NULL) {
+        return;
+    }
+    pulse_exception raised = pulse_exception_take();
+    if (put_back(&wakeup.diverted)) {
+        empty_sink(signal_number, PyLong_AsLong(wakeup.diverted));
+        Py_CLEAR(wakeup.diverted);
+    }
+    pulse_exception_put_back(raised);
+}

@@ -1,0 +1,12 @@
+// Methods of a governor that put numbers in force; they are checked in Python.
+#ifndef PULSE_CONFIGURE_H
+#define PULSE_CONFIGURE_H
+
+#include "base/compat.h"
+
+PyObject *pulse_governor_configure(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_governor_set_chaos(PyObject *self, PyObject *args);
+
+#endif

@@ -1,0 +1,9 @@
+// ManualTask: the polls of a task that another kind of loop drives, told to us by whoever watches that loop.
+#ifndef PULSE_MANUAL_TASK_H
+#define PULSE_MANUAL_TASK_H
+
+#include "model/state.h"
+
+extern PyType_Spec pulse_manual_task_spec;
+
+#endif

@@ -1,0 +1,338 @@
+#include "watch/capture.h"
+
+#include <string.h>
+
+#include "model/governed.h"
+
+enum {
+    MOST_FRAMES = 48,
+    // So far the first frame of the program's own code is looked for.
+    MOST_WALKED = 500,
+    // While the GIL is kept from those that had it: so often it is looked whether they stand still, and so far apart.
+    LOOKS_AT_SUSPECTS = 5,
+    LOOK_EVERY_US = 200,
+};
+
+static PyThreadState *
+python_thread(uint64_t python_id)
+{
+    PyInterpreterState *interpreter = PyInterpreterState_Get();
+    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL; each = PyThreadState_Next(each)) {
+        if (PyThreadState_GetID(each) == python_id) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+describe_frame(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    int line = PyFrame_GetLineNumber(frame);
+    // Some instructions belong to no line.
+    PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, line > 0 ? line : code->co_firstlineno);
+    Py_DECREF(code);
+    return described;
+}
+
+static bool
+ends_with(PyObject *text, const char *tail)
+{
+    const char *bytes = PyUnicode_AsUTF8(text);
+    if (bytes == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    size_t length = strlen(bytes), tail_length = strlen(tail);
+    return length >= tail_length && strcmp(bytes + length - tail_length, tail) == 0;
+}
+
+static const struct {
+    const char *file;
+    const char *function;
+} loop_frames[] = {
+    {"asyncio/events.py", "_run"},
+    {"asyncio/base_events.py", "_run_once"},
+    {"asyncio/base_events.py", "run_forever"},
+    {"asyncio/base_events.py", "run_until_complete"},
+    {"asyncio/runners.py", "run"},
+    {"uvloop/__init__.py", "run"},
+};
+
+// Whether a frame runs the loop, rather than in it: beyond it stands whoever started the loop.
+static bool
+runs_the_loop(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool answer = false;
+    for (size_t i = 0; i < sizeof loop_frames / sizeof *loop_frames && !answer; i++) {
+        answer = PyUnicode_CompareWithASCIIString(code->co_name, loop_frames[i].function) == 0 &&
+                 ends_with(code->co_filename, loop_frames[i].file);
+    }
+    Py_DECREF(code);
+    return answer;
+}
+
+// Whether a file is the program's own: neither of the standard library nor installed. Without an exception set.
+static bool
+is_own_file(PyObject *filename)
+{
+    const char *path = PyUnicode_AsUTF8(filename);
+    PyObject *library = PySys_GetObject("_stdlib_dir");
+    const char *standard = library != NULL && PyUnicode_Check(library) ? PyUnicode_AsUTF8(library) : NULL;
+    // Either path may be one that UTF-8 cannot tell.
+    PyErr_Clear();
+    return path != NULL && strncmp(path, "<frozen ", 8) != 0 && strstr(path, "site-packages") == NULL &&
+           strstr(path, "dist-packages") == NULL &&
+           (standard == NULL || strncmp(path, standard, strlen(standard)) != 0);
+}
+
+// Append a frame; beyond the most, only the first one of the program's own code. -1 with an exception on failure.
+static int
+append_frame(PyObject *list, PyFrameObject *frame, bool *has_own)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool is_own = !*has_own && is_own_file(code->co_filename);
+    Py_DECREF(code);
+    *has_own = *has_own || is_own;
+    if (PyList_GET_SIZE(list) >= MOST_FRAMES && !is_own) {
+        return 0;
+    }
+    PyObject *described = describe_frame(frame);
+    int result = described == NULL ? -1 : PyList_Append(list, described);
+    Py_XDECREF(described);
+    return result;
+}
+
+// The frames of a thread, from the innermost one to `outermost`; where that is NULL, to the one before the loop's own. In a
+// greenlet of another library (SQLAlchemy) they end before: then `outermost` stands for what lies between.
+static PyObject *
+describe_stack(PyThreadState *python, PyObject *outermost)
+{
+    PyObject *list = PyList_New(0);
+    PyFrameObject *frame = PyThreadState_GetFrame(python);
+    bool failed = list == NULL, has_own = false, is_whole = outermost == NULL;
+    for (int depth = 0; frame != NULL && !failed && depth < MOST_WALKED; depth++) {
+        if (outermost == NULL && runs_the_loop(frame)) {
+            break;
+        }
+        failed = append_frame(list, frame, &has_own) < 0;
+        is_whole = is_whole || (PyObject *)frame == outermost;
+        if (failed || (is_whole && outermost != NULL) || (has_own && PyList_GET_SIZE(list) >= MOST_FRAMES)) {
+            is_whole = true;
+            break;
+        }
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    if (!failed && !is_whole && PyList_GET_SIZE(list) > 0 && PyFrame_Check(outermost)) {
+        PyObject *described = describe_frame((PyFrameObject *)outermost);
+        failed = described == NULL || PyList_Append(list, described) < 0;
+        Py_XDECREF(described);
+    }
+    Py_XDECREF(frame);
+    PyObject *stack = failed ? NULL : PyList_AsTuple(list);
+    Py_XDECREF(list);
+    return stack;
+}
+
+PyObject *
+pulse_capture_poll(pulse_state *state, pulse_thread *thread)
+{
+    if (thread->current == NULL) {
+        return NULL;
+    }
+    // Held, and the thread looked for afterwards: a coroutine of somebody else's may have its frame told by Python code.
+    PyObject *coro = Py_NewRef(thread->current->coro);
+    PyObject *outermost = PyObject_GetAttr(coro, state->str_cr_frame);
+    Py_DECREF(coro);
+    if (outermost == NULL) {
+        // Not every coroutine has a frame; then the stack reaches to the loop.
+        PyErr_Clear();
+    }
+    else if (!PyFrame_Check(outermost)) {
+        Py_CLEAR(outermost);
+    }
+    PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
+    PyObject *stack = python == NULL ? NULL : describe_stack(python, outermost);
+    Py_XDECREF(outermost);
+    if (stack != NULL && PyTuple_GET_SIZE(stack) == 0) {
+        Py_CLEAR(stack);
+    }
+    return stack;
+}
+
+// Ask a loop itself. The collector, which would run finalisers of the program on this thread, is only on where that is Python code.
+static bool
+ask_loop(PyObject *loop, PyObject *name)
+{
+    int collects = PyGC_Disable();
+    PyObject *method = PyObject_GetAttr(loop, name);
+    bool is_python = method != NULL && PyMethod_Check(method) && PyFunction_Check(PyMethod_GET_FUNCTION(method));
+    if (is_python && collects) {
+        PyGC_Enable();
+    }
+    PyObject *running = method == NULL ? NULL : PyObject_CallNoArgs(method);
+    if (!is_python && collects) {
+        PyGC_Enable();
+    }
+    bool answer = running != NULL && PyObject_IsTrue(running) == 1;
+    Py_XDECREF(running);
+    Py_XDECREF(method);
+    return answer;
+}
+
+// asyncio's own loops have an attribute for it; their is_running is Python code, in which the GIL changes hands.
+static bool
+loop_is_running(pulse_state *state, PyObject *loop)
+{
+    PyObject *runner = pulse_optional_attribute(loop, state->str_thread_id);
+    PyErr_Clear();
+    bool answer = runner != NULL ? !Py_IsNone(runner) : ask_loop(loop, state->str_is_running);
+    Py_XDECREF(runner);
+    return answer;
+}
+
+bool
+pulse_capture_is_running(pulse_governor *governor)
+{
+    pulse_thread *thread = atomic_load(&governor->turns->thread);
+    // A forked child has the loops of all threads of its parent, but only one of the threads.
+    if (thread == NULL || python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed)) == NULL) {
+        return false;
+    }
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    bool answer = loop != NULL && !Py_IsNone(loop) && loop_is_running(governor->state, loop);
+    Py_XDECREF(loop);
+    PyErr_Clear();
+    return answer;
+}
+
+// A stack for whatever runs in the loop's thread; where there is no Python frame, one that says so.
+static PyObject *
+stack_of_loop(pulse_governor *governor, pulse_thread *thread)
+{
+    PyObject *stack = pulse_capture_poll(governor->state, thread);
+    PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
+    if (stack == NULL && !PyErr_Occurred() && python != NULL) {
+        stack = describe_stack(python, NULL);
+    }
+    if (stack != NULL && PyTuple_GET_SIZE(stack) == 0) {
+        Py_SETREF(stack, Py_BuildValue("((ssi))", "(event loop)", "", 0));
+    }
+    return stack;
+}
+
+// The Python thread of that number which is in Python code; its frame is a new reference. NULL for none.
+static PyThreadState *
+find_suspect(uint64_t os_thread, PyFrameObject **frame)
+{
+    PyThreadState *python = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    while (python != NULL && python->native_thread_id != os_thread) {
+        python = PyThreadState_Next(python);
+    }
+    *frame = python == NULL ? NULL : PyThreadState_GetFrame(python);
+    return *frame == NULL ? NULL : python;
+}
+
+// "worker-1 in crunch (jobs.py:12)".
+static PyObject *
+describe_culprit(PyThreadState *python, PyFrameObject *frame)
+{
+    // Not imported: the program may have an import hook.
+    PyObject *modules = PyImport_GetModuleDict();
+    PyObject *threading = modules == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(modules, "threading"));
+    PyObject *active = threading == NULL ? NULL : PyObject_GetAttrString(threading, "_active");
+    PyObject *identity = PyLong_FromUnsignedLong(python->thread_id);
+    PyObject *thread = active == NULL || identity == NULL ? NULL : PyObject_GetItem(active, identity);
+    PyObject *name = thread == NULL ? NULL : PyObject_GetAttrString(thread, "_name");
+    PyErr_Clear();
+    PyObject *place = describe_frame(frame);
+    PyObject *text = NULL;
+    if (place != NULL) {
+        text = PyUnicode_FromFormat("%V in %U (%U:%S)", name, "a thread", PyTuple_GET_ITEM(place, 0),
+                                    PyTuple_GET_ITEM(place, 1), PyTuple_GET_ITEM(place, 2));
+    }
+    Py_XDECREF(place);
+    Py_XDECREF(name);
+    Py_XDECREF(thread);
+    Py_XDECREF(identity);
+    Py_XDECREF(active);
+    Py_XDECREF(threading);
+    return text;
+}
+
+// Which of the threads stand still while we have the GIL. They may need a moment to come to rest, all of them at the same
+// time; a thread that computes without the GIL does not.
+static void
+find_still(const uint64_t *os_threads, int count, bool *is_still)
+{
+    for (int look = 0, moving = count; look < LOOKS_AT_SUSPECTS && moving > 0; look++) {
+        if (look > 0) {
+            pulse_os_pause_us(LOOK_EVERY_US);
+        }
+        for (int i = 0; i < count; i++) {
+            if (!is_still[i] && pulse_os_thread_sleeps(os_threads[i])) {
+                is_still[i] = true;
+                moving--;
+            }
+        }
+    }
+}
+
+int
+pulse_capture_culprit(const uint64_t *suspects, int count, pulse_worst_entry *entry)
+{
+    int found = 0;
+    PyObject *first = NULL;
+    bool is_still[PULSE_MOST_SUSPECTS] = {false};
+    find_still(suspects, count, is_still);
+    for (int i = 0; i < count; i++) {
+        PyFrameObject *frame;
+        PyThreadState *python = find_suspect(suspects[i], &frame);
+        if (python != NULL && is_still[i] && found++ == 0) {
+            first = describe_culprit(python, frame);
+        }
+        Py_XDECREF(frame);
+    }
+    if (found == 0) {
+        first = PyUnicode_FromString("another thread, not known which");
+    }
+    else if (found > 1 && first != NULL) {
+        Py_SETREF(first, PyUnicode_FromFormat("one of %d threads, such as %U", found, first));
+    }
+    entry->culprit = first;
+    return first == NULL ? -1 : 0;
+}
+
+int
+pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, pulse_worst_entry *entry)
+{
+    // Once: the loop may cease to be watched while Python code runs.
+    pulse_thread *thread = atomic_load(&governor->turns->thread);
+    PyObject *stack = stack_of_loop(governor, thread);
+    if (stack == NULL) {
+        return -1;
+    }
+    bool is_own = stall_class == PULSE_STALL_ON_CPU || stall_class == PULSE_STALL_BLOCKED ||
+                  stall_class == PULSE_STALL_PROCESSOR || stall_class == PULSE_STALL_UNKNOWN;
+    pulse_governed *polled = thread->current;
+    PyObject *group = polled != NULL ? Py_NewRef(polled->group->name) : PyUnicode_FromString("(callbacks)");
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyObject *task = loop == NULL ? NULL : pulse_current_task_of(governor->state->current_task, loop);
+    Py_XDECREF(loop);
+    *entry = (pulse_worst_entry){
+        .group = group,
+        .task = pulse_worst_task_name(governor->state, task),
+        .stall_class = is_own && pulse_samples_is_importing(stack) ? PULSE_STALL_IMPORTING : stall_class,
+    };
+    pulse_worst_place(entry, stack);
+    Py_DECREF(stack);
+    if (PyErr_Occurred()) {
+        pulse_worst_entry_clear(entry);
+        return -1;
+    }
+    return 0;
+}

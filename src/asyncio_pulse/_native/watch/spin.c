@@ -1,0 +1,172 @@
+// What makes a loop spin: found out in the loop's own thread, because between two callbacks there is nothing to see, and
+// that is just when another thread gets the GIL.
+#include "model/governed.h"
+#include "watch/capture.h"
+#include "watch/turns.h"
+
+// A loop that has not waited for ten times the stall threshold spins.
+enum { SPINNING_STALLS = 10 };
+
+bool
+pulse_turns_is_spinning(pulse_turns *turns)
+{
+    uint64_t limit = atomic_load(&turns->stall_after_ticks), now = pulse_clock_ticks();
+    uint64_t waited = atomic_load(&turns->last_waited);
+    bool runs = atomic_load(&turns->busy_since) != 0 || atomic_load(&turns->beat_due) != 0;
+    return runs && limit < UINT64_MAX / SPINNING_STALLS && now > waited && now - waited > limit * SPINNING_STALLS;
+}
+
+// Takes over the references to group and task.
+static void
+enter(pulse_turns *turns, pulse_governor *governor, PyObject *group, PyObject *task, PyObject *stack)
+{
+    pulse_worst_entry entry = {
+        .group = group,
+        .task = pulse_worst_task_name(governor->state, task),
+        .stall_class = PULSE_STALL_SPINNING,
+        .wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited),
+    };
+    // Once for each period.
+    atomic_store(&turns->last_waited, pulse_clock_ticks());
+    if (entry.group != NULL && entry.task != NULL) {
+        pulse_worst_place(&entry, stack);
+        pulse_turns_enter_stall(governor, &entry);
+    }
+    else {
+        pulse_worst_entry_clear(&entry);
+    }
+}
+
+// The callable behind partials and bound methods; takes over and returns a reference.
+static PyObject *
+function_of(PyObject *callback)
+{
+    static const char *const wrappers[] = {"func", "__func__"};
+    for (int i = 0; i < 4; i++) {
+        PyObject *inner = NULL;
+        for (int j = 0; j < 2 && inner == NULL; j++) {
+            inner = PyObject_GetAttrString(callback, wrappers[j]);
+            PyErr_Clear();
+        }
+        if (inner == NULL) {
+            break;
+        }
+        Py_SETREF(callback, inner);
+    }
+    return callback;
+}
+
+// A stack of one frame from something that has a code object; new reference, NULL without an exception if it has none.
+static PyObject *
+stack_of(PyObject *owner, const char *code_name)
+{
+    PyObject *code = PyObject_GetAttrString(owner, code_name);
+    PyObject *stack = NULL;
+    if (code != NULL && PyCode_Check(code)) {
+        PyCodeObject *known = (PyCodeObject *)code;
+        stack = Py_BuildValue("((OOi))", known->co_qualname, known->co_filename, known->co_firstlineno);
+    }
+    Py_XDECREF(code);
+    PyErr_Clear();
+    return stack;
+}
+
+// The first of the callbacks that the loop is about to call; new reference or NULL.
+static PyObject *
+next_callback(pulse_governor *governor)
+{
+    PyObject *loop = governor->loop_reference == NULL ? NULL : PyObject_CallNoArgs(governor->loop_reference);
+    PyObject *ready = loop == NULL ? NULL : PyObject_GetAttrString(loop, "_ready");
+    PyObject *handle = ready == NULL ? NULL : PySequence_GetItem(ready, 0);
+    PyObject *callback = handle == NULL ? NULL : PyObject_GetAttrString(handle, "_callback");
+    Py_XDECREF(handle);
+    Py_XDECREF(ready);
+    Py_XDECREF(loop);
+    PyErr_Clear();
+    return callback;
+}
+
+static void
+name_spin(pulse_turns *turns, pulse_governor *governor)
+{
+    PyObject *callback = next_callback(governor);
+    if (callback == NULL) {
+        return;
+    }
+    // A step of a task is a callback whose __self__ is the task.
+    PyObject *task = PyObject_GetAttrString(callback, "__self__");
+    PyObject *coro = task == NULL ? NULL : PyObject_CallMethod(task, "get_coro", NULL);
+    PyErr_Clear();
+    pulse_state *state = governor->state;
+    if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
+        pulse_governed *governed = (pulse_governed *)coro;
+        PyObject *stack = stack_of(coro, "cr_code");
+        if (stack != NULL) {
+            PyObject *group = governed->group == NULL ? state->str_empty : governed->group->name;
+            enter(turns, governor, Py_NewRef(group), Py_NewRef(task), stack);
+        }
+        Py_XDECREF(stack);
+    }
+    else {
+        callback = function_of(callback);
+        PyObject *stack = stack_of(callback, "__code__");
+        if (stack != NULL) {
+            enter(turns, governor, PyUnicode_FromString("(callbacks)"), NULL, stack);
+        }
+        Py_XDECREF(stack);
+    }
+    PyErr_Clear();
+    Py_XDECREF(coro);
+    Py_XDECREF(task);
+    Py_DECREF(callback);
+}
+
+void
+pulse_turns_name_spin(pulse_turns *turns)
+{
+    atomic_store(&turns->asked, false);
+    // Attributes of a program's objects are read here: in their code the loop may cease to be watched.
+    PyObject *held = Py_NewRef((PyObject *)turns->governor);
+    name_spin(turns, (pulse_governor *)held);
+    Py_DECREF(held);
+}
+
+// Runs in the main thread at its next bytecode boundary, which for a loop written in C is inside a callback.
+static int
+name_spin_here(void *argument)
+{
+    pulse_turns *turns = argument;
+    pulse_thread *thread = atomic_load(&turns->thread);
+    pulse_governor *governor = turns->governor;
+    if (governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) ||
+        !pulse_turns_is_spinning(turns)) {
+        return 0;
+    }
+    pulse_exception taken = pulse_exception_take();
+    pulse_worst_entry entry;
+    Py_INCREF((PyObject *)governor);
+    if (pulse_capture_stall(governor, PULSE_STALL_SPINNING, &entry) < 0) {
+        pulse_state_contain_error(governor->state);
+    }
+    else {
+        entry.wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited);
+        // Not told: the program is in the middle of its code, and may hold the lock of a handler of its log.
+        pulse_worst_enter(&governor->stalls, &entry);
+        atomic_store(&turns->last_waited, pulse_clock_ticks());
+    }
+    Py_DECREF((PyObject *)governor);
+    pulse_exception_put_back(taken);
+    return 0;
+}
+
+void
+pulse_turns_ask_what_spins(pulse_turns *turns)
+{
+    if (atomic_exchange(&turns->asked, true)) {
+        return;
+    }
+    // A loop with a selector in sight looks at `asked` itself.
+    if (atomic_load(&turns->beat_due) != 0 && Py_AddPendingCall(name_spin_here, turns) < 0) {
+        atomic_store(&turns->asked, false);
+    }
+}

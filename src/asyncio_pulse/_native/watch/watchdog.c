@@ -1,0 +1,472 @@
+#include "watch/watchdog.h"
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "base/allowance.h"
+#include "base/diagnosis.h"
+#include "base/own_thread.h"
+#include "model/governed.h"
+#include "watch/capture.h"
+#include "watch/overdue.h"
+
+enum {
+    // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
+    OBSERVE_US = 30000,
+    // So often the GIL is asked for meanwhile. Who gets it at once found it free; seen: below 20 us.
+    PROBES = 3,
+    FREE_GIL_US = 200,
+};
+
+typedef struct pulse_watchdog {
+    pulse_state *state;
+    uint64_t interval_us;
+    // Held by whoever started the thread; letting it go ends the wait.
+    PyThread_type_lock stop;
+    // Held until the thread has its own state of the interpreter, or none is to be had.
+    PyThread_type_lock begun;
+    // Held by the thread while it lives.
+    PyThread_type_lock alive;
+    bool stopping;
+    unsigned long identity;
+    // The thread's own state of the interpreter while it does not hold the GIL.
+    PyThreadState *saved;
+    // Stopped from itself: nobody waits for it, and it frees what it has.
+    _Atomic(bool) orphaned;
+    pulse_counter wake_ups;
+    // Of what looking at polls may cost.
+    pulse_allowance allowance;
+    // As it was when the GIL was last had, without which nobody may ask.
+    uint64_t switch_interval_ns;
+    pulse_os_snapshot before;
+    pulse_os_snapshot after;
+} pulse_watchdog;
+
+static void
+sleep_for(pulse_watchdog *watchdog, uint64_t us)
+{
+    if (!watchdog->stopping) {
+        PyLockStatus woken = PyThread_acquire_lock_timed(watchdog->stop, (PY_TIMEOUT_T)us, 0);
+        watchdog->stopping = woken != PY_LOCK_FAILURE;
+        pulse_counter_add(&watchdog->wake_ups, 1);
+    }
+}
+
+static uint64_t
+now_ns(void)
+{
+    return pulse_clock_to_ns(pulse_clock_ticks());
+}
+
+static void
+observe(pulse_os_snapshot *snapshot)
+{
+    pulse_diagnosis_snapshot(snapshot, now_ns());
+}
+
+// With the GIL, for which the program waits: there may be hundreds of threads, but few run loops.
+static void
+observe_at_once(pulse_watchdog *watchdog)
+{
+    pulse_diagnosis_snapshot_runs(&watchdog->after, &watchdog->before, now_ns());
+    for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
+        pulse_thread *thread = atomic_load(&each->thread);
+        if (thread != NULL && pulse_overdue_field(each) != NULL) {
+            pulse_diagnosis_read_again(&watchdog->after, thread->os_thread);
+        }
+    }
+}
+
+// A stall as it was when the GIL was had: Python code that runs meanwhile may end it, or the watching of its loop.
+typedef struct {
+    pulse_turns *turns;
+    // Held.
+    pulse_governor *governor;
+    _Atomic(uint64_t) *field;
+    uint64_t key;
+} stall_in_sight;
+
+static bool
+is_gone(const stall_in_sight *stall)
+{
+    return stall->turns->governor != stall->governor || atomic_load(stall->field) != stall->key;
+}
+
+static void
+capture_stall(pulse_watchdog *watchdog, const stall_in_sight *stall, pulse_evidence *evidence, uint64_t gil_wait_ticks)
+{
+    pulse_turns *turns = stall->turns;
+    const pulse_thread *thread = atomic_load(&turns->thread);
+    uint64_t poll = atomic_load(&thread->poll_started);
+    evidence->thread = thread->os_thread;
+    pulse_stall_class stall_class = pulse_diagnose(&watchdog->before, &watchdog->after, evidence);
+    uint64_t suspects[PULSE_MOST_SUSPECTS];
+    int count = pulse_diagnosis_suspects(&watchdog->before, &watchdog->after, evidence, suspects);
+    pulse_worst_entry entry = {0};
+    if (pulse_capture_stall(stall->governor, stall_class, &entry) < 0 ||
+        (stall_class == PULSE_STALL_GIL && pulse_capture_culprit(suspects, count, &entry) < 0)) {
+        pulse_worst_entry_clear(&entry);
+        pulse_state_contain_error(watchdog->state);
+        return;
+    }
+    if (is_gone(stall)) {
+        pulse_worst_entry_clear(&entry);
+        return;
+    }
+    entry.gil_held_ticks = stall_class == PULSE_STALL_GIL ? 0 : gil_wait_ticks;
+    pulse_worst_entry_clear(&turns->pending);
+    turns->pending = entry;
+    turns->pending_poll = poll;
+    atomic_store(&turns->captured, stall->key);
+}
+
+// With the GIL.
+static void
+capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence *evidence, uint64_t gil_wait_ticks)
+{
+    _Atomic(uint64_t) *field = pulse_overdue_field(turns);
+    if (field == NULL || pulse_overdue_is_captured(turns, field) || turns->governor == NULL || atomic_load(&turns->thread) == NULL) {
+        return;
+    }
+    stall_in_sight stall = {turns, turns->governor, field, atomic_load(field)};
+    Py_INCREF((PyObject *)stall.governor);
+    bool runs = pulse_capture_is_running(stall.governor);
+    if (runs && !is_gone(&stall)) {
+        // Not before: the program may switch the collector on or off while its loop is asked.
+        int collects = PyGC_Disable();
+        capture_stall(watchdog, &stall, evidence, gil_wait_ticks);
+        if (collects) {
+            PyGC_Enable();
+        }
+    }
+    else if (!runs && !is_gone(&stall)) {
+        // Asked once: nothing is overdue until the loop runs again.
+        atomic_compare_exchange_strong(field, &stall.key, 0);
+    }
+    Py_DECREF((PyObject *)stall.governor);
+}
+
+// With the GIL: the poll cannot end while we look; it may have ended before.
+static void
+capture_poll(pulse_state *state, pulse_thread *thread)
+{
+    pulse_governed *polled = thread->current;
+    if (!pulse_poll_is_overdue(thread)) {
+        return;
+    }
+    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    // Also where there is nothing to see, as of a thread that is no more: else it would be due with every look.
+    pulse_samples_look_at(&thread->samples, started, pulse_clock_ticks());
+    // The thread's threshold is the shortest of the loops that it ran; this poll may belong to a more patient one.
+    if (polled == NULL || pulse_overdue_age(started) <= polled->governor->slow_ticks) {
+        return;
+    }
+    PyObject *stack = pulse_capture_poll(state, thread);
+    if (stack == NULL && PyErr_Occurred()) {
+        pulse_state_contain_error(state);
+    }
+    else if (stack != NULL && atomic_load(&thread->poll_started) == started) {
+        pulse_samples_add(&thread->samples, stack);
+    }
+    Py_XDECREF(stack);
+}
+
+static void
+capture_polls(pulse_state *state)
+{
+    // A collection here would run finalisers of the program on this thread.
+    int collects = PyGC_Disable();
+    for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
+        capture_poll(state, each);
+    }
+    if (collects) {
+        PyGC_Enable();
+    }
+}
+
+// Take the GIL; how long that took, ticks.
+static uint64_t
+take_gil(pulse_watchdog *watchdog)
+{
+    uint64_t asked = pulse_clock_ticks();
+    PyEval_RestoreThread(watchdog->saved);
+    return pulse_overdue_age(asked);
+}
+
+static void
+release_gil(pulse_watchdog *watchdog)
+{
+    watchdog->saved = PyEval_SaveThread();
+}
+
+// Whether the thread of a loop that is overdue may wait for the GIL.
+static bool
+somebody_may_wait_for_gil(pulse_watchdog *watchdog, pulse_evidence evidence)
+{
+    for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
+        pulse_thread *thread = atomic_load(&each->thread);
+        if (thread == NULL || pulse_overdue_field(each) == NULL) {
+            continue;
+        }
+        evidence.thread = thread->os_thread;
+        if (pulse_diagnosis_may_wait_for_gil(&watchdog->before, &evidence, now_ns())) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Watch the threads for a moment and take the GIL, unless we are to stop. Whoever keeps the GIL from us for longer than that
+// moment is watched meanwhile. How long the last asking took goes into `waited`; how often the GIL was not free is returned.
+static int
+watch_threads(pulse_watchdog *watchdog, const pulse_evidence *evidence, uint64_t *waited)
+{
+    int kept = 0;
+    for (int probe = 1; !watchdog->stopping; probe++) {
+        sleep_for(watchdog, OBSERVE_US / PROBES);
+        if (watchdog->stopping) {
+            break;
+        }
+        if (probe == PROBES) {
+            observe(&watchdog->after);
+        }
+        else if (!somebody_may_wait_for_gil(watchdog, *evidence)) {
+            continue;
+        }
+        *waited = take_gil(watchdog);
+        kept += *waited > pulse_clock_from_ns(FREE_GIL_US * 1000);
+        if (probe == PROBES || *waited > pulse_clock_from_ns(OBSERVE_US * 1000)) {
+            break;
+        }
+        release_gil(watchdog);
+    }
+    return kept;
+}
+
+// Something is overdue: take the GIL and capture all that still is.
+static void
+capture_overdue(pulse_watchdog *watchdog, bool stalled)
+{
+    pulse_state *state = watchdog->state;
+    pulse_evidence evidence = {
+        .watchdog = pulse_os_thread_self(),
+        .switch_interval_ns = watchdog->switch_interval_ns,
+    };
+    uint64_t waited = 0, collected = pulse_threads_collected(state);
+    int kept = 0;
+    observe(&watchdog->before);
+    if (stalled) {
+        kept = watch_threads(watchdog, &evidence, &waited);
+    }
+    else if (!watchdog->stopping) {
+        waited = take_gil(watchdog);
+    }
+    if (watchdog->stopping) {
+        return;
+    }
+    bool kept_long = waited > pulse_clock_from_ns(OBSERVE_US * 1000);
+    if (kept_long) {
+        observe_at_once(watchdog);
+        stalled = true;
+    }
+    // One of several may be chance: the GIL changes hands also where nobody keeps it for long.
+    evidence.gil_kept = kept_long || kept > 1;
+    evidence.switch_interval_ns = watchdog->switch_interval_ns = pulse_switch_interval_ns();
+    // The GIL is had only between two collections. Code that makes many objects is interrupted by some, and still the culprit.
+    collected = pulse_clock_to_ns(pulse_threads_collected(state) - collected);
+    evidence.collecting = collected > (now_ns() - watchdog->before.taken_ns) / 2;
+    for (pulse_turns *each = atomic_load(&state->turns); stalled && each != NULL; each = each->next) {
+        capture_if_stalled(watchdog, each, &evidence, waited);
+    }
+    capture_polls(state);
+    release_gil(watchdog);
+}
+
+// Capture, and look at no poll for a while if that took long: there may be many threads, and polls one after the other.
+static void
+capture(pulse_watchdog *watchdog, bool stalled)
+{
+    uint64_t began_ns = pulse_clock_thread_cpu_ns();
+    capture_overdue(watchdog, stalled);
+    // Those that wait for the GIL meanwhile spend about as much.
+    uint64_t spent = 2 * (pulse_clock_thread_cpu_ns() - began_ns);
+    pulse_allowance_spend(&watchdog->allowance, spent, now_ns(), pulse_clock_process_cpu_ns());
+}
+
+static void
+look(pulse_watchdog *watchdog)
+{
+    bool poll = false, stalled = false;
+    pulse_turns *turns = atomic_load_explicit(&watchdog->state->turns, memory_order_acquire);
+    for (; turns != NULL; turns = turns->next) {
+        _Atomic(uint64_t) *field = pulse_overdue_field(turns);
+        stalled = stalled || (field != NULL && !pulse_overdue_is_captured(turns, field));
+        if (field == NULL && pulse_turns_is_spinning(turns)) {
+            pulse_turns_ask_what_spins(turns);
+        }
+    }
+    pulse_thread *thread = atomic_load_explicit(&watchdog->state->threads, memory_order_acquire);
+    for (; thread != NULL; thread = thread->next) {
+        poll = poll || pulse_poll_is_overdue(thread);
+    }
+    if (stalled || (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_clock_process_cpu_ns()) == 0)) {
+        capture(watchdog, stalled);
+    }
+}
+
+// Until the next look; sooner when a turn that is already long, or a heartbeat that is already late, will be overdue before.
+static uint64_t
+next_look_us(pulse_watchdog *watchdog)
+{
+    uint64_t next = pulse_clock_from_ns(watchdog->interval_us * 1000);
+    for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
+        uint64_t limit = atomic_load(&each->stall_after_ticks);
+        uint64_t busy = pulse_overdue_age(atomic_load(&each->busy_since)), late = pulse_overdue_age(atomic_load(&each->beat_due));
+        uint64_t since = busy > late ? busy : late;
+        // With the default threshold what is shorter is looked at again in good time.
+        if (since > limit / 10 && since < limit && limit - since < next) {
+            next = limit - since;
+        }
+    }
+    return pulse_clock_to_ns(next) / 1000 + 1;
+}
+
+static void
+watchdog_free(pulse_watchdog *watchdog)
+{
+    if (watchdog->stop != NULL) {
+        PyThread_free_lock(watchdog->stop);
+    }
+    if (watchdog->begun != NULL) {
+        PyThread_free_lock(watchdog->begun);
+    }
+    if (watchdog->alive != NULL) {
+        PyThread_free_lock(watchdog->alive);
+    }
+    PyMem_RawFree(watchdog);
+}
+
+static void
+watchdog_main(void *argument)
+{
+    pulse_watchdog *watchdog = argument;
+#ifdef __linux__
+    prctl(PR_SET_NAME, "pulse-watchdog");
+#endif
+    watchdog->identity = PyThread_get_thread_ident();
+    // One state for the thread's whole life, made while whoever starts it holds the GIL: before 3.12.9 and 3.13.2 it crashes to
+    // allocate without, if the program stops tracemalloc meanwhile (python/cpython#128679).
+    watchdog->saved = PyThreadState_New(PyInterpreterState_Main());
+    bool has_state = watchdog->saved != NULL;
+    PyThread_release_lock(watchdog->begun);
+    if (!has_state) {
+        return;
+    }
+    sleep_for(watchdog, watchdog->interval_us);
+    while (!watchdog->stopping) {
+        look(watchdog);
+        sleep_for(watchdog, next_look_us(watchdog));
+    }
+    take_gil(watchdog);
+    PyThreadState_Clear(watchdog->saved);
+    PyThreadState_DeleteCurrent();
+    bool is_orphaned = atomic_load(&watchdog->orphaned);
+    PyThread_release_lock(watchdog->alive);
+    if (is_orphaned) {
+        watchdog_free(watchdog);
+    }
+}
+
+static pulse_watchdog *
+watchdog_new(pulse_state *state, uint64_t interval_us)
+{
+    pulse_watchdog *watchdog = PyMem_RawCalloc(1, sizeof *watchdog);
+    if (watchdog == NULL) {
+        return NULL;
+    }
+    watchdog->state = state;
+    watchdog->interval_us = interval_us;
+    watchdog->switch_interval_ns = pulse_switch_interval_ns();
+    PyThread_type_lock *locks[] = {&watchdog->stop, &watchdog->begun, &watchdog->alive};
+    for (int i = 0; i < 3; i++) {
+        *locks[i] = PyThread_allocate_lock();
+        if (*locks[i] == NULL) {
+            watchdog_free(watchdog);
+            return NULL;
+        }
+        PyThread_acquire_lock(*locks[i], WAIT_LOCK);
+    }
+    return watchdog;
+}
+
+int
+pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
+{
+    state->watchdog_interval_us = interval_us;
+    if (state->watchdog != NULL) {
+        return 0;
+    }
+    // Elsewhere stalls go unseen: who is asked for the GIL by a thread like this knows the main interpreter only.
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return 0;
+    }
+    pulse_watchdog *watchdog = watchdog_new(state, interval_us);
+    if (watchdog == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (!pulse_own_thread_start(watchdog_main, watchdog)) {
+        watchdog_free(watchdog);
+        PyErr_SetString(PyExc_RuntimeError, "the watchdog's thread cannot be started");
+        return -1;
+    }
+    // With the GIL, which keeps the program from changing the allocators under the thread.
+    PyThread_acquire_lock(watchdog->begun, WAIT_LOCK);
+    if (watchdog->saved == NULL) {
+        watchdog_free(watchdog);
+        PyErr_NoMemory();
+        return -1;
+    }
+    state->watchdog = watchdog;
+    return 0;
+}
+
+void
+pulse_watchdog_stop(pulse_state *state)
+{
+    // The end of a collection that is under way will not be told: whoever stops the watchdog takes back the callback.
+    for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
+        atomic_store(&each->gc_started, 0);
+    }
+    pulse_watchdog *watchdog = state->watchdog;
+    if (watchdog == NULL) {
+        return;
+    }
+    state->watchdog = NULL;
+    bool is_itself = PyThread_get_thread_ident() == watchdog->identity;
+    atomic_store(&watchdog->orphaned, is_itself);
+    PyThread_release_lock(watchdog->stop);
+    if (is_itself) {
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+    PyThread_release_lock(watchdog->alive);
+    watchdog_free(watchdog);
+}
+
+void
+pulse_watchdog_after_fork(pulse_state *state)
+{
+    // Not freed: its thread, which is no more, may have been waiting for one of the locks, and destroying such a lock hangs on
+    // some systems.
+    state->watchdog = NULL;
+}
+
+uint64_t
+pulse_watchdog_wake_ups(const pulse_state *state)
+{
+    return state->watchdog == NULL ? 0 : pulse_counter_read(&state->watchdog->wake_ups);
+}
