@@ -150,6 +150,10 @@ pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
 // Watch the loop's turns no longer.
 void pulse_governor_stop_watching(pulse_governor *governor);
 
+// Take what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off: they would fail again
+// with every poll. Leaves no exception.
+void pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result);
+
 PULSE_INLINE pulse_thread *
 pulse_governor_thread(pulse_governor *governor)
 {

@@ -92,8 +92,6 @@ typedef struct {
     pulse_counter internal_errors;
 } pulse_state;
 
-extern PyModuleDef pulse_module;
-
 // Objects that use the state hold the module: a type may be cleared by the collector before its last instance is gone.
 static inline pulse_state *
 pulse_state_of_type(PyTypeObject *type)
@@ -109,5 +107,8 @@ pulse_state_of_module(PyObject *module)
 
 // Contain a fault of ours: count it, show it once where unraisable exceptions go, clear it.
 void pulse_state_contain_error(pulse_state *state);
+
+// End of a call of Python code that is not the task's: takes over the result, contains what was raised.
+void pulse_state_settle(pulse_state *state, PyObject *result);
 
 #endif

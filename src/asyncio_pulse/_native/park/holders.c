@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "poll/decisions.h"
-#include "poll/hooks.h"
 
 // Deeper chains of awaiting coroutines are looked into so far.
 enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
@@ -122,7 +121,7 @@ pulse_is_holder(pulse_governor *governor, PyObject *coro)
     Py_XDECREF(each);
     if (PyErr_Occurred()) {
         // Code is analysed in Python, where a signal's handler may run.
-        pulse_hooks_settle(governor, NULL);
+        pulse_state_settle(governor->state, NULL);
     }
     pulse_exception_put_back(raised);
     return answer;

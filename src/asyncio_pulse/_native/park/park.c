@@ -5,7 +5,6 @@
 #include "park/pump.h"
 #include "park/turn_budget.h"
 #include "poll/decisions.h"
-#include "poll/hooks.h"
 #include "preempt/segment.h"
 
 static uint64_t
@@ -214,7 +213,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     }
     if (PyErr_Occurred()) {
         // The loop's methods are Python code, where a signal's handler may run.
-        pulse_hooks_settle(governor, NULL);
+        pulse_state_settle(governor->state, NULL);
     }
     if (governor->pump->armed == NULL) {
         // Nobody would release those that were parked while the loop was asked.

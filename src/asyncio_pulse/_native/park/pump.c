@@ -5,7 +5,6 @@
 
 #include "park/turn_budget.h"
 #include "poll/decisions.h"
-#include "poll/hooks.h"
 
 enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
@@ -60,7 +59,7 @@ tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *
     unsigned long long now_ns = pulse_clock_to_ns(pulse_clock_ticks());
     group->releases = group->late_releases = group->longest_wait_ticks = 0;
     PyObject *result = PyObject_CallMethod(decisions, "on_releases", "OKKKK", group->name, releases, late, longest_ms, now_ns);
-    pulse_tiers_settle(governor, result);
+    pulse_governor_settle_decisions(governor, result);
 }
 
 // After a round of releases: Python code runs in here.
@@ -93,7 +92,7 @@ pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node)
         PyErr_Clear();
     }
     else {
-        pulse_hooks_settle(governor, result);
+        pulse_state_settle(governor->state, result);
     }
     Py_DECREF(future);
     Py_DECREF((PyObject *)governed);
@@ -234,7 +233,7 @@ pulse_pump_arm_here(pulse_governor *governor)
         return;
     }
     for (int i = 0; i < 2 && pulse_pump_arm(governor, loop) < 0; i++) {
-        pulse_hooks_settle(governor, NULL);
+        pulse_state_settle(governor->state, NULL);
     }
     Py_DECREF(loop);
 }

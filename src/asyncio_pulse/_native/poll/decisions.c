@@ -5,7 +5,6 @@
 #include <structmember.h>
 
 #include "model/due.h"
-#include "poll/hooks.h"
 
 // Who begins to run so soon after a bad poll, or after further polls of the same task that followed on it as closely, had
 // been kept waiting by it: an idle loop would have been asleep.
@@ -140,17 +139,6 @@ pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, bool sl
     governor->bad_cpu_ns += ns(verdict->own_wall - verdict->own_off_cpu);
 }
 
-void
-pulse_tiers_settle(pulse_governor *governor, PyObject *result)
-{
-    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        pulse_hooks_settle(governor, NULL);
-        Py_CLEAR(governor->decisions);
-        return;
-    }
-    pulse_hooks_settle(governor, result);
-}
-
 static void
 tell_one(pulse_governor *governor, const pulse_due *due)
 {
@@ -159,7 +147,7 @@ tell_one(pulse_governor *governor, const pulse_due *due)
                                            ns(due->wall), ns(due->cpu), ns(due->over_budget),
                                            due->violation ? Py_True : Py_False, due->slow ? Py_True : Py_False,
                                            due->waited ? Py_True : Py_False, due->stack == NULL ? Py_None : due->stack);
-    pulse_tiers_settle(governor, result);
+    pulse_governor_settle_decisions(governor, result);
     Py_DECREF(decisions);
 }
 
@@ -236,7 +224,7 @@ wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
     }
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
     unsigned long long last_poll = ns(standing_of(standing)->last_poll);
-    pulse_tiers_settle(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
+    pulse_governor_settle_decisions(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
     Py_DECREF(decisions);
     Py_DECREF(held);
 }
@@ -290,7 +278,7 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
     pulse_exception raised = pulse_exception_take();
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
     PyObject *result = PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll));
-    pulse_tiers_settle(governor, result);
+    pulse_governor_settle_decisions(governor, result);
     Py_DECREF(decisions);
     Py_DECREF(held);
     pulse_exception_put_back(raised);

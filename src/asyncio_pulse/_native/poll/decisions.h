@@ -35,10 +35,6 @@ void pulse_tiers_note(pulse_governed *governed, const pulse_verdict *verdict, bo
 void pulse_tiers_tell(pulse_governor *governor, pulse_governed *next);
 void pulse_tiers_forget(pulse_governor *governor);
 
-// Take what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off: they would fail again
-// with every poll. Leaves no exception.
-void pulse_tiers_settle(pulse_governor *governor, PyObject *result);
-
 // Round the polls of accounts above Monitor. A poll no longer than `alarm_ticks` was neither a violation nor slow.
 void pulse_tiers_before_poll(pulse_governed *governed);
 void pulse_tiers_after_poll(pulse_governed *governed, uint64_t own_ticks, uint64_t alarm_ticks);

@@ -68,7 +68,7 @@ introduce(pulse_governor *governor, pulse_group *group)
     }
     group->introduced = true;
     PyObject *decisions = Py_NewRef(governor->decisions);
-    pulse_tiers_settle(governor, PyObject_CallMethod(decisions, "on_new_group", "O", group));
+    pulse_governor_settle_decisions(governor, PyObject_CallMethod(decisions, "on_new_group", "O", group));
     Py_DECREF(decisions);
 }
 

@@ -18,9 +18,6 @@ void pulse_hooks_before_poll(pulse_governed *governed);
 // Tell of one thing that a task did: on_yield(task) or on_completion(task). The same of exceptions. Nothing without hooks.
 void pulse_hooks_tell(pulse_governed *governed, const char *what);
 
-// End of a call of Python code that is not the task's: takes over the result, contains what was raised.
-void pulse_hooks_settle(pulse_governor *governor, PyObject *result);
-
 // After it: after_poll(task, result, ns), then on_yield(task) or on_completion(task) as the case may be. An exception that
 // is set stays set.
 void pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint64_t ticks, bool yielded);

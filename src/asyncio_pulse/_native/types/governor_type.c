@@ -398,3 +398,14 @@ PyType_Spec pulse_governor_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = governor_slots,
 };
+
+void
+pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result)
+{
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        pulse_state_settle(governor->state, NULL);
+        Py_CLEAR(governor->decisions);
+        return;
+    }
+    pulse_state_settle(governor->state, result);
+}

@@ -22,16 +22,6 @@
 #include "watch/turns.h"
 #include "watch/watchdog.h"
 
-void
-pulse_state_contain_error(pulse_state *state)
-{
-    bool is_first = atomic_fetch_add_explicit(&state->internal_errors, 1, memory_order_relaxed) == 0;
-    if (is_first) {
-        PyErr_WriteUnraisable(state->group_variable);
-    }
-    PyErr_Clear();
-}
-
 static PyObject *
 clock_info(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
@@ -397,7 +387,7 @@ static PyModuleDef_Slot module_slots[] = {
     {0, NULL},
 };
 
-PyModuleDef pulse_module = {
+static PyModuleDef the_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "asyncio_pulse._core",
     .m_doc = "The native core: governed coroutines, accounts, clocks.",
@@ -412,5 +402,5 @@ PyModuleDef pulse_module = {
 PyMODINIT_FUNC
 PyInit__core(void)
 {
-    return PyModuleDef_Init(&pulse_module);
+    return PyModuleDef_Init(&the_module);
 }

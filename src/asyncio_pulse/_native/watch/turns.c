@@ -1,7 +1,6 @@
 #include "watch/turns.h"
 
 #include "model/governor.h"
-#include "poll/hooks.h"
 
 static pulse_turns *
 first(pulse_state *state)
@@ -98,7 +97,7 @@ pulse_turns_enter_stall(pulse_governor *governor, pulse_worst_entry *entry)
     PyObject *stall = decisions == NULL ? NULL : pulse_worst_stall_to_dict(entry);
     pulse_worst_enter(&governor->stalls, entry);
     if (stall != NULL) {
-        pulse_hooks_settle(governor, PyObject_CallMethod(decisions, "on_stall", "O", stall));
+        pulse_state_settle(governor->state, PyObject_CallMethod(decisions, "on_stall", "O", stall));
     }
     else if (decisions != NULL) {
         pulse_state_contain_error(governor->state);
