@@ -6,6 +6,7 @@
 #define PULSE_GOVERNED_H
 
 #include "model/governor.h"
+#include "model/standing.h"
 
 // Everything that is not plain is a bit here; a plain poll tests the whole word once.
 enum {
@@ -71,7 +72,8 @@ typedef struct pulse_governed {
     PyObject *module;
 } pulse_governed;
 
-extern PyType_Spec pulse_governed_spec;
+// A new coroutine, not yet polled, of the type given. `coro` is trusted to be a coroutine. NULL with an exception on failure.
+pulse_governed *pulse_governed_new(PyTypeObject *type, PyObject *coro);
 
 // A new coroutine for a task of this governor. `coro` is trusted to be a coroutine.
 PyObject *pulse_governed_new_task(pulse_governor *governor, PyObject *coro);
@@ -79,8 +81,8 @@ PyObject *pulse_governed_new_task(pulse_governor *governor, PyObject *coro);
 // Make a coroutine that was constructed by hand, and not yet polled, the coroutine of a task.
 void pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor);
 
-// The coroutine ended: one alive less, and its explicit group is taken out of the context. An exception that is set stays.
-void pulse_governed_finish(pulse_governed *governed);
+// The coroutine ended, or was dropped: whoever counts the living counts one less. Twice does no harm.
+void pulse_governed_no_longer_alive(pulse_governed *governed);
 
 // CPU budget of one poll, ticks.
 uint64_t pulse_governed_budget(const pulse_governed *governed);
@@ -91,12 +93,23 @@ bool pulse_governed_spend(pulse_governed *governed, pulse_thread *thread, uint64
 // Operations left to the running poll.
 uint32_t pulse_governed_operations_left(pulse_governed *governed);
 
-// First poll: find governor and group, put the options in force. Cannot fail: what cannot be governed is transparent.
-void pulse_governed_bind(pulse_governed *governed);
+// The tier in force for a coroutine: the higher of its own and its explicit group's, capped; 0..3.
+unsigned pulse_governed_tier(const pulse_governed *governed);
 
-// The parts of the type that stand in other files: the attributes, and two methods.
-extern PyGetSetDef pulse_governed_getset[];
-PyObject *pulse_governed_update(PyObject *self, PyObject *options);
-PyObject *pulse_governed_account(PyObject *self, PyObject *ignored);
+// That of its own account, without its group.
+unsigned pulse_governed_own_tier(const pulse_governed *governed);
+
+// The Standing of its group, borrowed, or NULL.
+static inline PyObject *
+pulse_governed_group_standing(const pulse_governed *governed)
+{
+    return governed->group == NULL ? NULL : governed->group->standing;
+}
+
+// Whether its tier is only observed.
+bool pulse_governed_is_observed(const pulse_governed *governed);
+
+// The priority of a coroutine that lives is another one now, or it does not live any longer.
+void pulse_governed_count_urgent(pulse_governed *governed);
 
 #endif

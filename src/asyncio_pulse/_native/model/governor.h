@@ -7,12 +7,12 @@
 #include "base/account.h"
 #include "base/allowance.h"
 #include "base/chaos.h"
+#include "base/histogram.h"
 #include "bytecode/safe_place.h"
 #include "model/group.h"
 #include "model/options.h"
 #include "model/thread.h"
 #include "model/worst.h"
-#include "watch/turns.h"
 
 enum {
     // No poll of this governor is measured any more.
@@ -76,6 +76,17 @@ typedef struct {
     PyObject *places;
 } pulse_preemption;
 
+// What a governor keeps of its loop's turns, also when they are no longer watched.
+typedef struct {
+    pulse_counter turns;
+    pulse_counter busy_ticks;
+    pulse_counter longest_lag;
+    pulse_counter watched_since;
+    // 0 while they are watched.
+    pulse_counter watched_until;
+    pulse_histogram lag;
+} pulse_turn_record;
+
 typedef struct pulse_governor {
     PyObject_HEAD
     // All that the hot path reads, first and together.
@@ -125,11 +136,13 @@ typedef struct pulse_governor {
     bool observes;
     // NULL where nothing is ever parked.
     struct pulse_pump *pump;
+    // How long the polls of a turn may be together; 0 for as long as they are.
+    uint64_t turn_ticks;
     pulse_chaos chaos;
     pulse_counter would_park;
     pulse_preemption preemption;
     // NULL while the loop's turns are not watched.
-    pulse_turns *turns;
+    struct pulse_turns *turns;
     pulse_turn_record turn_record;
     pulse_worst stalls;
     uint64_t stall_ticks;
@@ -139,16 +152,14 @@ typedef struct pulse_governor {
     void *heartbeat;
 } pulse_governor;
 
-extern PyType_Spec pulse_governor_spec;
-
 // Have the watchdog look at polls that last longer than this.
 void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
 
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
 
-// Watch the loop's turns no longer.
-void pulse_governor_stop_watching(pulse_governor *governor);
+// The budget of a turn, or how many are urgent, is another one now.
+void pulse_governor_turn_budget_changed(pulse_governor *governor);
 
 // Take what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off: they would fail again
 // with every poll. Leaves no exception.

@@ -1,9 +1,11 @@
-#include "poll/decisions.h"
-#include "preempt/preemption.h"
+#include "model/group.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "bytecode/safe_place.h"
+#include "model/options.h"
+#include "model/standing.h"
 
 static pulse_group *
 group_new(pulse_state *state, PyObject *name, bool is_explicit)
@@ -78,11 +80,43 @@ group_set_max_tier(PyObject *self, PyObject *tier)
     return set_number(tier, "tier", &((pulse_group *)self)->max_tier);
 }
 
+static PyObject *
+group_stand(PyObject *self, PyObject *standing)
+{
+    pulse_group *group = (pulse_group *)self;
+    if (pulse_standing_check(pulse_state_of_type(Py_TYPE(self)), standing) < 0) {
+        return NULL;
+    }
+    PyObject *earlier = group->standing;
+    group->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
+    group->tiered = pulse_standing_tier(group->standing) > 0 || group->preempt != PULSE_UNSET;
+    Py_XDECREF(earlier);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+group_set_preempt(PyObject *self, PyObject *argument)
+{
+    long mode = Py_IsNone(argument) ? PULSE_UNSET : PyLong_AsLong(argument);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (mode < PULSE_UNSET || mode > PULSE_PREEMPT_ANYWHERE) {
+        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2 or None, got %ld", mode);
+        return NULL;
+    }
+    pulse_group *group = (pulse_group *)self;
+    group->preempt = (int8_t)mode;
+    const pulse_standing *standing = (const pulse_standing *)group->standing;
+    group->tiered = mode != PULSE_UNSET || (standing != NULL && standing->tier > 0);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef group_methods[] = {
     {"set_priority", group_set_priority, METH_O, "Priority of its tasks that have none of their own, from their first poll."},
     {"set_max_tier", group_set_max_tier, METH_O, "The highest tier that its tasks may come to; None where nothing says so."},
-    {"set_preempt", pulse_group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
-    {"stand", pulse_group_stand, METH_O, "Put a Standing in force, or None for none."},
+    {"set_preempt", group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
+    {"stand", group_stand, METH_O, "Put a Standing in force, or None for none."},
     {NULL},
 };
 

@@ -2,65 +2,9 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
+#include "model/figures.h"
 #include "model/governor.h"
-#include "poll/decisions.h"
-
-int
-pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value)
-{
-    PyObject *number = PyLong_FromUnsignedLongLong(value);
-    if (number == NULL) {
-        return -1;
-    }
-    int result = PyDict_SetItemString(dict, key, number);
-    Py_DECREF(number);
-    return result;
-}
-
-int
-pulse_account_to_dict(const pulse_account *account, PyObject *dict)
-{
-    uint64_t wall = pulse_counter_read(&account->wall_ticks);
-    uint64_t off_cpu = pulse_counter_read(&account->off_cpu_ticks);
-    // Read without stopping the writer: the second counter may be ahead of the first.
-    uint64_t cpu = wall > off_cpu ? wall - off_cpu : 0;
-    if (pulse_dict_set_number(dict, "wall_time_ns", pulse_clock_to_ns(wall)) < 0 ||
-        pulse_dict_set_number(dict, "cpu_time_ns", pulse_clock_to_ns(cpu)) < 0 ||
-        pulse_dict_set_number(dict, "gc_time_ns", pulse_clock_to_ns(pulse_counter_read(&account->gc_ticks))) < 0 ||
-        pulse_dict_set_number(dict, "violations", pulse_counter_read(&account->violations)) < 0 ||
-        pulse_dict_set_number(dict, "slow_polls", pulse_counter_read(&account->slow_polls)) < 0) {
-        return -1;
-    }
-    return pulse_dict_set_number(dict, "forced_yields", pulse_counter_read(&account->forced_yields));
-}
-
-// Upper bound of a bucket.
-static uint64_t
-bound_ns(unsigned bucket)
-{
-    return pulse_clock_to_ns(((pulse_histogram_upper(bucket) + 1) << pulse_the_clock.histogram_shift) - 1);
-}
-
-PyObject *
-pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted)
-{
-    PyObject *list = PyList_New(0);
-    *counted = 0;
-    for (unsigned i = 0; list != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
-        uint64_t count = pulse_counter_read(&histogram->counts[i]);
-        if (count == 0) {
-            continue;
-        }
-        *counted += count;
-        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)bound_ns(i), (unsigned long long)count);
-        if (pair == NULL || PyList_Append(list, pair) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(pair);
-    }
-    return list;
-}
+#include "model/standing.h"
 
 // `numbers` has room for ten and two for each bucket. How many were written.
 static size_t
@@ -71,7 +15,7 @@ write_numbers(const pulse_group *group, uint64_t *numbers)
         uint64_t count = pulse_counter_read(&group->histogram.counts[i]);
         if (count != 0) {
             polls += count;
-            *next++ = bound_ns(i);
+            *next++ = pulse_figures_bound_ns(i);
             *next++ = count;
         }
     }

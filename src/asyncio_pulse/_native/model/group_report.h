@@ -6,13 +6,6 @@
 
 #include "model/group.h"
 
-// New list of (upper bound in ns, count), and how many were counted.
-PyObject *pulse_histogram_to_list(const pulse_histogram *histogram, uint64_t *counted);
-
-// Add the numbers of an account, in ns, to a dict.
-int pulse_account_to_dict(const pulse_account *account, PyObject *dict);
-int pulse_dict_set_number(PyObject *dict, const char *key, uint64_t value);
-
 // A new list of (group, its Standing or None, bytes), most wall time first. The bytes are native 64-bit numbers: polls, wall,
 // CPU and collector's time, violations, slow polls, forced yields, longest poll, tasks, tasks alive, then upper bound and
 // count of each bucket of the histogram that is not empty. Times are in ns.

@@ -1,7 +1,5 @@
 #include "model/thread.h"
 
-#include "model/governed.h"
-
 #include <string.h>
 
 static pulse_thread *
@@ -103,39 +101,6 @@ pulse_threads_collected(pulse_state *state)
         ticks += pulse_counter_read(&each->collected_ticks) + (started != 0 && now > started ? now - started : 0);
     }
     return ticks;
-}
-
-// The collector's time belongs to nobody: it is shown with the accounts, and never held against a task.
-static void
-book_collection(pulse_thread *thread, uint64_t ticks)
-{
-    pulse_governed *governed = thread->current;
-    thread->gc_ticks += ticks;
-    pulse_counter_add(&governed->account.gc_ticks, ticks);
-    pulse_counter_add(&governed->group->account.gc_ticks, ticks);
-    pulse_counter_add(&governed->governor->account.gc_ticks, ticks);
-}
-
-PyObject *
-pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 2 || !PyUnicode_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "gc_callback takes a phase and its information, as gc.callbacks passes them");
-        return NULL;
-    }
-    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
-    if (thread != NULL && PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
-        atomic_store_explicit(&thread->gc_started, pulse_clock_ticks(), memory_order_relaxed);
-    }
-    else if (thread != NULL) {
-        uint64_t started = atomic_exchange_explicit(&thread->gc_started, 0, memory_order_relaxed);
-        uint64_t ticks = started == 0 ? 0 : pulse_clock_ticks() - started;
-        pulse_counter_add(&thread->collected_ticks, ticks);
-        if (started != 0 && thread->current != NULL) {
-            book_collection(thread, ticks);
-        }
-    }
-    Py_RETURN_NONE;
 }
 
 void

@@ -70,9 +70,6 @@ uint64_t pulse_thread_sample_cpu(pulse_thread *thread);
 // Whether modules were imported since this was last asked in that thread, as polls do when they begin after some time.
 bool pulse_thread_modules_grew(pulse_thread *thread);
 
-// gc.callbacks entry: takes the collector's time out of the running poll.
-PyObject *pulse_thread_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count);
-
 // The forked child has one thread: forget the slots of the others, and the number and the clock that it had in the parent.
 void pulse_threads_after_fork(pulse_state *state);
 

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "model/group_report.h"
+#include "model/figures.h"
 
 PyObject *
 pulse_worst_task_name(pulse_state *state, PyObject *task)
@@ -204,8 +204,8 @@ poll_to_dict(const pulse_worst_entry *entry)
 {
     PyObject *dict = entry_to_dict(entry);
     uint64_t cpu_ticks = entry->wall_ticks - entry->off_cpu_ticks;
-    if (dict != NULL && (pulse_dict_set_number(dict, "cpu_ns", pulse_clock_to_ns(cpu_ticks)) < 0 ||
-                         pulse_dict_set_number(dict, "gc_ns", pulse_clock_to_ns(entry->gc_ticks)) < 0)) {
+    if (dict != NULL && (pulse_figures_set_number(dict, "cpu_ns", pulse_clock_to_ns(cpu_ticks)) < 0 ||
+                         pulse_figures_set_number(dict, "gc_ns", pulse_clock_to_ns(entry->gc_ticks)) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -225,7 +225,7 @@ pulse_worst_stall_to_dict(const pulse_worst_entry *entry)
     PyObject *dict = entry_to_dict(entry);
     PyObject *culprit = entry->culprit != NULL ? Py_NewRef(entry->culprit) : PyUnicode_FromString("");
     if (dict != NULL &&
-        (pulse_dict_set_number(dict, "gil_held_ns", pulse_clock_to_ns(entry->gil_held_ticks)) < 0 ||
+        (pulse_figures_set_number(dict, "gil_held_ns", pulse_clock_to_ns(entry->gil_held_ticks)) < 0 ||
          set_text(dict, "stall_class", PyUnicode_FromString(pulse_stall_class_names[entry->stall_class])) < 0 ||
          set_text(dict, "culprit", Py_XNewRef(culprit)) < 0)) {
         Py_CLEAR(dict);

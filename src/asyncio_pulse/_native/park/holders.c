@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "poll/decisions.h"
-
 // Deeper chains of awaiting coroutines are looked into so far.
 enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
 
@@ -179,7 +177,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
                                      : NULL;
         if (waiter != NULL) {
             *priority = waiter->priority < *priority ? waiter->priority : *priority;
-            answer |= pulse_tiers_effective(waiter) < PULSE_TIER_YIELD;
+            answer |= pulse_governed_tier(waiter) < PULSE_TIER_YIELD;
             Py_DECREF((PyObject *)waiter);
         }
         Py_DECREF(entry);

@@ -3,7 +3,6 @@
 #include "base/text.h"
 #include "park/holders.h"
 #include "park/pump.h"
-#include "poll/decisions.h"
 
 // A slice that wakes more is a broadcast, of which the latest do.
 enum { MOST_WOKEN = 16, MOST_PAIRS = 64 };
@@ -54,7 +53,7 @@ look_at(PyObject *handle, pulse_governed *holder)
     pulse_state *state = holder->governor->state;
     PyObject *callback = handle == NULL ? NULL : PyObject_GetAttr(handle, state->str_callback);
     pulse_governed *waiter = callback == NULL ? NULL : pulse_waiter_of(state, callback);
-    if (waiter != NULL && waiter->governor == holder->governor && pulse_tiers_effective(waiter) < PULSE_TIER_YIELD) {
+    if (waiter != NULL && waiter->governor == holder->governor && pulse_governed_tier(waiter) < PULSE_TIER_YIELD) {
         count_pair(waiter, holder);
     }
     Py_XDECREF((PyObject *)waiter);

@@ -4,7 +4,6 @@
 #include "park/holders.h"
 #include "park/pump.h"
 #include "park/turn_budget.h"
-#include "poll/decisions.h"
 #include "preempt/segment.h"
 
 static uint64_t
@@ -68,7 +67,7 @@ wants_parking(const pulse_governed *governed)
 {
     const pulse_governor *governor = governed->governor;
     return governor->pump != NULL && !(governor->flags & PULSE_GOVERNOR_UNMEASURED) &&
-           pulse_tiers_effective(governed) >= PULSE_TIER_YIELD && !pulse_tiers_is_observed(governed);
+           pulse_governed_tier(governed) >= PULSE_TIER_YIELD && !pulse_governed_is_observed(governed);
 }
 
 // By chaos, whatever its tier.
@@ -83,7 +82,7 @@ is_struck(pulse_governor *governor)
 static pulse_way_to_wait
 way_of(const pulse_governed *governed)
 {
-    return pulse_tiers_effective(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
+    return pulse_governed_tier(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
 }
 
 // Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
@@ -262,7 +261,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
     parking->expected_ticks = parking->waited_ticks = 0;
     join_flow(governed, priority);
     if (is_forced || !is_admitted(governed, priority)) {
-        bool is_urgent = priority == 0 && pulse_tiers_own(governed) < PULSE_TIER_YIELD;
+        bool is_urgent = priority == 0 && pulse_governed_own_tier(governed) < PULSE_TIER_YIELD;
         PyObject *future = put_aside(governed, delivery, priority, is_urgent);
         if (future != NULL) {
             return future;
@@ -345,7 +344,7 @@ pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
     pulse_governor *governor = governed->governor;
     pulse_state *state = governor->state;
     if (!PyObject_TypeCheck(awaited, (PyTypeObject *)state->task_type) ||
-        pulse_tiers_effective(governed) >= PULSE_TIER_YIELD) {
+        pulse_governed_tier(governed) >= PULSE_TIER_YIELD) {
         return;
     }
     pulse_exception raised = pulse_exception_take();

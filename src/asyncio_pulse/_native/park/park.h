@@ -61,9 +61,6 @@ typedef struct {
     PyObject *exception;
 } pulse_delivery;
 
-// Resume a coroutine, in whatever way its flags and its governor's ask for; as PyIter_Send. Takes over what is delivered.
-PySendResult pulse_governed_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result);
-
 // A resumption begins. Either it is to run now, with what `delivery` then holds; or it is parked: then true, `delivery` is
 // empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
 bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);

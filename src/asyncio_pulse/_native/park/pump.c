@@ -4,7 +4,7 @@
 #include <structmember.h>
 
 #include "park/turn_budget.h"
-#include "poll/decisions.h"
+#include "watch/turns.h"
 
 enum {
     // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task

@@ -11,8 +11,6 @@
 typedef struct pulse_pump {
     pulse_runqueue *queues[PULSE_WAYS_TO_WAIT];
     uint64_t slice_ticks;
-    // How long the polls of a turn may be together; 0 for as long as they are.
-    uint64_t turn_ticks;
     // What all polls had used when this turn began.
     uint64_t used_before_turn;
     double isolated_share;

@@ -6,29 +6,6 @@
 // Turns are told apart, at the cost of a callback each, while their polls take this part of the budget.
 enum { TRACKED_PART = 4 };
 
-void
-pulse_turn_budget_changed(pulse_governor *governor)
-{
-    bool cuts = governor->urgent_alive > 0 && governor->pump != NULL && governor->pump->turn_ticks > 0;
-    if (cuts) {
-        governor->flags |= PULSE_GOVERNOR_CUTS_TURNS;
-    }
-    else {
-        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_CUTS_TURNS;
-    }
-}
-
-void
-pulse_turn_count_urgent(pulse_governed *governed)
-{
-    bool is_urgent = governed->counted_alive && governed->priority < PULSE_PRIORITY_NORMAL;
-    if (is_urgent != governed->counted_urgent) {
-        governed->counted_urgent = is_urgent;
-        governed->governor->urgent_alive += is_urgent ? 1 : -1;
-        pulse_turn_budget_changed(governed->governor);
-    }
-}
-
 // What the polls of this turn have used, ticks.
 static uint64_t
 used_in_turn(const pulse_governor *governor)
@@ -56,12 +33,12 @@ pulse_turn_is_over(pulse_governed *governed)
     }
     if (pump->armed == NULL) {
         // Nobody knows when this turn began: it begins now, if there has been enough to do.
-        if (used_in_turn(governor) * TRACKED_PART >= pump->turn_ticks) {
+        if (used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks) {
             pulse_pump_arm_here(governor);
         }
         return false;
     }
-    bool is_overlong = used_in_turn(governor) > pump->turn_ticks;
+    bool is_overlong = used_in_turn(governor) > governor->turn_ticks;
     return (is_overlong || pulse_pump_waiting(pump, PULSE_WAITS_FOR_TURN) > 0) && !is_needed(governed);
 }
 
@@ -70,11 +47,11 @@ pulse_turn_begin(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
     bool cuts = governor->flags & PULSE_GOVERNOR_CUTS_TURNS;
-    bool was_busy = cuts && used_in_turn(governor) * TRACKED_PART >= pump->turn_ticks;
+    bool was_busy = cuts && used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks;
     pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
     if (pulse_pump_waiting(pump, PULSE_WAITS_FOR_TURN) == 0) {
         return was_busy;
     }
-    pulse_pump_release(governor, PULSE_WAITS_FOR_TURN, cuts ? (int64_t)pump->turn_ticks : INT64_MAX);
+    pulse_pump_release(governor, PULSE_WAITS_FOR_TURN, cuts ? (int64_t)governor->turn_ticks : INT64_MAX);
     return true;
 }

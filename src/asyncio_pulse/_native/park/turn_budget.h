@@ -9,12 +9,6 @@
 
 #include "park/park.h"
 
-// The priority of a coroutine that lives is another one now, or it does not live any longer.
-void pulse_turn_count_urgent(pulse_governed *governed);
-
-// The budget, or how many are urgent, is another one now.
-void pulse_turn_budget_changed(pulse_governor *governor);
-
 // Whether a resumption of who is no offender has to wait. Only with PULSE_GOVERNOR_CUTS_TURNS; Python code may run.
 bool pulse_turn_is_over(pulse_governed *governed);
 

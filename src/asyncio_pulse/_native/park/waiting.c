@@ -126,8 +126,8 @@ pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settin
     pump->isolated_share = settings->isolated_share;
     pump->breaker_ticks = settings->breaker_ticks;
     pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
-    pump->turn_ticks = settings->turn_ticks;
-    pulse_turn_budget_changed(governor);
+    governor->turn_ticks = settings->turn_ticks;
+    pulse_governor_turn_budget_changed(governor);
     return 0;
 }
 

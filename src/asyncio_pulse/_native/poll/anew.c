@@ -1,11 +1,11 @@
 // What a forked child forgets: everything that its parent counted. What lives, waits or is configured stays.
 #include "poll/anew.h"
 
-#include "model/due.h"
 #include "model/governor.h"
 #include "park/pump.h"
-#include "poll/decisions.h"
+#include "poll/due.h"
 #include "preempt/preemption.h"
+#include "watch/turns.h"
 
 static void
 clear_histogram(pulse_histogram *histogram)

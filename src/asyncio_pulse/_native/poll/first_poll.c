@@ -2,9 +2,9 @@
 //
 // At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
 // it inherits; and creation stays cheap.
+#include "poll/first_poll.h"
+
 #include "model/implicit_group.h"
-#include "park/turn_budget.h"
-#include "poll/decisions.h"
 
 // Name of the explicit group to enter, new reference, or NULL: without an exception if there is none.
 static PyObject *
@@ -126,7 +126,7 @@ static int
 apply(pulse_governed *governed, pulse_options *options)
 {
     int result = enter_options(governed, options);
-    pulse_turn_count_urgent(governed);
+    pulse_governed_count_urgent(governed);
     return result;
 }
 
@@ -204,7 +204,7 @@ bind_call(pulse_governed *call)
 }
 
 void
-pulse_governed_bind(pulse_governed *governed)
+pulse_first_poll_bind(pulse_governed *governed)
 {
     governed->flags = (governed->flags & ~(uint32_t)PULSE_GOVERNED_NEW) | PULSE_GOVERNED_BINDING;
     pulse_state *state = pulse_state_of_module(governed->module);
@@ -226,7 +226,7 @@ pulse_governed_bind(pulse_governed *governed)
 }
 
 PyObject *
-pulse_governed_update(PyObject *self, PyObject *options)
+pulse_first_poll_update(PyObject *self, PyObject *options)
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);

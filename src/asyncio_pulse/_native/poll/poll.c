@@ -2,6 +2,7 @@
 
 #include "park/park.h"
 #include "poll/decisions.h"
+#include "poll/last_poll.h"
 #include "preempt/preemption.h"
 
 // Whether modules were imported in a poll: they have become more since it began, and if the watchdog saw the poll, it
@@ -85,7 +86,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         bool slow = verdict.slow && !importing && is_own_doing(thread, &verdict, gc_ticks);
         pulse_exception_put_back(raised);
         if (!importing) {
-            pulse_tiers_note(governed, &verdict, slow, stack, poll->begun + wall);
+            pulse_decisions_note(governed, &verdict, slow, stack, poll->begun + wall);
         }
     }
     return verdict.own_off_cpu;
@@ -110,10 +111,10 @@ void
 pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed)
 {
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        pulse_tiers_tell(governed->governor, governed);
+        pulse_decisions_tell(governed->governor, governed);
     }
     if (is_tiered(governed)) {
-        pulse_tiers_before_poll(governed);
+        pulse_decisions_before_poll(governed);
     }
     poll->hooked = governed->governor->hooks != NULL && !(governed->flags & PULSE_GOVERNED_CALL);
     if (poll->hooked) {
@@ -137,7 +138,7 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     pulse_preemption_count(governed, own, is_forced);
     // "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
-        pulse_governed_finish(governed);
+        pulse_last_poll_finish(governed);
     }
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
         // Not from its begin and its own time: it may have nested others.
@@ -147,9 +148,42 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
         pulse_park_poll_ended(governed, own, poll->preempted);
     }
     if (is_tiered(governed) && !is_forced) {
-        pulse_tiers_after_poll(governed, own, alarm);
+        pulse_decisions_after_poll(governed, own, alarm);
     }
     if (poll->hooked && governed->governor->hooks != NULL) {
         pulse_hooks_after_poll(governed, result, own, bare_yield);
     }
+}
+
+// The collector's time belongs to nobody: it is shown with the accounts, and never held against a task.
+static void
+book_collection(pulse_thread *thread, uint64_t ticks)
+{
+    pulse_governed *governed = thread->current;
+    thread->gc_ticks += ticks;
+    pulse_counter_add(&governed->account.gc_ticks, ticks);
+    pulse_counter_add(&governed->group->account.gc_ticks, ticks);
+    pulse_counter_add(&governed->governor->account.gc_ticks, ticks);
+}
+
+PyObject *
+pulse_poll_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "gc_callback takes a phase and its information, as gc.callbacks passes them");
+        return NULL;
+    }
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
+    if (thread != NULL && PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
+        atomic_store_explicit(&thread->gc_started, pulse_clock_ticks(), memory_order_relaxed);
+    }
+    else if (thread != NULL) {
+        uint64_t started = atomic_exchange_explicit(&thread->gc_started, 0, memory_order_relaxed);
+        uint64_t ticks = started == 0 ? 0 : pulse_clock_ticks() - started;
+        pulse_counter_add(&thread->collected_ticks, ticks);
+        if (started != 0 && thread->current != NULL) {
+            book_collection(thread, ticks);
+        }
+    }
+    Py_RETURN_NONE;
 }

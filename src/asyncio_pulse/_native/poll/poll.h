@@ -112,4 +112,7 @@ void pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_gove
 void pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result,
                             bool bare_yield);
 
+// gc.callbacks entry: takes the collector's time out of the running poll.
+PyObject *pulse_poll_gc_callback(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
 #endif

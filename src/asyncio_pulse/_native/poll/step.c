@@ -1,7 +1,11 @@
 // A resumption that is not plain: it may have to wait, runs in a segment, is told to hooks and decisions.
+#include "poll/step.h"
+
 #include "park/kept_waiting.h"
 #include "park/park.h"
 #include "poll/decisions.h"
+#include "poll/first_poll.h"
+#include "poll/last_poll.h"
 #include "poll/poll.h"
 #include "preempt/preemption.h"
 #include "watch/watchdog.h"
@@ -11,7 +15,7 @@ static pulse_thread *
 thread_to_measure_in(pulse_governed *governed)
 {
     if (governed->flags & PULSE_GOVERNED_NEW) {
-        pulse_governed_bind(governed);
+        pulse_first_poll_bind(governed);
     }
     if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         return NULL;
@@ -84,7 +88,7 @@ deliver_unmeasured(pulse_governed *governed, const pulse_delivery *delivery, PyO
     PySendResult outcome = deliver(governed, NULL, delivery, result);
     // It may have been counted alive, and set its group, when polls were still measured.
     if (outcome != PYGEN_NEXT && !is_executing(governed->coro)) {
-        pulse_governed_finish(governed);
+        pulse_last_poll_finish(governed);
     }
     return outcome;
 }
@@ -111,12 +115,12 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
 
 // A resumption that is not plain. Takes over what is delivered.
 PULSE_NOINLINE PySendResult
-pulse_governed_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
+pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
 {
     pulse_thread *thread = thread_to_measure_in(governed);
     if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
         // Before it is decided whether it has to wait.
-        pulse_tiers_tell(governed->governor, governed);
+        pulse_decisions_tell(governed->governor, governed);
     }
     if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
         return PYGEN_NEXT;

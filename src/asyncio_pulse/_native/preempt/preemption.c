@@ -2,7 +2,6 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
-#include "poll/decisions.h"
 #include "preempt/asking.h"
 #include "preempt/segment.h"
 #include "preempt/signal_thread.h"
@@ -53,7 +52,7 @@ wanted_mode(const pulse_governed *governed)
         // Whatever its tier, at the places that need nobody's consent.
         return PULSE_PREEMPT_AWAIT;
     }
-    if (pulse_tiers_effective(governed) < PULSE_TIER_YIELD) {
+    if (pulse_governed_tier(governed) < PULSE_TIER_YIELD) {
         return PULSE_PREEMPT_OFF;
     }
     return of_group == PULSE_UNSET ? (pulse_preempt_mode)preemption->mode : (pulse_preempt_mode)of_group;
@@ -146,7 +145,7 @@ pulse_preemption_prepare(pulse_governed *governed, pulse_thread *thread)
     if (mode == PULSE_PREEMPT_OFF) {
         return;
     }
-    if (pulse_tiers_is_observed(governed)) {
+    if (pulse_governed_is_observed(governed)) {
         governed->preempt_mode |= PULSE_PREEMPT_OBSERVED;
     }
     else if (governed->segment == NULL && !(governed->flags & PULSE_GOVERNED_DELEGATES) && outer != governed &&

@@ -6,7 +6,6 @@
 #define PULSE_PREEMPTION_H
 
 #include "model/governed.h"
-#include "poll/poll.h"
 
 // In a coroutine's mode: only decided and counted.
 enum { PULSE_PREEMPT_OBSERVED = 1u << 7 };
@@ -40,7 +39,6 @@ PyObject *pulse_preemption_facts(PyObject *module, PyObject *ignored);
 // Methods of the governor and of groups.
 PyObject *pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObject *kwargs);
 PyObject *pulse_governor_preemption_record(PyObject *self, PyObject *ignored);
-PyObject *pulse_group_set_preempt(PyObject *self, PyObject *mode);
 // A request was put off at this place.
 void pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where);
 // Whether one was put off there before, for the same reason.

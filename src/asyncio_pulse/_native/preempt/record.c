@@ -1,6 +1,5 @@
 // What came of preemption, by governor, and how far it may go there.
-#include "model/group_report.h"
-#include "poll/decisions.h"
+#include "model/figures.h"
 #include "preempt/preemption.h"
 
 enum {
@@ -111,19 +110,19 @@ pulse_governor_preemption_record(PyObject *self, PyObject *Py_UNUSED(ignored))
     PyObject *record = PyDict_New(), *refused = PyDict_New(), *delay = NULL;
     uint64_t count;
     for (int rule = 0; refused != NULL && rule < PULSE_RULES; rule++) {
-        if (pulse_dict_set_number(refused, pulse_rule_name((pulse_rule)rule),
+        if (pulse_figures_set_number(refused, pulse_rule_name((pulse_rule)rule),
                                   pulse_counter_read(&preemption->refused[rule])) < 0) {
             Py_CLEAR(refused);
         }
     }
     PyObject *places = preemption->places == NULL ? PyDict_New() : PyDict_Copy(preemption->places);
     if (record == NULL || refused == NULL || places == NULL ||
-        (delay = pulse_histogram_to_list(&preemption->delay, &count)) == NULL ||
+        (delay = pulse_figures_histogram(&preemption->delay, &count)) == NULL ||
         PyDict_SetItemString(record, "refused", refused) < 0 || PyDict_SetItemString(record, "delay", delay) < 0 ||
         PyDict_SetItemString(record, "places", places) < 0 ||
-        pulse_dict_set_number(record, "preemptions", pulse_counter_read(&preemption->preemptions)) < 0 ||
-        pulse_dict_set_number(record, "would_preempt", pulse_counter_read(&preemption->would_preempt)) < 0 ||
-        pulse_dict_set_number(record, "gave_up", pulse_counter_read(&preemption->gave_up)) < 0) {
+        pulse_figures_set_number(record, "preemptions", pulse_counter_read(&preemption->preemptions)) < 0 ||
+        pulse_figures_set_number(record, "would_preempt", pulse_counter_read(&preemption->would_preempt)) < 0 ||
+        pulse_figures_set_number(record, "gave_up", pulse_counter_read(&preemption->gave_up)) < 0) {
         Py_CLEAR(record);
     }
     Py_XDECREF(refused);
@@ -137,22 +136,4 @@ pulse_preemption_forget(pulse_governor *governor)
 {
     Py_CLEAR(governor->preemption.modules);
     Py_CLEAR(governor->preemption.places);
-}
-
-PyObject *
-pulse_group_set_preempt(PyObject *self, PyObject *argument)
-{
-    long mode = Py_IsNone(argument) ? PULSE_UNSET : PyLong_AsLong(argument);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    if (mode < PULSE_UNSET || mode > PULSE_PREEMPT_ANYWHERE) {
-        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2 or None, got %ld", mode);
-        return NULL;
-    }
-    pulse_group *group = (pulse_group *)self;
-    group->preempt = (int8_t)mode;
-    const pulse_standing *standing = (const pulse_standing *)group->standing;
-    group->tiered = mode != PULSE_UNSET || (standing != NULL && standing->tier > 0);
-    Py_RETURN_NONE;
 }

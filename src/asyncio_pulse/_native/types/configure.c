@@ -2,6 +2,7 @@
 
 #include "model/governor.h"
 #include "park/pump.h"
+#include "watch/turns.h"
 
 static uint64_t
 from_us(unsigned long long us)
@@ -75,7 +76,7 @@ pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
     governor->observes = observes;
     if (off) {
         governor->flags |= PULSE_GOVERNOR_OFF;
-        pulse_governor_stop_watching(governor);
+        pulse_turns_stop_watching(governor);
     }
     else {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_OFF;

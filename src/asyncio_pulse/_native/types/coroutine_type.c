@@ -1,93 +1,18 @@
-#include "model/governed.h"
+#include "types/coroutine_type.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
 #include "bytecode/thrown.h"
-#include "model/due.h"
+#include "model/figures.h"
 #include "park/park.h"
-#include "park/turn_budget.h"
-#include "poll/decisions.h"
+#include "poll/due.h"
+#include "poll/first_poll.h"
+#include "poll/last_poll.h"
 #include "poll/poll.h"
-#include "preempt/preemption.h"
+#include "poll/step.h"
 #include "preempt/segment.h"
 #include "types/awaiter.h"
-#include "watch/watchdog.h"
-
-uint64_t
-pulse_governed_budget(const pulse_governed *governed)
-{
-    if (governed->flags & PULSE_GOVERNED_BUDGET) {
-        return pulse_clock_from_ns((uint64_t)((pulse_options *)governed->options)->budget_us * 1000);
-    }
-    return governed->governor->budget_ticks[governed->priority];
-}
-
-static void
-refill(pulse_governed *governed)
-{
-    // Once a poll, on the first use: polls that spend nothing pay nothing.
-    uint32_t poll = (uint32_t)pulse_counter_read(&governed->polls);
-    if (governed->operations_poll != poll) {
-        governed->operations_poll = poll;
-        governed->operations_left = governed->governor->operations[governed->priority];
-    }
-}
-
-uint32_t
-pulse_governed_operations_left(pulse_governed *governed)
-{
-    refill(governed);
-    return governed->operations_left;
-}
-
-bool
-pulse_governed_spend(pulse_governed *governed, pulse_thread *thread, uint64_t cost)
-{
-    refill(governed);
-    if (governed->operations_left <= cost) {
-        governed->operations_left = 0;
-        return true;
-    }
-    governed->operations_left -= (uint32_t)cost;
-    uint64_t elapsed = pulse_clock_ticks() - atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
-    return elapsed > pulse_governed_budget(governed);
-}
-
-static pulse_governed *
-governed_alloc(PyTypeObject *type, PyObject *coro)
-{
-    pulse_governed *governed = (pulse_governed *)type->tp_alloc(type, 0);
-    if (governed != NULL) {
-        governed->coro = Py_NewRef(coro);
-        governed->priority = PULSE_PRIORITY_NORMAL;
-        governed->operations_poll = UINT32_MAX;
-        governed->flags = PULSE_GOVERNED_NEW;
-        governed->module = Py_NewRef(PyType_GetModule(type));
-        governed->task_id = ++pulse_state_of_module(governed->module)->last_task_id;
-    }
-    return governed;
-}
-
-void
-pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor)
-{
-    governed->governor = (pulse_governor *)Py_NewRef(governor);
-    governed->flags = PULSE_GOVERNED_NEW;
-    governed->counted_alive = true;
-    pulse_counter_add(&governor->tasks, 1);
-    pulse_counter_add(&governor->alive, 1);
-}
-
-PyObject *
-pulse_governed_new_task(pulse_governor *governor, PyObject *coro)
-{
-    pulse_governed *governed = governed_alloc(governor->state->governed_type, coro);
-    if (governed != NULL) {
-        pulse_governed_become_task(governed, governor);
-    }
-    return (PyObject *)governed;
-}
 
 static PyObject *
 governed_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -113,28 +38,12 @@ governed_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             return NULL;
         }
     }
-    pulse_governed *governed = governed_alloc(type, coro);
+    pulse_governed *governed = pulse_governed_new(type, coro);
     if (governed != NULL) {
         governed->options = Py_IsNone(options) ? NULL : Py_NewRef(options);
         governed->flags |= PULSE_GOVERNED_CALL;
     }
     return (PyObject *)governed;
-}
-
-// The coroutine ended, or was dropped: whoever counts the living counts one less. Twice does no harm.
-static void
-no_longer_alive(pulse_governed *governed)
-{
-    if (governed->counted_alive) {
-        governed->counted_alive = false;
-        if (!(governed->flags & PULSE_GOVERNED_CALL)) {
-            atomic_fetch_sub_explicit(&governed->governor->alive, 1, memory_order_relaxed);
-        }
-        if (governed->group != NULL) {
-            atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
-        }
-        pulse_turn_count_urgent(governed);
-    }
 }
 
 static int
@@ -153,7 +62,7 @@ static int
 governed_clear(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
-    no_longer_alive(governed);
+    pulse_governed_no_longer_alive(governed);
     pulse_park_forget(governed);
     // Whoever still holds this object finds a coroutine that does nothing, never a NULL.
     PyObject *coro = governed->coro;
@@ -197,7 +106,7 @@ governed_dealloc(PyObject *self)
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    no_longer_alive(governed);
+    pulse_governed_no_longer_alive(governed);
     pulse_park_free(governed);
     Py_CLEAR(governed->coro);
     Py_CLEAR(governed->group_token);
@@ -211,35 +120,10 @@ governed_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-// End of the group that was set in the context. A token cannot be used in another context than its own; a coroutine that
-// was driven in several of them has none of its own to restore.
-static void
-restore_group(pulse_governed *governed)
-{
-    if (governed->group_token != NULL) {
-        pulse_exception raised = pulse_exception_take();
-        if (PyContextVar_Reset(governed->governor->state->group_variable, governed->group_token) < 0) {
-            PyErr_Clear();
-        }
-        pulse_exception_put_back(raised);
-        Py_CLEAR(governed->group_token);
-    }
-}
-
-void
-pulse_governed_finish(pulse_governed *governed)
-{
-    no_longer_alive(governed);
-    restore_group(governed);
-    if (governed->flags & PULSE_GOVERNED_DUE) {
-        pulse_due_keep(governed);
-    }
-}
-
 static PULSE_NOINLINE PySendResult
 send_special(pulse_governed *governed, PyObject *value, PyObject **result)
 {
-    return pulse_governed_resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
+    return pulse_step_resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
 }
 
 // PyIter_Send without the call: nearly everything that is governed has am_send.
@@ -272,7 +156,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, true, bare_yield);
     if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {
-        pulse_governed_finish(governed);
+        pulse_last_poll_finish(governed);
     }
     return outcome;
 }
@@ -325,7 +209,7 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (exception == NULL) {
         return NULL;
     }
-    PySendResult outcome = pulse_governed_resume(governed, (pulse_delivery){.exception = exception}, &result);
+    PySendResult outcome = pulse_step_resume(governed, (pulse_delivery){.exception = exception}, &result);
     return outcome_to_object(outcome, result);
 }
 
@@ -337,7 +221,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_park_forget(governed);
     PyObject *result =
         pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
-    pulse_governed_finish(governed);
+    pulse_last_poll_finish(governed);
     return result;
 }
 
@@ -378,15 +262,183 @@ governed_repr(PyObject *self)
     return text;
 }
 
+static PyObject *
+wrapped_attribute(PyObject *self, void *name)
+{
+    return PyObject_GetAttrString(((pulse_governed *)self)->coro, name);
+}
+
+// In the middle of its code: its frame says that it runs, and it does not.
+static bool
+is_left(PyObject *self)
+{
+    const pulse_segment *segment = ((pulse_governed *)self)->segment;
+    return segment != NULL && segment->preempted;
+}
+
+static PyObject *
+get_running(PyObject *self, void *name)
+{
+    return is_left(self) ? Py_NewRef(Py_False) : wrapped_attribute(self, name);
+}
+
+static PyObject *
+get_suspended(PyObject *self, void *name)
+{
+    return is_left(self) ? Py_NewRef(Py_True) : wrapped_attribute(self, name);
+}
+
+// asyncio tells the type of a coroutine that has no name at all; it must not be ours.
+static PyObject *
+wrapped_qualname(PyObject *self, void *name)
+{
+    PyObject *coro = ((pulse_governed *)self)->coro;
+    PyObject *value = wrapped_attribute(self, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        if (PyObject_HasAttrString(coro, "__name__")) {
+            return wrapped_attribute(self, name);
+        }
+        PyObject *type_name = PyType_GetName(Py_TYPE(coro));
+        value = type_name == NULL ? NULL : PyUnicode_FromFormat("<%U without __name__>", type_name);
+        Py_XDECREF(type_name);
+    }
+    return value;
+}
+
+static int
+set_wrapped_attribute(PyObject *self, PyObject *value, void *name)
+{
+    return PyObject_SetAttrString(((pulse_governed *)self)->coro, name, value);
+}
+
+static PyObject *
+object_or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
+
+static PyObject *
+get_governor(PyObject *self, void *Py_UNUSED(closure))
+{
+    return object_or_none((PyObject *)((pulse_governed *)self)->governor);
+}
+
+static PyObject *
+get_group(PyObject *self, void *Py_UNUSED(closure))
+{
+    return object_or_none((PyObject *)((pulse_governed *)self)->group);
+}
+
+static PyObject *
+get_options(PyObject *self, void *Py_UNUSED(closure))
+{
+    return object_or_none(((pulse_governed *)self)->options);
+}
+
+static PyObject *
+get_task_id(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((pulse_governed *)self)->task_id);
+}
+
+static PyObject *
+get_priority(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((pulse_governed *)self)->priority);
+}
+
+static PyObject *
+get_tier(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(pulse_governed_tier((pulse_governed *)self));
+}
+
+static PyObject *
+get_standing(PyObject *self, void *Py_UNUSED(closure))
+{
+    return object_or_none(((pulse_governed *)self)->standing);
+}
+
+static PyObject *
+get_operations_left(PyObject *self, void *Py_UNUSED(closure))
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    return PyLong_FromUnsignedLong(governed->governor == NULL ? 0 : pulse_governed_operations_left(governed));
+}
+
+static PyObject *
+get_budget(PyObject *self, void *Py_UNUSED(closure))
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (governed->governor == NULL) {
+        Py_RETURN_NONE;
+    }
+    uint64_t cpu_us = (pulse_clock_to_ns(pulse_governed_budget(governed)) + 500) / 1000;
+    return Py_BuildValue("(KI)", (unsigned long long)cpu_us, governed->governor->operations[governed->priority]);
+}
+
+static PyGetSetDef governed_getset[] = {
+    {"__name__", wrapped_attribute, set_wrapped_attribute, "Name of the coroutine.", "__name__"},
+    {"__qualname__", wrapped_qualname, set_wrapped_attribute, "Qualified name of the coroutine.", "__qualname__"},
+    {"cr_await", wrapped_attribute, NULL, "Object being awaited, or None.", "cr_await"},
+    {"cr_code", wrapped_attribute, NULL, "Code object of the coroutine.", "cr_code"},
+    {"cr_frame", wrapped_attribute, NULL, "Frame of the coroutine, or None once it ended.", "cr_frame"},
+    {"cr_origin", wrapped_attribute, NULL, "Where the coroutine was created, in debug mode.", "cr_origin"},
+    {"cr_running", get_running, NULL, "Whether the coroutine is running.", "cr_running"},
+    {"cr_suspended", get_suspended, NULL, "Whether the coroutine is suspended.", "cr_suspended"},
+    {"governor", get_governor, NULL, "Who governs it, or None before its first poll outside a task.", NULL},
+    {"group", get_group, NULL, "Its group, or None before its first poll.", NULL},
+    {"options", get_options, NULL, "What was asked for it, or None.", NULL},
+    {"task_id", get_task_id, NULL, "Number that names it to hooks.", NULL},
+    {"priority", get_priority, NULL, "0 (critical) to 3 (low).", NULL},
+    {"tier", get_tier, NULL, "The tier in force: 0 (monitor) to 3 (isolate).", NULL},
+    {"standing", get_standing, NULL, "Its Standing, or None.", NULL},
+    {"budget", get_budget, NULL, "CPU microseconds and operations of one poll, or None before it is governed.", NULL},
+    {"operations_left", get_operations_left, NULL, "Operations left to the running poll.", NULL},
+    {NULL},
+};
+
+static PyObject *
+governed_account(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && (pulse_figures_set_account(&governed->account, dict) < 0 ||
+                         pulse_figures_set_number(dict, "polls", pulse_counter_read(&governed->polls)) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static PyObject *
+governed_stand(PyObject *self, PyObject *standing)
+{
+    pulse_governed *governed = (pulse_governed *)self;
+    if (pulse_standing_check(pulse_state_of_module(governed->module), standing) < 0) {
+        return NULL;
+    }
+    PyObject *earlier = governed->standing;
+    governed->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
+    if (pulse_standing_tier(governed->standing) > 0) {
+        governed->flags |= PULSE_GOVERNED_TIERED;
+    }
+    else {
+        governed->flags &= ~(uint32_t)PULSE_GOVERNED_TIERED;
+    }
+    Py_XDECREF(earlier);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef governed_methods[] = {
     {"send", governed_send, METH_O, "Resume the coroutine with a value; see coroutine.send."},
     {"throw", (PyCFunction)(void (*)(void))governed_throw, METH_FASTCALL,
      "Raise an exception in the coroutine; see coroutine.throw."},
     {"close", governed_close, METH_NOARGS, "Raise GeneratorExit in the coroutine; see coroutine.close."},
     {"__await__", governed_python_await, METH_NOARGS | METH_COEXIST, "An iterator that drives the coroutine."},
-    {"update", pulse_governed_update, METH_O, "Change options; what the new ones leave out stays."},
-    {"stand", pulse_governed_stand, METH_O, "Put a Standing in force, or None for none."},
-    {"account_snapshot", pulse_governed_account, METH_NOARGS, "Its own counters, times in ns."},
+    {"update", pulse_first_poll_update, METH_O, "Change options; what the new ones leave out stays."},
+    {"stand", governed_stand, METH_O, "Put a Standing in force, or None for none."},
+    {"account_snapshot", governed_account, METH_NOARGS, "Its own counters, times in ns."},
     {NULL},
 };
 
@@ -409,11 +461,11 @@ static PyType_Slot governed_slots[] = {
     {Py_am_send, governed_am_send},
     {Py_tp_methods, governed_methods},
     {Py_tp_members, governed_members},
-    {Py_tp_getset, pulse_governed_getset},
+    {Py_tp_getset, governed_getset},
     {0, NULL},
 };
 
-PyType_Spec pulse_governed_spec = {
+PyType_Spec pulse_coroutine_type_spec = {
     .name = "asyncio_pulse._core.GovernedCoroutine",
     .basicsize = sizeof(pulse_governed),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,

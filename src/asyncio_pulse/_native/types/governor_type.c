@@ -1,5 +1,7 @@
-#include "model/governor.h"
+#include "types/governor_type.h"
 
+#include "model/figures.h"
+#include "model/governor.h"
 #include "model/group_report.h"
 #include "park/pump.h"
 #include "poll/anew.h"
@@ -7,28 +9,9 @@
 #include "preempt/preemption.h"
 #include "types/configure.h"
 #include "types/factory.h"
-
-// Have the watchdog look at polls that last longer than this.
-void
-pulse_governor_look_after(pulse_thread *thread, uint64_t ticks)
-{
-    if (ticks < atomic_load(&thread->sample_after_ticks)) {
-        atomic_store(&thread->sample_after_ticks, ticks);
-    }
-}
-
-pulse_thread *
-pulse_governor_bind_thread(pulse_governor *governor)
-{
-    pulse_thread *thread = pulse_thread_find(governor->state, true);
-    if (thread == NULL) {
-        return NULL;
-    }
-    governor->thread = thread;
-    governor->python_thread_id = PyThreadState_GetID(PyThreadState_Get());
-    pulse_governor_look_after(thread, governor->slow_ticks);
-    return thread;
-}
+#include "watch/heartbeat.h"
+#include "watch/select_watch.h"
+#include "watch/turns.h"
 
 static PyObject *
 governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -58,25 +41,14 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)governor;
 }
 
-void
-pulse_governor_stop_watching(pulse_governor *governor)
-{
-    pulse_turns *turns = governor->turns;
-    governor->turns = NULL;
-    if (turns != NULL) {
-        pulse_turns_release(turns);
-    }
-    Py_CLEAR(governor->loop_reference);
-}
-
 static void
 governor_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     pulse_governor *governor = (pulse_governor *)self;
-    pulse_governor_stop_watching(governor);
+    pulse_turns_stop_watching(governor);
     Py_CLEAR(governor->hooks);
-    pulse_tiers_forget(governor);
+    pulse_decisions_forget(governor);
     pulse_pump_free(governor);
     pulse_preemption_forget(governor);
     pulse_groups_clear(&governor->groups);
@@ -132,12 +104,12 @@ governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
     if (!(governor->flags & PULSE_GOVERNOR_DETACHED)) {
-        pulse_tiers_tell(governor, NULL);
-        pulse_tiers_forget(governor);
+        pulse_decisions_tell(governor, NULL);
+        pulse_decisions_forget(governor);
         pulse_pump_release_all(governor);
         governor->flags |= PULSE_GOVERNOR_DETACHED;
         governor->governed_until = pulse_clock_ticks();
-        pulse_governor_stop_watching(governor);
+        pulse_turns_stop_watching(governor);
         // They know us, and we them, and the collector does not see it.
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
         Py_CLEAR(governor->hooks);
@@ -151,7 +123,7 @@ governor_tell_due(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_governor *governor = (pulse_governor *)self;
     // Who decides runs in the loop's thread.
     if (governor->python_thread_id == PyThreadState_GetID(PyThreadState_Get())) {
-        pulse_tiers_tell(governor, NULL);
+        pulse_decisions_tell(governor, NULL);
     }
     Py_RETURN_NONE;
 }
@@ -186,7 +158,7 @@ start_watching(pulse_governor *governor, PyObject *loop)
     if (reference == NULL) {
         return -1;
     }
-    pulse_governor_stop_watching(governor);
+    pulse_turns_stop_watching(governor);
     governor->turns = pulse_turns_new(governor->state, governor);
     if (governor->turns == NULL) {
         Py_DECREF(reference);
@@ -205,7 +177,7 @@ governor_watch_select(PyObject *self, PyObject *args)
         return NULL;
     }
     pulse_governor *governor = (pulse_governor *)self;
-    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_select(governor, selector);
+    return start_watching(governor, loop) < 0 ? NULL : pulse_select_watch_select(governor, selector);
 }
 
 static PyObject *
@@ -216,7 +188,7 @@ governor_watch_epoll(PyObject *self, PyObject *args)
         return NULL;
     }
     pulse_governor *governor = (pulse_governor *)self;
-    return start_watching(governor, loop) < 0 ? NULL : pulse_turns_watch_epoll(governor, epoll);
+    return start_watching(governor, loop) < 0 ? NULL : pulse_select_watch_epoll(governor, epoll);
 }
 
 static PyObject *
@@ -254,12 +226,12 @@ governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
     }
     uint64_t watched = (until != 0 ? until : pulse_clock_ticks()) - since;
     uint64_t count;
-    PyObject *lag = pulse_histogram_to_list(&record->lag, &count);
+    PyObject *lag = pulse_figures_histogram(&record->lag, &count);
     if (lag == NULL || PyDict_SetItemString(dict, "lag", lag) < 0 ||
-        pulse_dict_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
-        pulse_dict_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&record->busy_ticks))) < 0 ||
-        pulse_dict_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
-        pulse_dict_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
+        pulse_figures_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
+        pulse_figures_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&record->busy_ticks))) < 0 ||
+        pulse_figures_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
+        pulse_figures_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
         Py_CLEAR(dict);
     }
     Py_XDECREF(lag);
@@ -297,18 +269,18 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
     uint64_t until = governor->governed_until != 0 ? governor->governed_until : pulse_clock_ticks();
     uint64_t uptime = until - governor->governed_since;
     uint64_t cpu_samples = governor->thread != NULL ? governor->thread->cpu_samples : 0;
-    if (pulse_account_to_dict(&governor->account, dict) < 0 ||
-        pulse_dict_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||
-        pulse_dict_set_number(dict, "voluntary_yields", pulse_counter_read(&governor->voluntary_yields)) < 0 ||
-        pulse_dict_set_number(dict, "tasks", pulse_counter_read(&governor->tasks)) < 0 ||
-        pulse_dict_set_number(dict, "tasks_alive", pulse_counter_read(&governor->alive)) < 0 ||
-        pulse_dict_set_number(dict, "groups", (uint64_t)pulse_groups_count(&governor->groups)) < 0 ||
-        pulse_dict_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
-        pulse_dict_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
-        pulse_dict_set_number(dict, "would_park", pulse_counter_read(&governor->would_park)) < 0 ||
-        pulse_dict_set_number(dict, "preemptions", pulse_counter_read(&governor->preemption.preemptions)) < 0 ||
-        pulse_dict_set_number(dict, "would_preempt", pulse_counter_read(&governor->preemption.would_preempt)) < 0 ||
-        pulse_dict_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
+    if (pulse_figures_set_account(&governor->account, dict) < 0 ||
+        pulse_figures_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||
+        pulse_figures_set_number(dict, "voluntary_yields", pulse_counter_read(&governor->voluntary_yields)) < 0 ||
+        pulse_figures_set_number(dict, "tasks", pulse_counter_read(&governor->tasks)) < 0 ||
+        pulse_figures_set_number(dict, "tasks_alive", pulse_counter_read(&governor->alive)) < 0 ||
+        pulse_figures_set_number(dict, "groups", (uint64_t)pulse_groups_count(&governor->groups)) < 0 ||
+        pulse_figures_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
+        pulse_figures_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
+        pulse_figures_set_number(dict, "would_park", pulse_counter_read(&governor->would_park)) < 0 ||
+        pulse_figures_set_number(dict, "preemptions", pulse_counter_read(&governor->preemption.preemptions)) < 0 ||
+        pulse_figures_set_number(dict, "would_preempt", pulse_counter_read(&governor->preemption.would_preempt)) < 0 ||
+        pulse_figures_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
         Py_CLEAR(dict);
     }
     return dict;
@@ -392,20 +364,9 @@ static PyType_Slot governor_slots[] = {
 };
 
 // Not tracked by the collector: it holds names, counters and stacks as text, none of which can lead back here.
-PyType_Spec pulse_governor_spec = {
+PyType_Spec pulse_governor_type_spec = {
     .name = "asyncio_pulse._core.Governor",
     .basicsize = sizeof(pulse_governor),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = governor_slots,
 };
-
-void
-pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result)
-{
-    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        pulse_state_settle(governor->state, NULL);
-        Py_CLEAR(governor->decisions);
-        return;
-    }
-    pulse_state_settle(governor->state, result);
-}

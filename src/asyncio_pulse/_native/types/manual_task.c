@@ -1,6 +1,8 @@
 #include "types/manual_task.h"
 
+#include "poll/first_poll.h"
 #include "poll/hooks.h"
+#include "poll/last_poll.h"
 #include "poll/poll.h"
 
 typedef struct {
@@ -33,10 +35,10 @@ manual_task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     task->governed->options = Py_NewRef(options);
     task->governed->flags |= PULSE_GOVERNED_MANUAL;
-    pulse_governed_bind(task->governed);
+    pulse_first_poll_bind(task->governed);
     if (task->governed->flags & PULSE_GOVERNED_TRANSPARENT) {
         // Not measured, and so not counted.
-        pulse_governed_finish(task->governed);
+        pulse_last_poll_finish(task->governed);
         pulse_counter_add(&task->governed->governor->tasks, (uint64_t)-1);
     }
     return (PyObject *)task;
@@ -137,7 +139,7 @@ static PyObject *
 manual_task_complete(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_manual_task *task = (pulse_manual_task *)self;
-    pulse_governed_finish(task->governed);
+    pulse_last_poll_finish(task->governed);
     if (is_measured(task)) {
         pulse_hooks_tell(task->governed, "on_completion");
     }

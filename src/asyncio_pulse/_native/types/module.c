@@ -3,10 +3,14 @@
 
 #include "bytecode/code_marks.h"
 #include "model/governed.h"
+#include "model/group.h"
 #include "model/group_report.h"
+#include "model/options.h"
+#include "model/standing.h"
 #include "park/holders.h"
 #include "park/pump.h"
 #include "poll/decisions.h"
+#include "poll/poll.h"
 #include "preempt/asking.h"
 #include "preempt/preemption.h"
 #include "preempt/segment.h"
@@ -14,11 +18,15 @@
 #include "preempt/wakeup_fd.h"
 #include "types/awaiter.h"
 #include "types/checkpoint.h"
+#include "types/coroutine_type.h"
 #include "types/cpu_timer.h"
 #include "types/factory.h"
+#include "types/governor_type.h"
 #include "types/manual_task.h"
 #include "types/native_benchmarks.h"
 #include "types/slow_queue.h"
+#include "watch/heartbeat.h"
+#include "watch/select_watch.h"
 #include "watch/turns.h"
 #include "watch/watchdog.h"
 
@@ -122,7 +130,7 @@ static PyMethodDef module_methods[] = {
     {"set_task_type", set_task_type, METH_O, "What task factories make tasks with; asyncio.Task to begin with."},
     {"set_wrappers", set_wrappers, METH_O,
      "Names of coroutines that only wrap another, mapped to the variable that holds the wrapped one."},
-    {"gc_callback", (PyCFunction)(void (*)(void))pulse_thread_gc_callback, METH_FASTCALL,
+    {"gc_callback", (PyCFunction)(void (*)(void))pulse_poll_gc_callback, METH_FASTCALL,
      "For gc.callbacks: takes the collector's time out of the running poll."},
     {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
@@ -160,8 +168,8 @@ add_types(PyObject *module, pulse_state *state)
     if (add_type(module, &pulse_options_spec, &state->options_type) < 0 ||
         add_type(module, &pulse_group_spec, &state->group_type) < 0 ||
         add_type(module, &pulse_standing_spec, &state->standing_type) < 0 ||
-        add_type(module, &pulse_governor_spec, &state->governor_type) < 0 ||
-        add_type(module, &pulse_governed_spec, &state->governed_type) < 0 ||
+        add_type(module, &pulse_governor_type_spec, &state->governor_type) < 0 ||
+        add_type(module, &pulse_coroutine_type_spec, &state->governed_type) < 0 ||
         add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0 ||
         add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
         add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/governed.h"
+#include "watch/turns.h"
 
 enum {
     MOST_FRAMES = 48,

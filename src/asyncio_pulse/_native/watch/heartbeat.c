@@ -1,11 +1,12 @@
 // The heartbeat: a timer that a loop runs for us where its selector is out of sight (uvloop).
 //
 // How late it comes is the loop's lag. Where libuv lets us ask how long it idled, the rest of the time was work.
-#include "model/governor.h"
-#include "watch/turns.h"
+#include "watch/heartbeat.h"
 
 #include <stddef.h>
 #include <structmember.h>
+
+#include "watch/turns.h"
 
 #ifndef _WIN32
 #include <dlfcn.h>

@@ -2,7 +2,7 @@
 #ifndef PULSE_OVERDUE_H
 #define PULSE_OVERDUE_H
 
-#include "model/governed.h"
+#include "watch/turns.h"
 
 // How long ago that was, in ticks; 0 for 0, and for what is still to come.
 uint64_t pulse_overdue_age(uint64_t since);

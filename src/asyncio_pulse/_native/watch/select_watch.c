@@ -2,12 +2,13 @@
 //
 // It stands in the place of either. An epoll object is called by the selector's own method, in Python, whose call of ours
 // costs about a tenth of a microsecond less a turn than one of a Python method by ours: so it is preferred.
-#include "watch/turns.h"
+#include "watch/select_watch.h"
 
 #include <stddef.h>
 #include <structmember.h>
 
-#include "model/governor.h"
+#include "watch/spin.h"
+#include "watch/turns.h"
 
 typedef struct {
     PyObject_HEAD
@@ -48,7 +49,7 @@ end_turn(pulse_turns *turns, uint64_t now)
         pulse_turns_note(turns, since, now - since);
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed)) && governor->turns == turns) {
-        pulse_turns_name_spin(turns);
+        pulse_spin_name(turns);
     }
 }
 
@@ -101,13 +102,13 @@ new_watch(pulse_governor *governor, PyObject *waited_with, const char *wait)
 }
 
 PyObject *
-pulse_turns_watch_select(pulse_governor *governor, PyObject *selector)
+pulse_select_watch_select(pulse_governor *governor, PyObject *selector)
 {
     return (PyObject *)new_watch(governor, selector, "select");
 }
 
 PyObject *
-pulse_turns_watch_epoll(pulse_governor *governor, PyObject *epoll)
+pulse_select_watch_epoll(pulse_governor *governor, PyObject *epoll)
 {
     pulse_select_watch *watch = new_watch(governor, epoll, "poll");
     if (watch != NULL && ((watch->register_ = PyObject_GetAttrString(epoll, "register")) == NULL ||

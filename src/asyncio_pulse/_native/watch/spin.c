@@ -1,5 +1,7 @@
 // What makes a loop spin: found out in the loop's own thread, because between two callbacks there is nothing to see, and
 // that is just when another thread gets the GIL.
+#include "watch/spin.h"
+
 #include "model/governed.h"
 #include "watch/capture.h"
 #include "watch/turns.h"
@@ -8,7 +10,7 @@
 enum { SPINNING_STALLS = 10 };
 
 bool
-pulse_turns_is_spinning(pulse_turns *turns)
+pulse_spin_is_seen(pulse_turns *turns)
 {
     uint64_t limit = atomic_load(&turns->stall_after_ticks), now = pulse_clock_ticks();
     uint64_t waited = atomic_load(&turns->last_waited);
@@ -122,7 +124,7 @@ name_spin(pulse_turns *turns, pulse_governor *governor)
 }
 
 void
-pulse_turns_name_spin(pulse_turns *turns)
+pulse_spin_name(pulse_turns *turns)
 {
     atomic_store(&turns->asked, false);
     // Attributes of a program's objects are read here: in their code the loop may cease to be watched.
@@ -139,7 +141,7 @@ name_spin_here(void *argument)
     pulse_thread *thread = atomic_load(&turns->thread);
     pulse_governor *governor = turns->governor;
     if (governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) ||
-        !pulse_turns_is_spinning(turns)) {
+        !pulse_spin_is_seen(turns)) {
         return 0;
     }
     pulse_exception taken = pulse_exception_take();
@@ -160,7 +162,7 @@ name_spin_here(void *argument)
 }
 
 void
-pulse_turns_ask_what_spins(pulse_turns *turns)
+pulse_spin_ask(pulse_turns *turns)
 {
     if (atomic_exchange(&turns->asked, true)) {
         return;

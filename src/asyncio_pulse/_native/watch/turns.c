@@ -152,6 +152,17 @@ pulse_turns_release(pulse_turns *turns)
 }
 
 void
+pulse_turns_stop_watching(pulse_governor *governor)
+{
+    pulse_turns *turns = governor->turns;
+    governor->turns = NULL;
+    if (turns != NULL) {
+        pulse_turns_release(turns);
+    }
+    Py_CLEAR(governor->loop_reference);
+}
+
+void
 pulse_turns_free_all(pulse_state *state)
 {
     pulse_turns *turns = first(state);

@@ -6,21 +6,9 @@
 #define PULSE_TURNS_H
 
 #include "base/histogram.h"
+#include "model/governor.h"
 #include "model/thread.h"
 #include "model/worst.h"
-
-struct pulse_governor;
-
-// What a governor keeps of its loop's turns, also when they are no longer watched.
-typedef struct {
-    pulse_counter turns;
-    pulse_counter busy_ticks;
-    pulse_counter longest_lag;
-    pulse_counter watched_since;
-    // 0 while they are watched.
-    pulse_counter watched_until;
-    pulse_histogram lag;
-} pulse_turn_record;
 
 typedef struct pulse_turns {
     struct pulse_turns *next;
@@ -40,7 +28,7 @@ typedef struct pulse_turns {
     _Atomic(pulse_thread *) thread;
 
     // Borrowed, with the GIL; NULL when the slot is free.
-    struct pulse_governor *governor;
+    pulse_governor *governor;
     // The stall being captured, until it is over and its length known.
     pulse_worst_entry pending;
     // The poll that it was captured in, named by its start; 0 if none ran.
@@ -48,43 +36,24 @@ typedef struct pulse_turns {
 } pulse_turns;
 
 // A slot for a governor; NULL with an exception on failure.
-pulse_turns *pulse_turns_new(pulse_state *state, struct pulse_governor *governor);
+pulse_turns *pulse_turns_new(pulse_state *state, pulse_governor *governor);
 
 // Give the slot back. What was pending is entered.
 void pulse_turns_release(pulse_turns *turns);
 
+// Watch the loop's turns no longer.
+void pulse_turns_stop_watching(pulse_governor *governor);
+
 // Enter a stall that is over, and tell the decisions of it: Python code runs, and may give the slot to another loop. Takes
 // over the entry's references. In the loop's thread, outside of polls.
-void pulse_turns_enter_stall(struct pulse_governor *governor, pulse_worst_entry *entry);
+void pulse_turns_enter_stall(pulse_governor *governor, pulse_worst_entry *entry);
 
 // The turn that began at `key` lasted so long: note the lag, finish the stall if one was captured, as above.
 void pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks);
 
-// Whether the loop goes round without ever waiting. Needs no GIL.
-bool pulse_turns_is_spinning(pulse_turns *turns);
-
-// Without the GIL: have the loop's own thread find out what makes it spin, at its next opportunity.
-void pulse_turns_ask_what_spins(pulse_turns *turns);
-
 void pulse_turns_free_all(pulse_state *state);
-
-// Watch a loop by what it waits with: a new object to put in the place of the selector's select method, or of the epoll
-// object beneath it.
-PyObject *pulse_turns_watch_select(struct pulse_governor *governor, PyObject *selector);
-PyObject *pulse_turns_watch_epoll(struct pulse_governor *governor, PyObject *epoll);
-
-// Watch a loop by a timer: a new callable that arms itself again every `period_us` with the loop's call_later. With the
-// file of uvloop's library and its uv_loop_t (both or neither) idle time is known, too.
-PyObject *pulse_heartbeat_new(struct pulse_governor *governor, PyObject *loop, uint64_t period_us, const char *library,
-                              void *libuv_loop);
-
-// Enter what makes the loop spin; in its own thread, between two turns.
-void pulse_turns_name_spin(pulse_turns *turns);
 
 // Note which thread runs the loop; called on it.
 void pulse_turns_bind_thread(pulse_turns *turns);
-
-extern PyType_Spec pulse_select_watch_spec;
-extern PyType_Spec pulse_heartbeat_spec;
 
 #endif

@@ -1,15 +1,16 @@
 #include "watch/watchdog.h"
 
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
-
 #include "base/allowance.h"
 #include "base/diagnosis.h"
 #include "base/own_thread.h"
 #include "model/governed.h"
 #include "watch/capture.h"
 #include "watch/overdue.h"
+#include "watch/spin.h"
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 enum {
     // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
@@ -302,8 +303,8 @@ look(pulse_watchdog *watchdog)
     for (; turns != NULL; turns = turns->next) {
         _Atomic(uint64_t) *field = pulse_overdue_field(turns);
         stalled = stalled || (field != NULL && !pulse_overdue_is_captured(turns, field));
-        if (field == NULL && pulse_turns_is_spinning(turns)) {
-            pulse_turns_ask_what_spins(turns);
+        if (field == NULL && pulse_spin_is_seen(turns)) {
+            pulse_spin_ask(turns);
         }
     }
     pulse_thread *thread = atomic_load_explicit(&watchdog->state->threads, memory_order_acquire);

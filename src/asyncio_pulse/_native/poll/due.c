@@ -1,4 +1,4 @@
-#include "model/due.h"
+#include "poll/due.h"
 
 #include <string.h>
 

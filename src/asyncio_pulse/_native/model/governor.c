@@ -1,0 +1,45 @@
+#include "model/governor.h"
+
+void
+pulse_governor_look_after(pulse_thread *thread, uint64_t ticks)
+{
+    if (ticks < atomic_load(&thread->sample_after_ticks)) {
+        atomic_store(&thread->sample_after_ticks, ticks);
+    }
+}
+
+pulse_thread *
+pulse_governor_bind_thread(pulse_governor *governor)
+{
+    pulse_thread *thread = pulse_thread_find(governor->state, true);
+    if (thread == NULL) {
+        return NULL;
+    }
+    governor->thread = thread;
+    governor->python_thread_id = PyThreadState_GetID(PyThreadState_Get());
+    pulse_governor_look_after(thread, governor->slow_ticks);
+    return thread;
+}
+
+void
+pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result)
+{
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        pulse_state_settle(governor->state, NULL);
+        Py_CLEAR(governor->decisions);
+        return;
+    }
+    pulse_state_settle(governor->state, result);
+}
+
+void
+pulse_governor_turn_budget_changed(pulse_governor *governor)
+{
+    bool cuts = governor->urgent_alive > 0 && governor->pump != NULL && governor->turn_ticks > 0;
+    if (cuts) {
+        governor->flags |= PULSE_GOVERNOR_CUTS_TURNS;
+    }
+    else {
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_CUTS_TURNS;
+    }
+}

@@ -1,0 +1,111 @@
+#include "model/standing.h"
+
+#include <stddef.h>
+#include <structmember.h>
+
+#include "base/clock.h"
+
+int
+pulse_standing_check(pulse_state *state, PyObject *standing)
+{
+    if (!Py_IsNone(standing) && !PyObject_TypeCheck(standing, state->standing_type)) {
+        PyErr_Format(PyExc_TypeError, "a Standing or None was expected, got %R", standing);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    long tier = value == NULL ? -1 : PyLong_AsLong(value);
+    if (tier < 0 || tier > 3) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_ValueError, "a tier is 0 to 3, got %R", value == NULL ? Py_None : value);
+        }
+        return -1;
+    }
+    pulse_standing *standing = pulse_standing_of(self);
+    if (standing->tier == 0) {
+        // Kept up from now on; a change of tier that idleness brought is no poll.
+        standing->last_poll = pulse_clock_ticks();
+    }
+    standing->tier = (uint8_t)tier;
+    standing->good_run = standing->untold = 0;
+    standing->quiet_until = standing->settled_until = 0;
+    return 0;
+}
+
+// `closure` is where in a standing the time is.
+static uint64_t *
+time_of(PyObject *self, void *closure)
+{
+    return (uint64_t *)(void *)((char *)self + (size_t)closure);
+}
+
+static int
+standing_set_time(PyObject *self, PyObject *value, void *closure)
+{
+    unsigned long long until_ns = value == NULL ? 0 : PyLong_AsUnsignedLongLong(value);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    *time_of(self, closure) = pulse_clock_from_ns(until_ns);
+    return 0;
+}
+
+static PyObject *
+standing_get_time(PyObject *self, void *closure)
+{
+    return PyLong_FromUnsignedLongLong((unsigned long long)pulse_clock_to_ns(*time_of(self, closure)));
+}
+
+static PyObject *
+standing_get_tier(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(pulse_standing_of(self)->tier);
+}
+
+static void
+standing_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef standing_members[] = {
+    {"observed", T_BOOL, offsetof(pulse_standing, observed), 0, "Decided and counted, but not acted upon."},
+    {"untold_violations", T_UINT, offsetof(pulse_standing, untold_violations), 0,
+     "Violations while `settled_until_ns` lay ahead, since this was last set to 0."},
+    {NULL},
+};
+
+static PyGetSetDef standing_getset[] = {
+    {"tier", standing_get_tier, standing_set_tier, "The tier in force once it is made to stand; 0..3.", NULL},
+    {"quiet_until_ns", standing_get_time, standing_set_time,
+     "Until then good polls are not told; ns of monotonic_ns, 0 for always.",
+     (void *)offsetof(pulse_standing, quiet_until)},
+    {"settled_until_ns", standing_get_time, standing_set_time,
+     "Until then bad polls are not told, if group and task are; ns of monotonic_ns, 0 for always.",
+     (void *)offsetof(pulse_standing, settled_until)},
+    {"last_poll_ns", standing_get_time, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.",
+     (void *)offsetof(pulse_standing, last_poll)},
+    {NULL},
+};
+
+static PyType_Slot standing_slots[] = {
+    {Py_tp_doc, "The tier of an account, where the core looks it up; Python adds how it came about."},
+    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_dealloc, standing_dealloc},
+    {Py_tp_members, standing_members},
+    {Py_tp_getset, standing_getset},
+    {0, NULL},
+};
+
+PyType_Spec pulse_standing_spec = {
+    .name = "asyncio_pulse._core.Standing",
+    .basicsize = sizeof(pulse_standing),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = standing_slots,
+};

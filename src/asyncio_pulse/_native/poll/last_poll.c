@@ -1,0 +1,28 @@
+#include "poll/last_poll.h"
+
+#include "poll/due.h"
+
+// End of the group that was set in the context. A token cannot be used in another context than its own; a coroutine that
+// was driven in several of them has none of its own to restore.
+static void
+restore_group(pulse_governed *governed)
+{
+    if (governed->group_token != NULL) {
+        pulse_exception raised = pulse_exception_take();
+        if (PyContextVar_Reset(governed->governor->state->group_variable, governed->group_token) < 0) {
+            PyErr_Clear();
+        }
+        pulse_exception_put_back(raised);
+        Py_CLEAR(governed->group_token);
+    }
+}
+
+void
+pulse_last_poll_finish(pulse_governed *governed)
+{
+    pulse_governed_no_longer_alive(governed);
+    restore_group(governed);
+    if (governed->flags & PULSE_GOVERNED_DUE) {
+        pulse_due_keep(governed);
+    }
+}
