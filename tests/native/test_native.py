@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.building import C_TESTS, NATIVE, compile_c, environment
 
-RUN_QUEUE = [f"queue/{name}.c" for name in ("runqueue", "runqueue_views", "flows", "credit", "lottery", "deficit")]
+RUN_QUEUE = [f"queue/{name}.c" for name in ("runqueue", "flows", "credit", "lottery", "deficit")]
 
 
 @pytest.mark.parametrize(

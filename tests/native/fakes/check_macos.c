@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/thread_clock.h"
 #include "mach/mach.h"
 
 static int ports;
@@ -41,9 +42,9 @@ thread_info(mach_port_t thread, int flavor, thread_info_t out, mach_msg_type_num
 int
 main(void)
 {
-    printf("%s\n", pulse_clock_thread_platform);
-    uint64_t read = pulse_clock_thread_cpu_ns();
+    printf("%s\n", pulse_thread_clock_platform);
+    uint64_t read = pulse_thread_clock_ns();
     fails = 1;
-    uint64_t refused = pulse_clock_thread_cpu_ns();
+    uint64_t refused = pulse_thread_clock_ns();
     return !(read == 4000255000u && refused == 0 && ports == 0);
 }

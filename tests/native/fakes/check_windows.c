@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/thread_clock.h"
 #include "windows.h"
 
 static int fails;
@@ -23,9 +24,9 @@ GetThreadTimes(HANDLE thread, FILETIME *created, FILETIME *ended, FILETIME *kern
 int
 main(void)
 {
-    printf("%s\n", pulse_clock_thread_platform);
-    uint64_t read = pulse_clock_thread_cpu_ns();
+    printf("%s\n", pulse_thread_clock_platform);
+    uint64_t read = pulse_thread_clock_ns();
     fails = 1;
-    uint64_t refused = pulse_clock_thread_cpu_ns();
+    uint64_t refused = pulse_thread_clock_ns();
     return !(read == ((1ull << 32) + 12) * 100 && refused == 0);
 }

@@ -1,4 +1,4 @@
-// The clocks: a cheap tick counter for every poll, and the CPU clock of the calling thread for the few that need it.
+// The tick clock: a cheap counter for every poll.
 //
 // Ownership: none. Threads: any, once pulse_clock_init has returned. Errors: none; a clock that cannot be had is
 // replaced by the next best and `reason` says why. No Python code runs.
@@ -34,15 +34,6 @@ extern pulse_clock pulse_the_clock;
 void pulse_clock_init(const char *preference);
 
 uint64_t pulse_clock_monotonic(void);
-
-// CPU time of the calling thread, ns since it began. Costs a system call (about 200 ns): never on the hot path.
-uint64_t pulse_clock_thread_cpu_ns(void);
-
-// CPU time of all threads of the process, likewise.
-uint64_t pulse_clock_process_cpu_ns(void);
-
-// Whose clock that is: "linux", "macos", "windows", or "fallback", which counts all time as CPU time.
-extern const char *const pulse_clock_thread_platform;
 
 PULSE_INLINE uint64_t
 pulse_clock_ticks(void)

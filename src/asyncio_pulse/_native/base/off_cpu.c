@@ -10,6 +10,7 @@
 #endif
 
 #include "base/clock.h"
+#include "base/thread_clock.h"
 
 static uint64_t
 less(uint64_t from, uint64_t amount)
@@ -30,7 +31,7 @@ pulse_off_cpu_read(uint64_t thread_run_ns, pulse_off_cpu_reading *now)
     *now = (pulse_off_cpu_reading){
         .queued_ns = thread.queued_ns,
         .voluntary_switches = (uint64_t)usage.ru_nvcsw,
-        .others_run_ns = less(pulse_clock_process_cpu_ns(), thread_run_ns),
+        .others_run_ns = less(pulse_thread_clock_process_ns(), thread_run_ns),
     };
     return true;
 }

@@ -1,21 +1,23 @@
-// The CPU clocks of the calling thread and of the process, for each platform.
+// The CPU clocks for each platform.
 //
 // macOS and Windows: written against the documented API and tested against a fake of it, not run on the real platform.
 // For clock_gettime under -std=c11.
 #define _POSIX_C_SOURCE 200809L
 
-#include "base/clock.h"
+#include "base/thread_clock.h"
 
 #include <time.h>
+
+#include "base/clock.h"
 
 #if defined(__APPLE__)
 
 #include <mach/mach.h>
 
-const char *const pulse_clock_thread_platform = "macos";
+const char *const pulse_thread_clock_platform = "macos";
 
 uint64_t
-pulse_clock_thread_cpu_ns(void)
+pulse_thread_clock_ns(void)
 {
     thread_basic_info_data_t info;
     mach_msg_type_number_t count = THREAD_BASIC_INFO_COUNT;
@@ -35,10 +37,10 @@ pulse_clock_thread_cpu_ns(void)
 
 #include <windows.h>
 
-const char *const pulse_clock_thread_platform = "windows";
+const char *const pulse_thread_clock_platform = "windows";
 
 uint64_t
-pulse_clock_thread_cpu_ns(void)
+pulse_thread_clock_ns(void)
 {
     FILETIME created, ended, kernel, user;
     if (!GetThreadTimes(GetCurrentThread(), &created, &ended, &kernel, &user)) {
@@ -52,10 +54,10 @@ pulse_clock_thread_cpu_ns(void)
 
 #elif defined(__linux__)
 
-const char *const pulse_clock_thread_platform = "linux";
+const char *const pulse_thread_clock_platform = "linux";
 
 uint64_t
-pulse_clock_thread_cpu_ns(void)
+pulse_thread_clock_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -64,10 +66,10 @@ pulse_clock_thread_cpu_ns(void)
 
 #else
 
-const char *const pulse_clock_thread_platform = "fallback";
+const char *const pulse_thread_clock_platform = "fallback";
 
 uint64_t
-pulse_clock_thread_cpu_ns(void)
+pulse_thread_clock_ns(void)
 {
     return pulse_clock_to_ns(pulse_clock_monotonic());
 }
@@ -75,7 +77,7 @@ pulse_clock_thread_cpu_ns(void)
 #endif
 
 uint64_t
-pulse_clock_process_cpu_ns(void)
+pulse_thread_clock_process_ns(void)
 {
 #ifdef CLOCK_PROCESS_CPUTIME_ID
     struct timespec now;

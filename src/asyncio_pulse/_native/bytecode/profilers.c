@@ -1,5 +1,5 @@
 // Whether a profiler or debugger follows calls and returns. It follows them on one stack, so nobody gets another one.
-#include "preempt/preemption.h"
+#include "bytecode/profilers.h"
 
 #if PY_VERSION_HEX >= 0x030c0000
 // sys.monitoring has a number for each kind of tool. Coverage, 1, looks at lines: on which stack they run is the same to it.
@@ -20,7 +20,7 @@ is_in_use(PyObject *monitoring, int tool_id)
 #endif
 
 bool
-pulse_is_profiled(void)
+pulse_profilers_follow(void)
 {
     if (PyThreadState_Get()->c_profilefunc != NULL) {
         return true;

@@ -8,6 +8,9 @@
 #include "model/governor.h"
 #include "model/standing.h"
 
+// In a coroutine's mode of preemption: only decided and counted.
+enum { PULSE_PREEMPT_OBSERVED = 1u << 7 };
+
 // Everything that is not plain is a bit here; a plain poll tests the whole word once.
 enum {
     // Not polled yet: governor or group are still to be found.

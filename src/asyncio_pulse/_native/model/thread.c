@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/thread_clock.h"
+
 static pulse_thread *
 first(pulse_state *state)
 {
@@ -76,7 +78,7 @@ pulse_thread_find(pulse_state *state, bool create)
 uint64_t
 pulse_thread_sample_cpu(pulse_thread *thread)
 {
-    thread->cpu_sampled_ns = pulse_clock_thread_cpu_ns();
+    thread->cpu_sampled_ns = pulse_thread_clock_ns();
     thread->cpu_samples++;
     thread->cpu_sampled_at = pulse_clock_ticks();
     return thread->cpu_sampled_at;

@@ -4,7 +4,6 @@
 #include "model/governor.h"
 #include "park/pump.h"
 #include "poll/due.h"
-#include "preempt/preemption.h"
 #include "watch/turns.h"
 
 static void

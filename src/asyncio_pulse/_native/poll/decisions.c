@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/thread_clock.h"
 #include "poll/due.h"
 
 // Who begins to run so soon after a bad poll, or after further polls of the same task that followed on it as closely, had
@@ -129,7 +130,7 @@ judge_due(pulse_governor *governor, const pulse_governed *next)
 static void
 tell_all(pulse_governor *governor)
 {
-    uint64_t began_ns = pulse_clock_thread_cpu_ns();
+    uint64_t began_ns = pulse_thread_clock_ns();
     pulse_due due[PULSE_MOST_DUE];
     int count = pulse_due_take(governor, due);
     for (int i = 0; i < count; i++) {
@@ -139,7 +140,7 @@ tell_all(pulse_governor *governor)
         Py_DECREF(due[i].governed);
         Py_XDECREF(due[i].stack);
     }
-    uint64_t ended_ns = pulse_clock_thread_cpu_ns(), spent = ended_ns > began_ns ? ended_ns - began_ns : 0;
+    uint64_t ended_ns = pulse_thread_clock_ns(), spent = ended_ns > began_ns ? ended_ns - began_ns : 0;
     pulse_allowance_spend(&governor->tell_allowance, spent, ns(pulse_clock_ticks()), governor->bad_cpu_ns);
 }
 

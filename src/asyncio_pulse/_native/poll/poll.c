@@ -1,9 +1,11 @@
 #include "poll/poll.h"
 
+#include "base/thread_clock.h"
 #include "park/park.h"
 #include "poll/decisions.h"
 #include "poll/last_poll.h"
 #include "preempt/preemption.h"
+#include "preempt/record.h"
 
 // Whether modules were imported in a poll: they have become more since it began, and if the watchdog saw the poll, it
 // saw it importing. That happens once, as a rule at a server's start, and is no offence.
@@ -22,7 +24,7 @@ cpu_since_sample(const pulse_poll *poll)
     if (poll->cpu_sampled_ns == PULSE_ALL_ON_CPU) {
         return UINT64_MAX;
     }
-    uint64_t now = pulse_clock_thread_cpu_ns();
+    uint64_t now = pulse_thread_clock_ns();
     // The clock begins anew in a forked child.
     return now > poll->cpu_sampled_ns ? pulse_clock_from_ns(now - poll->cpu_sampled_ns) : 0;
 }
@@ -32,7 +34,7 @@ static uint64_t
 blocked_ticks(pulse_thread *thread, uint64_t off_cpu)
 {
     pulse_off_cpu_reading now;
-    if (!pulse_off_cpu_read(pulse_clock_thread_cpu_ns(), &now)) {
+    if (!pulse_off_cpu_read(pulse_thread_clock_ns(), &now)) {
         return 0;
     }
     uint64_t blocked_ns =
@@ -69,7 +71,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         .cpu_sampled = poll->begun - poll->cpu_sampled_at,
     };
     // That it was left late is not the task's fault.
-    uint64_t budget = poll->preempted ? pulse_preemption_alarm(governed) : pulse_governed_budget(governed);
+    uint64_t budget = poll->preempted ? pulse_record_alarm(governed) : pulse_governed_budget(governed);
     pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
     bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
     verdict.violation = verdict.violation && !importing;
@@ -129,13 +131,13 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
 {
     uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
-    uint64_t alarm = poll->preempted ? pulse_preemption_alarm(governed) : budget < slow ? budget : slow;
+    uint64_t alarm = poll->preempted ? pulse_record_alarm(governed) : budget < slow ? budget : slow;
     uint64_t violations = pulse_counter_read(&governed->account.violations);
     // The call that stands in for a task counts for their group; what is left of the task is its decorator.
     bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
-    pulse_preemption_count(governed, own, is_forced);
+    pulse_record_count(governed, own, is_forced);
     // "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_last_poll_finish(governed);

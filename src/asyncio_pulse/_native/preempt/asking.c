@@ -1,5 +1,6 @@
 #include "preempt/asking.h"
 
+#include "base/thread_clock.h"
 #include "model/governed.h"
 
 enum {
@@ -25,13 +26,13 @@ pulse_asking_wait_ns(const pulse_group *group)
     uint64_t now = now_ns();
     // The CPU clock is only read if something was asked lately.
     return now >= group->ask_allowance.latest ? 0
-                                              : pulse_allowance_wait(&group->ask_allowance, 0, now, pulse_clock_thread_cpu_ns());
+                                              : pulse_allowance_wait(&group->ask_allowance, 0, now, pulse_thread_clock_ns());
 }
 
 void
 pulse_asking_begin_burst(pulse_request *request, bool is_hopeless)
 {
-    request->burst_began_ns = pulse_clock_thread_cpu_ns();
+    request->burst_began_ns = pulse_thread_clock_ns();
     request->boundaries_left = is_hopeless ? 0 : BURST;
 }
 
@@ -54,7 +55,7 @@ charge(pulse_group *group, uint64_t spent, uint64_t cpu_ns)
 void
 pulse_asking_in_vain(pulse_request *request, pulse_group *group)
 {
-    uint64_t cpu_ns = pulse_clock_thread_cpu_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS;
+    uint64_t cpu_ns = pulse_thread_clock_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS;
     uint64_t doubled = 2 * group->asked_in_vain_ns, least = doubled < MOST_IN_VAIN_NS ? doubled : MOST_IN_VAIN_NS;
     group->asked_in_vain_ns = spent > least ? spent : least;
     charge(group, group->asked_in_vain_ns, cpu_ns);
@@ -68,7 +69,7 @@ pulse_asking_heard(pulse_request *request)
     group->ask_allowance = (pulse_allowance){0};
     // Only what was tried in vain before counts: without that, asking is part of leaving.
     if (request->burst_began_ns != 0) {
-        uint64_t cpu_ns = pulse_clock_thread_cpu_ns();
+        uint64_t cpu_ns = pulse_thread_clock_ns();
         charge(group, end_burst(request, cpu_ns), cpu_ns);
     }
 }

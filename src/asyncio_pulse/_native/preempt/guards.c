@@ -1,10 +1,12 @@
 // Sections in which the running task is not preempted: they nest, and belong to its innermost governed coroutine.
-#include "preempt/preemption.h"
+#include "preempt/guards.h"
+
+#include "model/governed.h"
 
 enum { MOST_GUARDS = UINT8_MAX };
 
 PyObject *
-pulse_preemption_enter_guard(PyObject *module, PyObject *Py_UNUSED(ignored))
+pulse_guards_enter(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
     pulse_governed *governed = thread == NULL ? NULL : thread->current;
@@ -20,7 +22,7 @@ pulse_preemption_enter_guard(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 PyObject *
-pulse_preemption_leave_guard(PyObject *module, PyObject *argument)
+pulse_guards_leave(PyObject *module, PyObject *argument)
 {
     if (Py_IS_TYPE(argument, pulse_state_of_module(module)->governed_type) && ((pulse_governed *)argument)->guards > 0) {
         ((pulse_governed *)argument)->guards--;

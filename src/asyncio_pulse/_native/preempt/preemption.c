@@ -2,7 +2,9 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
+#include "bytecode/profilers.h"
 #include "preempt/asking.h"
+#include "preempt/record.h"
 #include "preempt/segment.h"
 #include "preempt/signal_thread.h"
 #include "preempt/wakeup_fd.h"
@@ -75,7 +77,7 @@ may_arm(pulse_governed *governed, pulse_thread *thread)
     if (!PyCoro_CheckExact(governed->coro) || governed->flags & PULSE_GOVERNED_MANUAL) {
         return false;
     }
-    if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits && !pulse_is_profiled()) {
+    if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits && !pulse_profilers_follow()) {
         // It starts the signal, or says once why it cannot; it is set again with the next installation, and by itself where
         // another thread could start it. This thread then asks no more: asking is Python code, before each of its polls.
         PyObject *starter = state->preemption_starter;
@@ -88,7 +90,7 @@ may_arm(pulse_governed *governed, pulse_thread *thread)
         Py_XDECREF(done);
         thread->preemption_waits = state->preemption_starter != NULL;
     }
-    return process.state == state && PyThread_get_thread_ident() == process.main_thread && !pulse_is_profiled();
+    return process.state == state && PyThread_get_thread_ident() == process.main_thread && !pulse_profilers_follow();
 }
 
 // The program handles our signal itself by now: send no more of them. Whoever is armed next has another one chosen.
@@ -98,7 +100,7 @@ retreat_if_displaced(pulse_state *state)
     pulse_exception raised = pulse_exception_take();
     PyObject *handler = PyObject_CallFunction(process.getsignal, "i", process.signal_number);
     if (handler != NULL && handler != process.handler) {
-        pulse_preempt_watchdog_stop();
+        pulse_signal_thread_stop();
         process.state = NULL;
         Py_XSETREF(state->preemption_starter, Py_XNewRef(state->preemption_restarter));
     }
@@ -223,7 +225,7 @@ judge(const pulse_request *request, pulse_frame *where)
         return PULSE_RULE_GUARDED;
     }
     // Last, because it takes longer than all else.
-    return pulse_is_profiled() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
+    return pulse_profilers_follow() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
 }
 
 static void
@@ -238,7 +240,7 @@ is_hopeless(const pulse_request *request, pulse_rule rule, const pulse_frame *wh
 {
     const pulse_preemption *preemption = &request->segment->governed->governor->preemption;
     return rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET ||
-           (rule == PULSE_RULE_MODULE && pulse_preemption_knows_place(preemption, rule, where));
+           (rule == PULSE_RULE_MODULE && pulse_record_knows_place(preemption, rule, where));
 }
 
 // Whether the request is still there. Where the GIL is given away, another thread may end all requests.
@@ -257,7 +259,7 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where)
     pulse_preemption *preemption = &segment->governed->governor->preemption;
     pulse_counter_add(&preemption->refused[rule], 1);
     // Until the poll ends: the loop cannot look sooner for what its signals write.
-    pulse_wakeup_divert();
+    pulse_wakeup_fd_divert();
     if (!is_asked(request, segment)) {
         return;
     }
@@ -268,8 +270,8 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where)
         PyErr_SetInterruptEx(process.signal_number);
         return;
     }
-    pulse_wakeup_pass_on(process.signal_number);
-    pulse_preemption_note_place(preemption, rule, where);
+    pulse_wakeup_fd_pass_on(process.signal_number);
+    pulse_record_note_place(preemption, rule, where);
     if (rule == PULSE_RULE_INSTRUCTION) {
         pulse_joined_jumps_part(where->code);
     }
@@ -346,7 +348,7 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
 {
     bool acts = thread != NULL && process.state != NULL && mode_of(governed) != PULSE_PREEMPT_OFF &&
                 !(governed->preempt_mode & PULSE_PREEMPT_OBSERVED);
-    if (acts && !pulse_preempt_watchdog_is_running() && pulse_preempt_watchdog_start(process.signal_number) < 0) {
+    if (acts && !pulse_signal_thread_is_running() && pulse_signal_thread_start(process.signal_number) < 0) {
         pulse_state_contain_error(process.state);
         acts = false;
     }
@@ -363,7 +365,7 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
     if (at_once) {
         // Nobody else has to be woken for it.
         atomic_store(&pulse_the_aim.deadline, started);
-        pulse_wakeup_divert();
+        pulse_wakeup_fd_divert();
         PyErr_SetInterruptEx(process.signal_number);
     }
     else {
@@ -383,7 +385,7 @@ pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *
     PySendResult outcome = pulse_segment_step(governed, value, exception, result);
     bool overdue = process.request.segment != NULL && pulse_clock_ticks() > process.request.due;
     // It may have ended by itself while we looked for a place.
-    pulse_wakeup_restore(process.signal_number);
+    pulse_wakeup_fd_restore(process.signal_number);
     process.request = outer;
     atomic_store(&pulse_the_aim.deadline, outer.segment == NULL ? 0 : outer_deadline);
     *preempted = outcome == PYGEN_NEXT && *result == NULL;
@@ -419,8 +421,8 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
         return NULL;
     }
-    if (pulse_segment_init() < 0 || pulse_code_marks_init() < 0 || pulse_wakeup_init() < 0 ||
-        pulse_preempt_watchdog_start(signal_number) < 0) {
+    if (pulse_segment_init() < 0 || pulse_code_marks_init() < 0 || pulse_wakeup_fd_init() < 0 ||
+        pulse_signal_thread_start(signal_number) < 0) {
         return NULL;
     }
     PyObject *signal_module = PyImport_ImportModule("signal");
@@ -442,7 +444,7 @@ PyObject *
 pulse_preemption_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     if (process.state == pulse_state_of_module(module)) {
-        pulse_preempt_watchdog_stop();
+        pulse_signal_thread_stop();
         process.state = NULL;
         process.request.segment = NULL;
     }
@@ -452,7 +454,7 @@ pulse_preemption_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
 PyObject *
 pulse_preemption_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    pulse_preempt_watchdog_stop();
+    pulse_signal_thread_stop();
     Py_RETURN_NONE;
 }
 
@@ -477,5 +479,5 @@ pulse_preemption_facts(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)
 {
     return Py_BuildValue("{sOsisK}", "active", process.state != NULL ? Py_True : Py_False, "signal_number",
                          process.state != NULL ? process.signal_number : 0, "wake_ups",
-                         (unsigned long long)pulse_preempt_watchdog_wake_ups());
+                         (unsigned long long)pulse_signal_thread_wake_ups());
 }

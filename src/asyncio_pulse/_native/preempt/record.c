@@ -1,6 +1,7 @@
 // What came of preemption, by governor, and how far it may go there.
+#include "preempt/record.h"
+
 #include "model/figures.h"
-#include "preempt/preemption.h"
 
 enum {
     // Places where it was put off; more than anybody reads.
@@ -18,7 +19,7 @@ key_of_place(pulse_rule rule, const pulse_frame *where)
 }
 
 bool
-pulse_preemption_knows_place(const pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
+pulse_record_knows_place(const pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
 {
     if (where->code == NULL || preemption->places == NULL) {
         return false;
@@ -32,7 +33,7 @@ pulse_preemption_knows_place(const pulse_preemption *preemption, pulse_rule rule
 }
 
 void
-pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
+pulse_record_note_place(pulse_preemption *preemption, pulse_rule rule, const pulse_frame *where)
 {
     if (where->code == NULL) {
         return;
@@ -57,14 +58,14 @@ pulse_preemption_note_place(pulse_preemption *preemption, pulse_rule rule, const
 }
 
 uint64_t
-pulse_preemption_alarm(const pulse_governed *governed)
+pulse_record_alarm(const pulse_governed *governed)
 {
     uint64_t budget = pulse_governed_budget(governed), grace = pulse_clock_from_ns(GRACE_US * 1000);
     return budget + (budget > grace ? budget : grace);
 }
 
 void
-pulse_preemption_count(pulse_governed *governed, uint64_t own, bool is_forced)
+pulse_record_count(pulse_governed *governed, uint64_t own, bool is_forced)
 {
     pulse_preemption *preemption = &governed->governor->preemption;
     if (governed->preempt_mode & PULSE_PREEMPT_OBSERVED && own > pulse_governed_budget(governed)) {
@@ -78,7 +79,7 @@ pulse_preemption_count(pulse_governed *governed, uint64_t own, bool is_forced)
 }
 
 PyObject *
-pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObject *kwargs)
+pulse_record_configure(PyObject *self, PyObject *arguments, PyObject *kwargs)
 {
     static char *names[] = {"mode", "modules", "through_iteration", "off_without_group", NULL};
     int mode, through_iteration, off_without_group;
@@ -104,7 +105,7 @@ pulse_governor_configure_preemption(PyObject *self, PyObject *arguments, PyObjec
 }
 
 PyObject *
-pulse_governor_preemption_record(PyObject *self, PyObject *Py_UNUSED(ignored))
+pulse_record_show(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     const pulse_preemption *preemption = &((pulse_governor *)self)->preemption;
     PyObject *record = PyDict_New(), *refused = PyDict_New(), *delay = NULL;
@@ -132,7 +133,7 @@ pulse_governor_preemption_record(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 void
-pulse_preemption_forget(pulse_governor *governor)
+pulse_record_forget(pulse_governor *governor)
 {
     Py_CLEAR(governor->preemption.modules);
     Py_CLEAR(governor->preemption.places);

@@ -170,7 +170,7 @@ watchdog_new(int signal_number)
 }
 
 int
-pulse_preempt_watchdog_start(int signal_number)
+pulse_signal_thread_start(int signal_number)
 {
     if (the_watchdog != NULL) {
         return 0;
@@ -193,7 +193,7 @@ pulse_preempt_watchdog_start(int signal_number)
 }
 
 void
-pulse_preempt_watchdog_wake(void)
+pulse_signal_thread_wake(void)
 {
     // Whoever sets it to 0 lets the lock go, once: letting go of one that is free is not allowed everywhere.
     if (the_watchdog != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
@@ -202,7 +202,7 @@ pulse_preempt_watchdog_wake(void)
 }
 
 void
-pulse_preempt_watchdog_stop(void)
+pulse_signal_thread_stop(void)
 {
     preempt_watchdog *watchdog = the_watchdog;
     if (watchdog == NULL) {
@@ -223,7 +223,7 @@ pulse_preempt_watchdog_stop(void)
 }
 
 void
-pulse_preempt_watchdog_after_fork(void)
+pulse_signal_thread_after_fork(void)
 {
     // Not freed: its thread, which is no more, may have been waiting for one of the locks.
     the_watchdog = NULL;
@@ -232,13 +232,13 @@ pulse_preempt_watchdog_after_fork(void)
 }
 
 bool
-pulse_preempt_watchdog_is_running(void)
+pulse_signal_thread_is_running(void)
 {
     return the_watchdog != NULL;
 }
 
 uint64_t
-pulse_preempt_watchdog_wake_ups(void)
+pulse_signal_thread_wake_ups(void)
 {
     return the_watchdog == NULL ? 0 : pulse_counter_read(&the_watchdog->wake_ups);
 }

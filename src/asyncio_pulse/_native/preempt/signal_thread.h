@@ -19,20 +19,20 @@ typedef struct {
 extern pulse_aim pulse_the_aim;
 
 // Start it in the main thread, or do nothing if it runs. -1 with an exception on failure. Needs the GIL.
-int pulse_preempt_watchdog_start(int signal_number);
+int pulse_signal_thread_start(int signal_number);
 
 // Stop and join it: no signal comes after this. Needs the GIL, and lets go of it while it waits.
-void pulse_preempt_watchdog_stop(void);
+void pulse_signal_thread_stop(void);
 
 // The forked child has no such thread, even if another library's hook has started it just before the fork.
-void pulse_preempt_watchdog_after_fork(void);
+void pulse_signal_thread_after_fork(void);
 
-bool pulse_preempt_watchdog_is_running(void);
+bool pulse_signal_thread_is_running(void);
 
 // How often it woke.
-uint64_t pulse_preempt_watchdog_wake_ups(void);
+uint64_t pulse_signal_thread_wake_ups(void);
 
-void pulse_preempt_watchdog_wake(void);
+void pulse_signal_thread_wake(void);
 
 // An armed poll begins, or asks again: aim at it.
 PULSE_INLINE void
@@ -40,7 +40,7 @@ pulse_aim_at(uint64_t deadline)
 {
     atomic_store(&pulse_the_aim.deadline, deadline);
     if (PULSE_UNLIKELY(deadline < atomic_load(&pulse_the_aim.sleeps_until))) {
-        pulse_preempt_watchdog_wake();
+        pulse_signal_thread_wake();
     }
 }
 

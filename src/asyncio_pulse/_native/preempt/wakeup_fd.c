@@ -29,7 +29,7 @@ set_flags(void)
 #endif
 
 int
-pulse_wakeup_init(void)
+pulse_wakeup_fd_init(void)
 {
 #ifndef _WIN32
     if (wakeup.sink[0] >= 0) {
@@ -54,7 +54,7 @@ pulse_wakeup_init(void)
 }
 
 void
-pulse_wakeup_after_fork(void)
+pulse_wakeup_fd_after_fork(void)
 {
 #ifndef _WIN32
     int own[2];
@@ -70,7 +70,7 @@ pulse_wakeup_after_fork(void)
 }
 
 void
-pulse_wakeup_divert(void)
+pulse_wakeup_fd_divert(void)
 {
     if (wakeup.diverted == NULL) {
         wakeup.diverted = PyObject_CallOneArg(wakeup.set_wakeup_fd, wakeup.sink_number);
@@ -102,7 +102,7 @@ empty_sink(int signal_number, long descriptor)
 }
 
 void
-pulse_wakeup_pass_on(int signal_number)
+pulse_wakeup_fd_pass_on(int signal_number)
 {
     if (wakeup.diverted != NULL) {
         empty_sink(signal_number, PyLong_AsLong(wakeup.diverted));
@@ -127,7 +127,7 @@ put_back(PyObject **earlier)
 }
 
 void
-pulse_wakeup_restore(int signal_number)
+pulse_wakeup_fd_restore(int signal_number)
 {
     if (wakeup.diverted == NULL) {
         return;

@@ -1,6 +1,6 @@
 // Credit-based: every priority has as many credits as its weight; a slice costs one; the most urgent priority that has
 // credits is next. When none that waits has any, all get theirs anew. Groups of a priority take turns.
-#include "queue/discipline.h"
+#include "queue/credit.h"
 
 static const int weights[PULSE_QUEUE_PRIORITIES] = {4, 3, 2, 1};
 

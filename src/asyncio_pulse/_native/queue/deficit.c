@@ -5,7 +5,7 @@
 // (3), 1996. Theirs looks at a packet's length before it is sent. Nobody knows what a slice will use: until it is charged, a
 // guess stands in. A flow with one task waits and idles in turn, so what it owes, and what it may still use in this round,
 // outlast its absence; the debt shrinks by a quantum a round, as if it had waited.
-#include "queue/discipline.h"
+#include "queue/deficit.h"
 
 // An hour: what a flow may owe at most.
 static const int64_t largest_debt_us = INT64_C(3600000000);

@@ -25,10 +25,6 @@ typedef struct {
     void (*charged)(pulse_runqueue *queue, pulse_flow *flow, uint64_t used_us);
 } pulse_discipline;
 
-extern const pulse_discipline pulse_credit_based;
-extern const pulse_discipline pulse_lottery;
-extern const pulse_discipline pulse_deficit_round_robin;
-
 enum { PULSE_LOTTERY_STRATA = 16 };
 
 typedef struct {

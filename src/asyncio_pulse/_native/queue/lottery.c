@@ -3,9 +3,9 @@
 // Who used only a part f of a quantum holds 1/f times as many until it wins again, so that short slices do not cost a flow
 // its share of the time. Source: Waldspurger and Weihl, "Lottery scheduling: flexible proportional-share resource
 // management", OSDI 1994, sections 2 and 3.4. Random numbers: splitmix64, Steele, Lea and Flood, 2014.
-#include <stdlib.h>
+#include "queue/lottery.h"
 
-#include "queue/discipline.h"
+#include <stdlib.h>
 
 enum {
     // Tickets come in sixteenths, so that compensation is not rounded away.

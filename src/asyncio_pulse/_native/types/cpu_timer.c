@@ -1,6 +1,7 @@
 #include "types/cpu_timer.h"
 
 #include "base/clock.h"
+#include "base/thread_clock.h"
 
 enum { CALIBRATION_READINGS = 101 };
 
@@ -14,9 +15,9 @@ static uint64_t
 smallest_difference(void)
 {
     uint64_t smallest = UINT64_MAX;
-    uint64_t before = pulse_clock_thread_cpu_ns();
+    uint64_t before = pulse_thread_clock_ns();
     for (int i = 0; i < CALIBRATION_READINGS; i++) {
-        uint64_t now = pulse_clock_thread_cpu_ns();
+        uint64_t now = pulse_thread_clock_ns();
         if (now - before < smallest) {
             smallest = now - before;
         }
@@ -58,13 +59,13 @@ cpu_timer_calibrate(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 cpu_timer_read(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromUnsignedLongLong(pulse_clock_thread_cpu_ns());
+    return PyLong_FromUnsignedLongLong(pulse_thread_clock_ns());
 }
 
 static PyObject *
 cpu_timer_elapsed(PyObject *self, PyObject *since)
 {
-    uint64_t now = pulse_clock_thread_cpu_ns();
+    uint64_t now = pulse_thread_clock_ns();
     unsigned long long start_ns = PyLong_AsUnsignedLongLong(since);
     if (start_ns == (unsigned long long)-1 && PyErr_Occurred()) {
         return NULL;
@@ -76,7 +77,7 @@ cpu_timer_elapsed(PyObject *self, PyObject *since)
 static PyObject *
 get_platform_name(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
 {
-    return PyUnicode_FromString(pulse_clock_thread_platform);
+    return PyUnicode_FromString(pulse_thread_clock_platform);
 }
 
 static PyObject *

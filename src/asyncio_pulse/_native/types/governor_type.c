@@ -6,7 +6,7 @@
 #include "park/pump.h"
 #include "poll/anew.h"
 #include "poll/decisions.h"
-#include "preempt/preemption.h"
+#include "preempt/record.h"
 #include "types/configure.h"
 #include "types/factory.h"
 #include "watch/heartbeat.h"
@@ -50,7 +50,7 @@ governor_dealloc(PyObject *self)
     Py_CLEAR(governor->hooks);
     pulse_decisions_forget(governor);
     pulse_pump_free(governor);
-    pulse_preemption_forget(governor);
+    pulse_record_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
     pulse_worst_clear(&governor->stalls);
@@ -342,9 +342,9 @@ static PyMethodDef governor_methods[] = {
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "All groups and their counters, most wall time first."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
-    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_governor_configure_preemption,
+    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_record_configure,
      METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},
-    {"preemption_record", pulse_governor_preemption_record, METH_NOARGS, "What came of preemption."},
+    {"preemption_record", pulse_record_show, METH_NOARGS, "What came of preemption."},
     {NULL},
 };
 

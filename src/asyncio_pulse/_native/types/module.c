@@ -12,6 +12,7 @@
 #include "poll/decisions.h"
 #include "poll/poll.h"
 #include "preempt/asking.h"
+#include "preempt/guards.h"
 #include "preempt/preemption.h"
 #include "preempt/segment.h"
 #include "preempt/signal_thread.h"
@@ -96,9 +97,9 @@ after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
     pulse_state *state = pulse_state_of_module(module);
     pulse_counter_set(&state->internal_errors, 0);
     pulse_watchdog_after_fork(state);
-    pulse_preempt_watchdog_after_fork();
+    pulse_signal_thread_after_fork();
     pulse_threads_after_fork(state);
-    pulse_wakeup_after_fork();
+    pulse_wakeup_fd_after_fork();
     Py_RETURN_NONE;
 }
 
@@ -147,8 +148,8 @@ static PyMethodDef module_methods[] = {
     {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS, "Close all coroutines that stand in the middle of their code."},
     {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_preemption_on_signal, METH_FASTCALL,
      "The signal's handler."},
-    {"enter_no_preempt", pulse_preemption_enter_guard, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
-    {"leave_no_preempt", pulse_preemption_leave_guard, METH_O, "Undo that."},
+    {"enter_no_preempt", pulse_guards_enter, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
+    {"leave_no_preempt", pulse_guards_leave, METH_O, "Undo that."},
     {"preemption_facts", pulse_preemption_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
     {"code_marks", pulse_code_marks_show, METH_O, "What each code unit means for a suspension there."},
     {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/thread_clock.h"
 #include "model/governed.h"
 #include "types/measure_queue.h"
 
@@ -26,7 +27,7 @@ static void
 measure_cpu_clock(pulse_subject *subject, uint64_t rounds)
 {
     for (uint64_t i = 0; i < rounds; i++) {
-        subject->sink += pulse_clock_thread_cpu_ns();
+        subject->sink += pulse_thread_clock_ns();
     }
 }
 

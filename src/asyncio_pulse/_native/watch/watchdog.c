@@ -3,6 +3,7 @@
 #include "base/allowance.h"
 #include "base/diagnosis.h"
 #include "base/own_thread.h"
+#include "base/thread_clock.h"
 #include "model/governed.h"
 #include "watch/capture.h"
 #include "watch/overdue.h"
@@ -288,11 +289,11 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
 static void
 capture(pulse_watchdog *watchdog, bool stalled)
 {
-    uint64_t began_ns = pulse_clock_thread_cpu_ns();
+    uint64_t began_ns = pulse_thread_clock_ns();
     capture_overdue(watchdog, stalled);
     // Those that wait for the GIL meanwhile spend about as much.
-    uint64_t spent = 2 * (pulse_clock_thread_cpu_ns() - began_ns);
-    pulse_allowance_spend(&watchdog->allowance, spent, now_ns(), pulse_clock_process_cpu_ns());
+    uint64_t spent = 2 * (pulse_thread_clock_ns() - began_ns);
+    pulse_allowance_spend(&watchdog->allowance, spent, now_ns(), pulse_thread_clock_process_ns());
 }
 
 static void
@@ -311,7 +312,7 @@ look(pulse_watchdog *watchdog)
     for (; thread != NULL; thread = thread->next) {
         poll = poll || pulse_poll_is_overdue(thread);
     }
-    if (stalled || (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_clock_process_cpu_ns()) == 0)) {
+    if (stalled || (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
         capture(watchdog, stalled);
     }
 }
