@@ -3,7 +3,6 @@
 #include "bytecode/thrown.h"
 #include "park/holders.h"
 #include "park/pump.h"
-#include "park/turn_budget.h"
 #include "preempt/segment.h"
 
 static uint64_t
@@ -35,31 +34,6 @@ begin_deciding(pulse_governed *governed)
     }
     parking->is_deciding = true;
     return true;
-}
-
-static void
-set_state(pulse_governed *governed, pulse_parking_state state)
-{
-    governed->parking->state = state;
-    // What is kept must be found again, whatever its tier is by then.
-    if (state == PULSE_PARKED || state == PULSE_RELEASED) {
-        governed->flags |= PULSE_GOVERNED_PARKED;
-    }
-    else {
-        governed->flags &= ~(uint32_t)PULSE_GOVERNED_PARKED;
-    }
-}
-
-// Out of the queue, which lets go of the coroutine; the caller holds it.
-static void
-leave_queue(pulse_governed *governed)
-{
-    pulse_parking *parking = governed->parking;
-    pulse_pump *pump = governed->governor->pump;
-    if (parking->node.is_queued) {
-        pulse_runqueue_remove(pump->queues[parking->waits], &parking->node);
-        Py_DECREF((PyObject *)governed);
-    }
 }
 
 static bool
@@ -107,16 +81,6 @@ join_flow(pulse_governed *governed, unsigned priority)
     parking->node.priority = (uint8_t)priority;
     parking->node.key = (uintptr_t)parking->group;
     Py_XDECREF(earlier);
-}
-
-static void
-charge(pulse_parking *parking, uint64_t used_ticks)
-{
-    if (!parking->is_urgent) {
-        pulse_runqueue *queue = parking->governed->governor->pump->queues[parking->waits];
-        uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
-        pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
-    }
 }
 
 // As the loop's create_future makes it, which on asyncio is Python code that calls the class.
@@ -187,7 +151,7 @@ enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future
     *delivery = (pulse_delivery){0};
     parking->parked_at = pulse_clock_ticks();
     parking->waited_ticks = 0;
-    set_state(governed, PULSE_PARKED);
+    pulse_waiting_set_state(governed, PULSE_PARKED);
     governor->flags |= PULSE_GOVERNOR_PARKS;
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
         pulse_counter_add(&governor->pump->parked, 1);
@@ -226,7 +190,7 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 static PyObject *
 wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
 {
-    if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_turn_is_over(governed) ||
+    if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_pump_turn_is_over(governed) ||
         !begin_deciding(governed)) {
         return NULL;
     }
@@ -271,7 +235,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
     else {
         pulse_counter_add(&pump->admitted, 1);
     }
-    set_state(governed, PULSE_IN_SLICE);
+    pulse_waiting_set_state(governed, PULSE_IN_SLICE);
     return NULL;
 }
 
@@ -303,8 +267,8 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
     pulse_pump *pump = governed->governor->pump;
     parking->is_deciding = true;
     bool was_queued = parking->node.is_queued, is_cancelled = delivery->exception != NULL;
-    leave_queue(governed);
-    set_state(governed, PULSE_UNPARKED);
+    pulse_waiting_leave_queue(governed);
+    pulse_waiting_set_state(governed, PULSE_UNPARKED);
     take_kept(parking, delivery);
     Py_CLEAR(parking->future);
     if (was_queued) {
@@ -318,7 +282,7 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
             }
         }
     }
-    set_state(governed, PULSE_IN_SLICE);
+    pulse_waiting_set_state(governed, PULSE_IN_SLICE);
     return NULL;
 }
 
@@ -353,7 +317,7 @@ pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
         pulse_governed *other = (pulse_governed *)coro;
         if (other->governor == governor && other->parking != NULL && other->parking->node.is_queued &&
             (other->parking->waits != PULSE_WAITS_FOR_TURN || governed->priority < PULSE_PRIORITY_NORMAL)) {
-            pulse_pump_lift(governor, other->parking);
+            pulse_waiting_lift(governor, other->parking);
         }
     }
     Py_XDECREF(coro);
@@ -380,7 +344,7 @@ static void
 charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
-    charge(parking, own_ticks);
+    pulse_waiting_charge(parking, own_ticks);
     // A poll of who waited for a turn is one as any other.
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
         take_off_allowance(governed->governor->pump, parking, own_ticks);
@@ -395,7 +359,7 @@ void
 pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted)
 {
     if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
-        set_state(governed, PULSE_UNPARKED);
+        pulse_waiting_set_state(governed, PULSE_UNPARKED);
         charge_slice(governed, own_ticks);
     }
     else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
@@ -429,67 +393,7 @@ void
 pulse_park_unmeasured(pulse_governed *governed)
 {
     if (governed->parking != NULL && governed->parking->state == PULSE_IN_SLICE) {
-        charge(governed->parking, 0);
-        set_state(governed, PULSE_UNPARKED);
+        pulse_waiting_charge(governed->parking, 0);
+        pulse_waiting_set_state(governed, PULSE_UNPARKED);
     }
-}
-
-void
-pulse_park_forget(pulse_governed *governed)
-{
-    pulse_parking *parking = governed->parking;
-    if (parking == NULL) {
-        return;
-    }
-    if (parking->state == PULSE_RELEASED) {
-        // It never ran.
-        charge(parking, 0);
-    }
-    PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
-    parking->future = parking->value = parking->exception = NULL;
-    set_state(governed, PULSE_UNPARKED);
-    leave_queue(governed);
-    Py_XDECREF(future);
-    Py_XDECREF(value);
-    Py_XDECREF(exception);
-}
-
-void
-pulse_park_free(pulse_governed *governed)
-{
-    pulse_park_forget(governed);
-    if (governed->parking != NULL) {
-        Py_XDECREF((PyObject *)governed->parking->group);
-        PyMem_Free(governed->parking);
-        governed->parking = NULL;
-    }
-}
-
-void
-pulse_park_abandon(pulse_governed *governed)
-{
-    if (pulse_counter_read(&governed->polls) == 0) {
-        // Without us it would have begun: nobody is to hear that it was never awaited.
-        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
-        if (closed == NULL) {
-            PyErr_WriteUnraisable(governed->coro);
-        }
-        Py_XDECREF(closed);
-    }
-    if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
-        // Left in the middle of its code: the collector would find its coroutine running.
-        PyErr_WriteUnraisable(governed->coro);
-    }
-    pulse_park_forget(governed);
-}
-
-int
-pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg)
-{
-    if (governed->parking != NULL) {
-        Py_VISIT(governed->parking->future);
-        Py_VISIT(governed->parking->value);
-        Py_VISIT(governed->parking->exception);
-    }
-    return 0;
 }

@@ -7,53 +7,7 @@
 #define PULSE_PARK_H
 
 #include "model/governed.h"
-#include "queue/runqueue.h"
-
-typedef enum {
-    PULSE_UNPARKED,
-    // In the queue, which holds the coroutine.
-    PULSE_PARKED,
-    // Its future is done; its task is about to resume it.
-    PULSE_RELEASED,
-    // Running, in a slice that is charged when it ends.
-    PULSE_IN_SLICE,
-} pulse_parking_state;
-
-// What one that is parked waits for; each has a queue of its own.
-typedef enum {
-    // Its turn among the offenders.
-    PULSE_WAITS_AS_OFFENDER,
-    // The share of those at Isolate.
-    PULSE_WAITS_ISOLATED,
-    // A turn of the loop that is not overlong.
-    PULSE_WAITS_FOR_TURN,
-    PULSE_WAYS_TO_WAIT,
-} pulse_way_to_wait;
-
-// Of one coroutine, from the first time that it may be parked.
-typedef struct pulse_parking {
-    // First: the queue knows only this.
-    pulse_queue_node node;
-    // Borrowed: its owner.
-    pulse_governed *governed;
-    pulse_parking_state state;
-    pulse_way_to_wait waits;
-    // Whose time is nobody's: it was critical, or about to be cancelled.
-    bool is_urgent;
-    // It is being decided whether it waits: whoever resumes it meanwhile, from Python code that runs in there, runs it.
-    bool is_deciding;
-    // Held: the node's key is its address.
-    pulse_group *group;
-    // Already taken off the allowance when it was released.
-    uint64_t expected_ticks;
-    uint64_t parked_at;
-    // Until it was released.
-    uint64_t waited_ticks;
-    PyObject *future;
-    // What was delivered: one of the two.
-    PyObject *value;
-    PyObject *exception;
-} pulse_parking;
+#include "park/waiting.h"
 
 // What a coroutine is resumed with: one of the two, owned.
 typedef struct {
@@ -78,16 +32,5 @@ void pulse_park_preempted(pulse_governed *governed, PyObject **result);
 
 // The same, of one that was released but is not measured any more.
 void pulse_park_unmeasured(pulse_governed *governed);
-
-// The coroutine ends: it is out of the queue, and what was kept for it is gone. Python code may run.
-void pulse_park_forget(pulse_governed *governed);
-
-// Its wrapper goes. Not before: whoever decides whether it waits has the parking in hand while Python code runs.
-void pulse_park_free(pulse_governed *governed);
-
-// It is out of the queue, and nobody will ever resume it. Python code may run; nothing is raised.
-void pulse_park_abandon(pulse_governed *governed);
-
-int pulse_park_traverse(const pulse_governed *governed, visitproc visit, void *arg);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <structmember.h>
 
-#include "park/turn_budget.h"
+#include "park/holders.h"
 #include "watch/turns.h"
 
 enum {
@@ -14,8 +14,8 @@ enum {
     TURNS_BETWEEN_GRANTS_IDLE = 2,
     // As long as others have work in every turn they go first, but not for ever.
     MOST_TURNS_BETWEEN_GRANTS = 4,
-    // Often enough for a breaker to open at once, seldom enough to cost nothing.
-    RELEASES_TOLD_EVERY_NS = 100000000,
+    // Turns are told apart, at the cost of a callback each, while their polls take this part of the budget.
+    TRACKED_PART = 4,
 };
 
 typedef struct {
@@ -23,33 +23,6 @@ typedef struct {
     vectorcallfunc vectorcall;
     pulse_governor *governor;
 } pulse_pump_token;
-
-static void
-note_wait(pulse_pump *pump, pulse_parking *parking)
-{
-    pulse_group *group = parking->group;
-    uint64_t now = pulse_clock_ticks(), waited = now - parking->parked_at;
-    parking->waited_ticks = waited;
-    if (!group->is_explicit) {
-        return;
-    }
-    group->releases++;
-    group->late_releases += waited > pump->breaker_ticks;
-    group->longest_wait_ticks = waited > group->longest_wait_ticks ? waited : group->longest_wait_ticks;
-    if (now - group->releases_told_at > pulse_clock_from_ns(RELEASES_TOLD_EVERY_NS)) {
-        group->releases_told_at = now;
-        // The list is set when the collector has run, which may come here again.
-        PyObject *fresh = pump->released == NULL ? PyList_New(0) : NULL;
-        if (pump->released == NULL) {
-            pump->released = Py_XNewRef(fresh);
-        }
-        Py_XDECREF(fresh);
-        if (pump->released == NULL || PyList_Append(pump->released, (PyObject *)group) < 0) {
-            // They are told of with the next ones.
-            PyErr_Clear();
-        }
-    }
-}
 
 static void
 tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *group)
@@ -76,59 +49,6 @@ tell_of_releases(pulse_governor *governor)
     Py_XDECREF(groups);
 }
 
-void
-pulse_pump_release_one(pulse_governor *governor, pulse_queue_node *node)
-{
-    pulse_parking *parking = (pulse_parking *)node;
-    pulse_governed *governed = parking->governed;
-    PyObject *future = Py_NewRef(parking->future);
-    parking->state = PULSE_RELEASED;
-    if (parking->waits != PULSE_WAITS_FOR_TURN) {
-        note_wait(governor->pump, parking);
-    }
-    PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
-    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        // Done already: its task was cancelled, and is about to throw.
-        PyErr_Clear();
-    }
-    else {
-        pulse_state_settle(governor->state, result);
-    }
-    Py_DECREF(future);
-    Py_DECREF((PyObject *)governed);
-}
-
-void
-pulse_pump_lift(pulse_governor *governor, pulse_parking *parking)
-{
-    pulse_runqueue_remove(governor->pump->queues[parking->waits], &parking->node);
-    pulse_counter_add(&governor->pump->lifted, 1);
-    pulse_pump_release_one(governor, &parking->node);
-}
-
-static uint64_t
-expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
-{
-    uint64_t known = parking->governed->group->slice_ticks;
-    // Of whom nothing is known the worst is expected: it gets a turn of its own.
-    return known != 0 ? known : pump->slice_ticks;
-}
-
-int64_t
-pulse_pump_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks)
-{
-    pulse_pump *pump = governor->pump;
-    pulse_runqueue *queue = pump->queues[waits];
-    pulse_queue_node *node;
-    while (ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
-        pulse_parking *parking = (pulse_parking *)node;
-        parking->expected_ticks = expected_ticks(pump, parking);
-        ticks -= (int64_t)parking->expected_ticks;
-        pulse_pump_release_one(governor, node);
-    }
-    return ticks;
-}
-
 // The isolated get their share of the time that goes by; all of it when nobody else wants it; and one slice when they have
 // waited for the starvation threshold.
 static void
@@ -141,14 +61,14 @@ grant_isolated(pulse_governor *governor, bool others_wait)
     // Saved up while nothing was isolated: one slice at most.
     pump->isolated_credit_ticks = credit < (int64_t)pump->slice_ticks ? credit : (int64_t)pump->slice_ticks;
     pump->isolated_credited_at = now;
-    if (pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) == 0) {
+    if (pulse_waiting_count(pump, PULSE_WAITS_ISOLATED) == 0) {
         pump->isolated_served_at = now;
         return;
     }
     bool starves = now - pump->isolated_served_at > pump->starvation_ticks;
     if (pump->isolated_credit_ticks > 0 || !others_wait || starves) {
         int64_t one_slice = 1;
-        pump->isolated_credit_ticks -= one_slice - pulse_pump_release(governor, PULSE_WAITS_ISOLATED, one_slice);
+        pump->isolated_credit_ticks -= one_slice - pulse_waiting_release(governor, PULSE_WAITS_ISOLATED, one_slice);
         pump->isolated_served_at = now;
     }
 }
@@ -157,11 +77,11 @@ static void
 grant(pulse_governor *governor, bool is_quiet)
 {
     pulse_pump *pump = governor->pump;
-    bool others_wait = !is_quiet || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0;
+    bool others_wait = !is_quiet || pulse_waiting_count(pump, PULSE_WAITS_AS_OFFENDER) > 0;
     pump->turns = 0;
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
     grant_isolated(governor, others_wait);
-    pump->allowance_ticks = pulse_pump_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
+    pump->allowance_ticks = pulse_waiting_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
 }
 
 // Once a turn: it takes longer than to ask for its length, which is done with every slice.
@@ -204,8 +124,8 @@ static bool
 has_offenders(const pulse_pump *pump)
 {
     bool is_whole = pump->turns == 0 && pump->allowance_ticks >= (int64_t)pump->slice_ticks;
-    return !is_whole || pulse_pump_waiting(pump, PULSE_WAITS_AS_OFFENDER) > 0 ||
-           pulse_pump_waiting(pump, PULSE_WAITS_ISOLATED) > 0;
+    return !is_whole || pulse_waiting_count(pump, PULSE_WAITS_AS_OFFENDER) > 0 ||
+           pulse_waiting_count(pump, PULSE_WAITS_ISOLATED) > 0;
 }
 
 static void
@@ -223,9 +143,11 @@ run_pump(pulse_governor *governor)
     }
 }
 
+// Have the loop that runs now call the pump in its next turn. Leaves no exception.
+//
 // Twice, if a signal's handler that ran in the loop's method raised: what is parked must not wait for ever.
-void
-pulse_pump_arm_here(pulse_governor *governor)
+static void
+arm_here(pulse_governor *governor)
 {
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
     if (loop == NULL) {
@@ -236,6 +158,57 @@ pulse_pump_arm_here(pulse_governor *governor)
         pulse_state_settle(governor->state, NULL);
     }
     Py_DECREF(loop);
+}
+
+// What the polls of this turn have used, ticks.
+static uint64_t
+used_in_turn(const pulse_governor *governor)
+{
+    return pulse_counter_read(&governor->account.wall_ticks) - governor->pump->used_before_turn;
+}
+
+// Somebody urgent waits for it, or is a call inside of it.
+static bool
+is_needed(pulse_governed *governed)
+{
+    unsigned priority = governed->priority;
+    (void)pulse_is_waited_for(governed, &priority);
+    return priority < PULSE_PRIORITY_NORMAL || pulse_has_urgent_call(governed);
+}
+
+bool
+pulse_pump_turn_is_over(pulse_governed *governed)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_pump *pump = governor->pump;
+    // A call is a part of a step that has begun.
+    if (governor->observes || governed->flags & PULSE_GOVERNED_CALL || governed->priority < PULSE_PRIORITY_NORMAL) {
+        return false;
+    }
+    if (pump->armed == NULL) {
+        // Nobody knows when this turn began: it begins now, if there has been enough to do.
+        if (used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks) {
+            arm_here(governor);
+        }
+        return false;
+    }
+    bool is_overlong = used_in_turn(governor) > governor->turn_ticks;
+    return (is_overlong || pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) > 0) && !is_needed(governed);
+}
+
+// A turn begins: release what it has room for. Whether the next one is to be told, too.
+static bool
+begin_turn(pulse_governor *governor)
+{
+    pulse_pump *pump = governor->pump;
+    bool cuts = governor->flags & PULSE_GOVERNOR_CUTS_TURNS;
+    bool was_busy = cuts && used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks;
+    pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
+    if (pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) == 0) {
+        return was_busy;
+    }
+    pulse_waiting_release(governor, PULSE_WAITS_FOR_TURN, cuts ? (int64_t)governor->turn_ticks : INT64_MAX);
+    return true;
 }
 
 static PyObject *
@@ -254,7 +227,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         pulse_pump_release_all(governor);
         Py_RETURN_NONE;
     }
-    bool is_tracked = pulse_turn_begin(governor);
+    bool is_tracked = begin_turn(governor);
     if (has_offenders(pump)) {
         if (governor->turns != NULL) {
             // It is the pump that keeps the loop from waiting.
@@ -263,11 +236,11 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         find_ready(governor);
         run_pump(governor);
     }
-    if (pulse_pump_is_empty(pump)) {
+    if (pulse_waiting_is_empty(pump)) {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     }
     if (is_tracked || has_offenders(pump)) {
-        pulse_pump_arm_here(governor);
+        arm_here(governor);
     }
     else {
         Py_CLEAR(pump->ready);
@@ -327,8 +300,8 @@ release_all_here(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
     pulse_queue_node *node;
-    while ((node = pulse_pump_take_any(pump)) != NULL) {
-        pulse_pump_release_one(governor, node);
+    while ((node = pulse_waiting_take_any(pump)) != NULL) {
+        pulse_waiting_release_one(governor, node);
     }
     governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     pump->turns = 0;
@@ -340,7 +313,7 @@ void
 pulse_pump_release_all(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
-    if (pump == NULL || pulse_pump_is_empty(pump)) {
+    if (pump == NULL || pulse_waiting_is_empty(pump)) {
         return;
     }
     pulse_exception raised = pulse_exception_take();
@@ -353,7 +326,7 @@ pulse_pump_release_all(pulse_governor *governor)
     // Otherwise the pump does it, in the loop's thread, and soon.
     else if (schedule(governor, loop, governor->state->str_call_soon_threadsafe) < 0) {
         PyErr_Clear();
-        pulse_pump_drop_all(pump);
+        pulse_waiting_drop_all(pump);
     }
     Py_XDECREF(loop);
     Py_XDECREF(running);
@@ -370,7 +343,7 @@ token_dealloc(PyObject *self)
         governor->pump->armed = NULL;
         pulse_exception raised = pulse_exception_take();
         Py_CLEAR(governor->pump->ready);
-        pulse_pump_drop_all(governor->pump);
+        pulse_waiting_drop_all(governor->pump);
         pulse_exception_put_back(raised);
     }
     Py_DECREF(governor);

@@ -1,18 +1,21 @@
-// The queues of a pump: how they are made, changed, emptied and freed.
-#include "park/pump.h"
-#include "park/turn_budget.h"
+#include "park/waiting.h"
+
+#include "preempt/segment.h"
+
+// Often enough for a breaker to open at once, seldom enough to cost nothing.
+enum { RELEASES_TOLD_EVERY_NS = 100000000 };
 
 uint32_t
-pulse_pump_waiting(const pulse_pump *pump, pulse_way_to_wait waits)
+pulse_waiting_count(const pulse_pump *pump, pulse_way_to_wait waits)
 {
     return pulse_runqueue_statistics(pump->queues[waits])->size;
 }
 
 bool
-pulse_pump_is_empty(const pulse_pump *pump)
+pulse_waiting_is_empty(const pulse_pump *pump)
 {
     for (int waits = 0; waits < PULSE_WAYS_TO_WAIT; waits++) {
-        if (pulse_pump_waiting(pump, waits) > 0) {
+        if (pulse_waiting_count(pump, waits) > 0) {
             return false;
         }
     }
@@ -102,7 +105,7 @@ new_pump(const pulse_pump_settings *settings)
 }
 
 int
-pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settings)
+pulse_waiting_configure(pulse_governor *governor, const pulse_pump_settings *settings)
 {
     if (governor->pump == NULL) {
         governor->pump = new_pump(settings);
@@ -131,8 +134,169 @@ pulse_pump_configure(pulse_governor *governor, const pulse_pump_settings *settin
     return 0;
 }
 
+void
+pulse_waiting_leave_queue(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
+    if (parking->node.is_queued) {
+        pulse_runqueue_remove(pump->queues[parking->waits], &parking->node);
+        Py_DECREF((PyObject *)governed);
+    }
+}
+
+void
+pulse_waiting_charge(pulse_parking *parking, uint64_t used_ticks)
+{
+    if (!parking->is_urgent) {
+        pulse_runqueue *queue = parking->governed->governor->pump->queues[parking->waits];
+        uint64_t used_us = pulse_clock_to_ns(used_ticks) / 1000;
+        pulse_runqueue_charge(queue, parking->node.priority, parking->node.key, used_us);
+    }
+}
+
+static void
+note_wait(pulse_pump *pump, pulse_parking *parking)
+{
+    pulse_group *group = parking->group;
+    uint64_t now = pulse_clock_ticks(), waited = now - parking->parked_at;
+    parking->waited_ticks = waited;
+    if (!group->is_explicit) {
+        return;
+    }
+    group->releases++;
+    group->late_releases += waited > pump->breaker_ticks;
+    group->longest_wait_ticks = waited > group->longest_wait_ticks ? waited : group->longest_wait_ticks;
+    if (now - group->releases_told_at > pulse_clock_from_ns(RELEASES_TOLD_EVERY_NS)) {
+        group->releases_told_at = now;
+        // The list is set when the collector has run, which may come here again.
+        PyObject *fresh = pump->released == NULL ? PyList_New(0) : NULL;
+        if (pump->released == NULL) {
+            pump->released = Py_XNewRef(fresh);
+        }
+        Py_XDECREF(fresh);
+        if (pump->released == NULL || PyList_Append(pump->released, (PyObject *)group) < 0) {
+            // They are told of with the next ones.
+            PyErr_Clear();
+        }
+    }
+}
+
+void
+pulse_waiting_release_one(pulse_governor *governor, pulse_queue_node *node)
+{
+    pulse_parking *parking = (pulse_parking *)node;
+    pulse_governed *governed = parking->governed;
+    PyObject *future = Py_NewRef(parking->future);
+    parking->state = PULSE_RELEASED;
+    if (parking->waits != PULSE_WAITS_FOR_TURN) {
+        note_wait(governor->pump, parking);
+    }
+    PyObject *result = PyObject_CallMethodOneArg(future, governor->state->str_set_result, Py_None);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        // Done already: its task was cancelled, and is about to throw.
+        PyErr_Clear();
+    }
+    else {
+        pulse_state_settle(governor->state, result);
+    }
+    Py_DECREF(future);
+    Py_DECREF((PyObject *)governed);
+}
+
+void
+pulse_waiting_lift(pulse_governor *governor, pulse_parking *parking)
+{
+    pulse_runqueue_remove(governor->pump->queues[parking->waits], &parking->node);
+    pulse_counter_add(&governor->pump->lifted, 1);
+    pulse_waiting_release_one(governor, &parking->node);
+}
+
+static uint64_t
+expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
+{
+    uint64_t known = parking->governed->group->slice_ticks;
+    // Of whom nothing is known the worst is expected: it gets a turn of its own.
+    return known != 0 ? known : pump->slice_ticks;
+}
+
+int64_t
+pulse_waiting_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks)
+{
+    pulse_pump *pump = governor->pump;
+    pulse_runqueue *queue = pump->queues[waits];
+    pulse_queue_node *node;
+    while (ticks > 0 && (node = pulse_runqueue_next(queue, pulse_clock_to_ns(pulse_clock_ticks()))) != NULL) {
+        pulse_parking *parking = (pulse_parking *)node;
+        parking->expected_ticks = expected_ticks(pump, parking);
+        ticks -= (int64_t)parking->expected_ticks;
+        pulse_waiting_release_one(governor, node);
+    }
+    return ticks;
+}
+
+void
+pulse_waiting_forget(pulse_governed *governed)
+{
+    pulse_parking *parking = governed->parking;
+    if (parking == NULL) {
+        return;
+    }
+    if (parking->state == PULSE_RELEASED) {
+        // It never ran.
+        pulse_waiting_charge(parking, 0);
+    }
+    PyObject *future = parking->future, *value = parking->value, *exception = parking->exception;
+    parking->future = parking->value = parking->exception = NULL;
+    pulse_waiting_set_state(governed, PULSE_UNPARKED);
+    pulse_waiting_leave_queue(governed);
+    Py_XDECREF(future);
+    Py_XDECREF(value);
+    Py_XDECREF(exception);
+}
+
+void
+pulse_waiting_free(pulse_governed *governed)
+{
+    pulse_waiting_forget(governed);
+    if (governed->parking != NULL) {
+        Py_XDECREF((PyObject *)governed->parking->group);
+        PyMem_Free(governed->parking);
+        governed->parking = NULL;
+    }
+}
+
+void
+pulse_waiting_abandon(pulse_governed *governed)
+{
+    if (pulse_counter_read(&governed->polls) == 0) {
+        // Without us it would have begun: nobody is to hear that it was never awaited.
+        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(governed->coro);
+        }
+        Py_XDECREF(closed);
+    }
+    if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
+        // Left in the middle of its code: the collector would find its coroutine running.
+        PyErr_WriteUnraisable(governed->coro);
+    }
+    pulse_waiting_forget(governed);
+}
+
+int
+pulse_waiting_traverse(const pulse_governed *governed, visitproc visit, void *arg)
+{
+    if (governed->parking != NULL) {
+        Py_VISIT(governed->parking->future);
+        Py_VISIT(governed->parking->value);
+        Py_VISIT(governed->parking->exception);
+    }
+    return 0;
+}
+
 pulse_queue_node *
-pulse_pump_take_any(pulse_pump *pump)
+pulse_waiting_take_any(pulse_pump *pump)
 {
     for (int waits = 0; waits < PULSE_WAYS_TO_WAIT; waits++) {
         pulse_queue_node *node = pulse_runqueue_take_any(pump->queues[waits]);
@@ -144,26 +308,83 @@ pulse_pump_take_any(pulse_pump *pump)
 }
 
 void
-pulse_pump_drop_all(pulse_pump *pump)
+pulse_waiting_drop_all(pulse_pump *pump)
 {
     pulse_queue_node *node;
-    while ((node = pulse_pump_take_any(pump)) != NULL) {
+    while ((node = pulse_waiting_take_any(pump)) != NULL) {
         pulse_governed *governed = ((pulse_parking *)node)->governed;
-        pulse_park_abandon(governed);
+        pulse_waiting_abandon(governed);
         Py_DECREF((PyObject *)governed);
     }
 }
 
 void
-pulse_pump_free(pulse_governor *governor)
+pulse_waiting_free_pump(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
     if (pump != NULL) {
-        pulse_pump_drop_all(pump);
+        pulse_waiting_drop_all(pump);
         Py_CLEAR(pump->released);
         Py_CLEAR(pump->ready);
         Py_CLEAR(pump->kept_waiting);
         governor->pump = NULL;
         free_pump(pump);
     }
+}
+
+static PyObject *
+queue_statistics(const pulse_runqueue *queue)
+{
+    const pulse_queue_statistics *all = pulse_runqueue_statistics(queue);
+    uint64_t counted;
+    PyObject *waits = PyList_New(0);
+    for (unsigned i = 0; waits != NULL && i < PULSE_HISTOGRAM_BUCKETS; i++) {
+        counted = pulse_counter_read(&all->waits_us.counts[i]);
+        if (counted == 0) {
+            continue;
+        }
+        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)((pulse_histogram_upper(i) + 1) * 1000 - 1),
+                                       (unsigned long long)counted);
+        if (pair == NULL || PyList_Append(waits, pair) < 0) {
+            Py_CLEAR(waits);
+        }
+        Py_XDECREF(pair);
+    }
+    if (waits == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{s(IIII)s(KKKK)sKsKsIsN}", "queued_by_priority", all->queued[0], all->queued[1], all->queued[2],
+                         all->queued[3], "served_by_priority", (unsigned long long)all->served[0],
+                         (unsigned long long)all->served[1], (unsigned long long)all->served[2],
+                         (unsigned long long)all->served[3], "rescues", (unsigned long long)all->rescues, "overflows",
+                         (unsigned long long)all->overflows, "high_water_mark", all->high_water_mark, "wait_histogram",
+                         waits);
+}
+
+PyObject *
+pulse_waiting_statistics(const pulse_governor *governor)
+{
+    const pulse_pump *pump = governor->pump;
+    if (pump == NULL) {
+        return PyDict_New();
+    }
+    static const char *const names[] = {"queue", "isolated", "overlong_turns"};
+    PyObject *all = Py_BuildValue("{sKsKsKsKsK}", "parked", (unsigned long long)pulse_counter_read(&pump->parked), "admitted",
+                                  (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
+                                  (unsigned long long)pulse_counter_read(&pump->cancelled), "lifted",
+                                  (unsigned long long)pulse_counter_read(&pump->lifted), "slices",
+                                  (unsigned long long)pulse_counter_read(&pump->slices));
+    for (int waits = 0; all != NULL && waits < PULSE_WAYS_TO_WAIT; waits++) {
+        PyObject *queue = queue_statistics(pump->queues[waits]);
+        if (queue == NULL || PyDict_SetItemString(all, names[waits], queue) < 0) {
+            Py_CLEAR(all);
+        }
+        Py_XDECREF(queue);
+    }
+    PyObject *kept = pump->kept_waiting == NULL ? PyDict_New() : PyDict_Copy(pump->kept_waiting);
+    if (all != NULL && (kept == NULL || PyDict_SetItemString(all, "kept_waiting", kept) < 0)) {
+        Py_CLEAR(all);
+    }
+    Py_XDECREF(kept);
+    return all;
 }

@@ -2,7 +2,7 @@
 #include "poll/anew.h"
 
 #include "model/governor.h"
-#include "park/pump.h"
+#include "park/waiting.h"
 #include "poll/due.h"
 #include "watch/turns.h"
 

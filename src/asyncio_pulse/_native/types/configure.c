@@ -2,6 +2,7 @@
 
 #include "model/governor.h"
 #include "park/pump.h"
+#include "park/waiting.h"
 #include "watch/turns.h"
 
 static uint64_t
@@ -114,7 +115,7 @@ pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kw
         .breaker_ticks = from_us(breaker_ms * 1000),
         .turn_ticks = from_us(turn_budget_ms * 1000),
     };
-    if (pulse_pump_configure((pulse_governor *)self, &settings) < 0) {
+    if (pulse_waiting_configure((pulse_governor *)self, &settings) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -5,7 +5,7 @@
 
 #include "bytecode/thrown.h"
 #include "model/figures.h"
-#include "park/park.h"
+#include "park/waiting.h"
 #include "poll/due.h"
 #include "poll/first_poll.h"
 #include "poll/last_poll.h"
@@ -55,7 +55,7 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(governed->coro);
     Py_VISIT(governed->group_token);
     Py_VISIT(governed->standing);
-    return pulse_park_traverse(governed, visit, arg);
+    return pulse_waiting_traverse(governed, visit, arg);
 }
 
 static int
@@ -63,7 +63,7 @@ governed_clear(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_governed_no_longer_alive(governed);
-    pulse_park_forget(governed);
+    pulse_waiting_forget(governed);
     // Whoever still holds this object finds a coroutine that does nothing, never a NULL.
     PyObject *coro = governed->coro;
     governed->coro = Py_NewRef(Py_None);
@@ -107,7 +107,7 @@ governed_dealloc(PyObject *self)
         PyObject_ClearWeakRefs(self);
     }
     pulse_governed_no_longer_alive(governed);
-    pulse_park_free(governed);
+    pulse_waiting_free(governed);
     Py_CLEAR(governed->coro);
     Py_CLEAR(governed->group_token);
     Py_CLEAR(governed->governor);
@@ -218,7 +218,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governed *governed = (pulse_governed *)self;
     pulse_state *state = pulse_state_of_module(governed->module);
-    pulse_park_forget(governed);
+    pulse_waiting_forget(governed);
     PyObject *result =
         pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_last_poll_finish(governed);

@@ -4,6 +4,7 @@
 #include "model/governor.h"
 #include "model/group_report.h"
 #include "park/pump.h"
+#include "park/waiting.h"
 #include "poll/anew.h"
 #include "poll/decisions.h"
 #include "preempt/record.h"
@@ -49,7 +50,7 @@ governor_dealloc(PyObject *self)
     pulse_turns_stop_watching(governor);
     Py_CLEAR(governor->hooks);
     pulse_decisions_forget(governor);
-    pulse_pump_free(governor);
+    pulse_waiting_free_pump(governor);
     pulse_record_forget(governor);
     pulse_groups_clear(&governor->groups);
     pulse_worst_clear(&governor->worst);
@@ -63,7 +64,7 @@ governor_dealloc(PyObject *self)
 static PyObject *
 governor_slow_queue(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_pump_statistics((pulse_governor *)self);
+    return pulse_waiting_statistics((pulse_governor *)self);
 }
 
 static PyObject *
