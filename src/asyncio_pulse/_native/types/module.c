@@ -25,7 +25,8 @@
 #include "types/governor_type.h"
 #include "types/manual_task.h"
 #include "types/native_benchmarks.h"
-#include "types/slow_queue.h"
+#include "types/python_discipline.h"
+#include "types/slow_queue_type.h"
 #include "watch/heartbeat.h"
 #include "watch/select_watch.h"
 #include "watch/turns.h"
@@ -180,10 +181,10 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
         add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||
         add_type(module, &pulse_segment_spec, &state->segment_type) < 0 ||
-        add_type(module, &pulse_slow_queue_spec, &state->slow_queue_type) < 0) {
+        add_type(module, &pulse_slow_queue_type_spec, &state->slow_queue_type) < 0) {
         return -1;
     }
-    state->flow_type = PyStructSequence_NewType(&pulse_flow_description);
+    state->flow_type = PyStructSequence_NewType(&pulse_python_discipline_flow);
     if (state->flow_type == NULL || PyModule_AddType(module, state->flow_type) < 0) {
         return -1;
     }

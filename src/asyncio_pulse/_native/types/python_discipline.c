@@ -1,5 +1,5 @@
 // Disciplines in Python: what they are shown, what they may answer, and what becomes of one that fails.
-#include "types/slow_queue.h"
+#include "types/python_discipline.h"
 
 static PyStructSequence_Field flow_fields[] = {
     {"priority", "0 (critical) to 3 (low)."},
@@ -14,7 +14,7 @@ static PyStructSequence_Field flow_fields[] = {
 
 enum { PRIORITY_FIELD, GROUP_FIELD, QUEUED_FIELD, SERVED_FIELD, WAITED_FIELD, DEFICIT_FIELD, FLOW_FIELDS };
 
-PyStructSequence_Desc pulse_flow_description = {
+PyStructSequence_Desc pulse_python_discipline_flow = {
     .name = "asyncio_pulse._core.Flow",
     .doc = "What waits at one priority for one group, at one moment.",
     .fields = flow_fields,
@@ -47,7 +47,7 @@ flow_show(PyTypeObject *type, const pulse_flow *known, uint64_t now_ns)
 }
 
 PyObject *
-pulse_slow_queue_flows(pulse_slow_queue *self, bool only_waiting, uint64_t now_ns)
+pulse_python_discipline_flows(pulse_slow_queue *self, bool only_waiting, uint64_t now_ns)
 {
     PyTypeObject *type = pulse_state_of_type(Py_TYPE(self))->flow_type;
     PyObject *list = PyList_New(0);
@@ -135,9 +135,9 @@ remove_discipline(pulse_slow_queue *self, PyObject *discipline, PyObject *answer
 }
 
 pulse_flow *
-pulse_plugged_choose(pulse_slow_queue *self, uint64_t now_ns)
+pulse_python_discipline_choose(pulse_slow_queue *self, uint64_t now_ns)
 {
-    PyObject *flows = pulse_slow_queue_flows(self, true, now_ns);
+    PyObject *flows = pulse_python_discipline_flows(self, true, now_ns);
     if (flows == NULL) {
         // Memory ran out: not the discipline's fault.
         PyErr_Clear();

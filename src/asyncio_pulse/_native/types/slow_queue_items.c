@@ -1,10 +1,12 @@
 // Items on their way into the slow queue and out of it.
+#include "types/slow_queue_items.h"
+
 #include "base/clock.h"
 #include "model/options.h"
-#include "types/slow_queue.h"
+#include "types/python_discipline.h"
 
 void
-pulse_slow_queue_release_name(void *context, uintptr_t key)
+pulse_slow_queue_items_release_name(void *context, uintptr_t key)
 {
     pulse_slow_queue *self = context;
     if (self->groups == NULL) {
@@ -20,7 +22,7 @@ pulse_slow_queue_release_name(void *context, uintptr_t key)
 }
 
 int
-pulse_slow_queue_number(PyObject *value, const char *name, uint64_t highest, uint64_t otherwise, uint64_t *out)
+pulse_slow_queue_items_number(PyObject *value, const char *name, uint64_t highest, uint64_t otherwise, uint64_t *out)
 {
     *out = otherwise;
     if (Py_IsNone(value)) {
@@ -41,13 +43,13 @@ pulse_slow_queue_number(PyObject *value, const char *name, uint64_t highest, uin
 }
 
 int
-pulse_slow_queue_time(PyObject *value, uint64_t *now_ns)
+pulse_slow_queue_items_time(PyObject *value, uint64_t *now_ns)
 {
-    return pulse_slow_queue_number(value, "now_ns", INT64_MAX, Py_IsNone(value) ? pulse_clock_to_ns(pulse_clock_ticks()) : 0, now_ns);
+    return pulse_slow_queue_items_number(value, "now_ns", INT64_MAX, Py_IsNone(value) ? pulse_clock_to_ns(pulse_clock_ticks()) : 0, now_ns);
 }
 
 PyObject *
-pulse_slow_queue_take_item(pulse_queue_node *node)
+pulse_slow_queue_items_take(pulse_queue_node *node)
 {
     pulse_slow_queue_entry *entry = (pulse_slow_queue_entry *)node;
     PyObject *item = entry->item;
@@ -81,7 +83,7 @@ static bool
 enqueue_entry(pulse_slow_queue *self, pulse_slow_queue_entry *entry, const pulse_queue_request *request, uint64_t now_ns)
 {
     bool taken = pulse_runqueue_enqueue(self->queue, &entry->node, request, now_ns);
-    pulse_slow_queue_release_name(self, request->key);
+    pulse_slow_queue_items_release_name(self, request->key);
     if (taken) {
         Py_INCREF(entry->item);
     }
@@ -92,7 +94,7 @@ enqueue_entry(pulse_slow_queue *self, pulse_slow_queue_entry *entry, const pulse
 }
 
 PyObject *
-pulse_slow_queue_enqueue(PyObject *object, PyObject *args, PyObject *kwargs)
+pulse_slow_queue_items_enqueue(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"item", "priority", "group", "holder", "urgent", "cost_us", "now_ns", NULL};
     pulse_slow_queue *self = (pulse_slow_queue *)object;
@@ -102,8 +104,8 @@ pulse_slow_queue_enqueue(PyObject *object, PyObject *args, PyObject *kwargs)
     uint64_t now_ns, cost_us;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$iOpOOO:enqueue", names, &item, &priority, &group, &is_holder,
                                      &urgent, &cost, &now) ||
-        check_flow(priority, group) < 0 || pulse_slow_queue_time(now, &now_ns) < 0 ||
-        pulse_slow_queue_number(cost, "cost_us", UINT32_MAX, self->default_cost_us, &cost_us) < 0) {
+        check_flow(priority, group) < 0 || pulse_slow_queue_items_time(now, &now_ns) < 0 ||
+        pulse_slow_queue_items_number(cost, "cost_us", UINT32_MAX, self->default_cost_us, &cost_us) < 0) {
         return NULL;
     }
     // What is critical goes first, unless its account is at Yield: then the caller says so.
@@ -115,7 +117,7 @@ pulse_slow_queue_enqueue(PyObject *object, PyObject *args, PyObject *kwargs)
     pulse_slow_queue_entry *entry = name == NULL ? NULL : PyMem_Calloc(1, sizeof *entry);
     if (entry == NULL) {
         if (name != NULL) {
-            pulse_slow_queue_release_name(self, (uintptr_t)name);
+            pulse_slow_queue_items_release_name(self, (uintptr_t)name);
         }
         return PyErr_NoMemory();
     }
@@ -140,7 +142,7 @@ take_next(pulse_slow_queue *self, uint64_t now_ns)
     if (node != NULL || pulse_runqueue_statistics(self->queue)->size == 0) {
         return node;
     }
-    pulse_flow *flow = pulse_plugged_choose(self, now_ns);
+    pulse_flow *flow = pulse_python_discipline_choose(self, now_ns);
     // Without an answer credit-based chooses, if the discipline left anything to choose from.
     return flow != NULL ? pulse_runqueue_next_of(self->queue, flow, now_ns) : pulse_runqueue_next(self->queue, now_ns);
 }
@@ -173,20 +175,20 @@ take_items(pulse_slow_queue *self, pulse_queue_node *(*take)(pulse_slow_queue *,
             (void)PyList_SetSlice(items, place, place + 1, NULL);
             break;
         }
-        (void)PyList_SetItem(items, place, pulse_slow_queue_take_item(node));
+        (void)PyList_SetItem(items, place, pulse_slow_queue_items_take(node));
     }
     return items;
 }
 
 PyObject *
-pulse_slow_queue_process_batch(PyObject *object, PyObject *args, PyObject *kwargs)
+pulse_slow_queue_items_process_batch(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"n", "now_ns", NULL};
     Py_ssize_t most;
     PyObject *now = Py_None;
     uint64_t now_ns;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "n|$O:process_batch", names, &most, &now) ||
-        pulse_slow_queue_time(now, &now_ns) < 0) {
+        pulse_slow_queue_items_time(now, &now_ns) < 0) {
         return NULL;
     }
     if (most < 0) {
@@ -197,13 +199,13 @@ pulse_slow_queue_process_batch(PyObject *object, PyObject *args, PyObject *kwarg
 }
 
 PyObject *
-pulse_slow_queue_drain(PyObject *object, PyObject *Py_UNUSED(ignored))
+pulse_slow_queue_items_drain(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     return take_items((pulse_slow_queue *)object, take_any, PY_SSIZE_T_MAX, 0);
 }
 
 PyObject *
-pulse_slow_queue_charge(PyObject *object, PyObject *args)
+pulse_slow_queue_items_charge(PyObject *object, PyObject *args)
 {
     pulse_slow_queue *self = (pulse_slow_queue *)object;
     int priority;
@@ -217,11 +219,11 @@ pulse_slow_queue_charge(PyObject *object, PyObject *args)
         return NULL;
     }
     PyObject *name;
-    if (pulse_slow_queue_number(used, "cpu_us", INT64_MAX, 0, &used_us) < 0 || (name = hold_name(self, group)) == NULL) {
+    if (pulse_slow_queue_items_number(used, "cpu_us", INT64_MAX, 0, &used_us) < 0 || (name = hold_name(self, group)) == NULL) {
         return NULL;
     }
     pulse_runqueue_charge(self->queue, (uint8_t)priority, (uintptr_t)name, used_us);
-    pulse_slow_queue_release_name(self, (uintptr_t)name);
+    pulse_slow_queue_items_release_name(self, (uintptr_t)name);
     Py_RETURN_NONE;
 }
 
@@ -250,7 +252,7 @@ find_item(const pulse_slow_queue *self, const PyObject *item)
 }
 
 PyObject *
-pulse_slow_queue_remove(PyObject *object, PyObject *item)
+pulse_slow_queue_items_remove(PyObject *object, PyObject *item)
 {
     pulse_slow_queue *self = (pulse_slow_queue *)object;
     pulse_queue_node *node = find_item(self, item);
@@ -258,12 +260,12 @@ pulse_slow_queue_remove(PyObject *object, PyObject *item)
         Py_RETURN_FALSE;
     }
     pulse_runqueue_remove(self->queue, node);
-    Py_DECREF(pulse_slow_queue_take_item(node));
+    Py_DECREF(pulse_slow_queue_items_take(node));
     Py_RETURN_TRUE;
 }
 
 PyObject *
-pulse_slow_queue_promote(PyObject *object, PyObject *item)
+pulse_slow_queue_items_promote(PyObject *object, PyObject *item)
 {
     pulse_slow_queue *self = (pulse_slow_queue *)object;
     pulse_queue_node *node = find_item(self, item);

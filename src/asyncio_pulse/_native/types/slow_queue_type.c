@@ -1,6 +1,9 @@
-#include "types/slow_queue.h"
+#include "types/slow_queue_type.h"
 
 #include "base/clock.h"
+#include "types/python_discipline.h"
+#include "types/slow_queue.h"
+#include "types/slow_queue_items.h"
 
 static const struct {
     const char *name;
@@ -80,7 +83,7 @@ slow_queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$iOi(iiii):SlowQueue", names, &algorithm, &max_size, &seed,
                                      &threshold_ms, &quantum_us[0], &quantum_us[1], &quantum_us[2], &quantum_us[3]) ||
         check_settings(max_size, threshold_ms, quantum_us) < 0 ||
-        pulse_slow_queue_number(seed, "seed", UINT64_MAX, pulse_clock_ticks(), &seed_number) < 0) {
+        pulse_slow_queue_items_number(seed, "seed", UINT64_MAX, pulse_clock_ticks(), &seed_number) < 0) {
         return NULL;
     }
     PyObject *groups = PyDict_New();
@@ -94,7 +97,7 @@ slow_queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         .max_size = (uint32_t)max_size,
         .seed = seed_number,
         .starvation_threshold_ns = (uint64_t)threshold_ms * 1000000,
-        .release_key = pulse_slow_queue_release_name,
+        .release_key = pulse_slow_queue_items_release_name,
         .context = self,
     };
     for (int priority = 0; priority < PULSE_QUEUE_PRIORITIES; priority++) {
@@ -118,7 +121,7 @@ slow_queue_clear(PyObject *object)
     pulse_slow_queue *self = (pulse_slow_queue *)object;
     pulse_queue_node *node;
     while (self->queue != NULL && (node = pulse_runqueue_take_any(self->queue)) != NULL) {
-        Py_DECREF(pulse_slow_queue_take_item(node));
+        Py_DECREF(pulse_slow_queue_items_take(node));
     }
     Py_CLEAR(self->discipline);
     return 0;
@@ -175,10 +178,10 @@ slow_queue_flows(PyObject *object, PyObject *args, PyObject *kwargs)
     PyObject *now = Py_None;
     uint64_t now_ns;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O:flows", names, &now) ||
-        pulse_slow_queue_time(now, &now_ns) < 0) {
+        pulse_slow_queue_items_time(now, &now_ns) < 0) {
         return NULL;
     }
-    return pulse_slow_queue_flows((pulse_slow_queue *)object, false, now_ns);
+    return pulse_python_discipline_flows((pulse_slow_queue *)object, false, now_ns);
 }
 
 static PyObject *
@@ -188,7 +191,7 @@ slow_queue_longest_wait(PyObject *object, PyObject *args, PyObject *kwargs)
     PyObject *now = Py_None;
     uint64_t now_ns;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$O:longest_wait_ns", names, &now) ||
-        pulse_slow_queue_time(now, &now_ns) < 0) {
+        pulse_slow_queue_items_time(now, &now_ns) < 0) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(pulse_runqueue_longest_wait(((pulse_slow_queue *)object)->queue, now_ns));
@@ -258,16 +261,16 @@ get_queued_by_priority(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef slow_queue_methods[] = {
-    {"enqueue", (PyCFunction)(void (*)(void))pulse_slow_queue_enqueue, METH_VARARGS | METH_KEYWORDS,
+    {"enqueue", (PyCFunction)(void (*)(void))pulse_slow_queue_items_enqueue, METH_VARARGS | METH_KEYWORDS,
      "Queue an item; False, and it is not taken, when the queue is full."},
-    {"process_batch", (PyCFunction)(void (*)(void))pulse_slow_queue_process_batch, METH_VARARGS | METH_KEYWORDS,
+    {"process_batch", (PyCFunction)(void (*)(void))pulse_slow_queue_items_process_batch, METH_VARARGS | METH_KEYWORDS,
      "Release the next items, at most n, in the discipline's order."},
-    {"charge", pulse_slow_queue_charge, METH_VARARGS,
+    {"charge", pulse_slow_queue_items_charge, METH_VARARGS,
      "Charge a flow, (priority, group), for one slice with the CPU microseconds that it really used."},
-    {"remove", pulse_slow_queue_remove, METH_O, "Take an item, this very object, out; whether it waited. Looks at every item."},
-    {"promote", pulse_slow_queue_promote, METH_O,
+    {"remove", pulse_slow_queue_items_remove, METH_O, "Take an item, this very object, out; whether it waited. Looks at every item."},
+    {"promote", pulse_slow_queue_items_promote, METH_O,
      "Make an item, this very object, a holder; whether it waits. Looks at every item."},
-    {"drain", pulse_slow_queue_drain, METH_NOARGS, "Take out everything, in no particular order."},
+    {"drain", pulse_slow_queue_items_drain, METH_NOARGS, "Take out everything, in no particular order."},
     {"flows", (PyCFunction)(void (*)(void))slow_queue_flows, METH_VARARGS | METH_KEYWORDS,
      "Every flow that is known, with or without items."},
     {"longest_wait_ns", (PyCFunction)(void (*)(void))slow_queue_longest_wait, METH_VARARGS | METH_KEYWORDS,
@@ -296,7 +299,7 @@ static PyType_Slot slow_queue_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec pulse_slow_queue_spec = {
+PyType_Spec pulse_slow_queue_type_spec = {
     .name = "asyncio_pulse._core.SlowQueue",
     .basicsize = sizeof(pulse_slow_queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
