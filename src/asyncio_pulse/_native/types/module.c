@@ -153,7 +153,7 @@ static PyMethodDef module_methods[] = {
     {"leave_no_preempt", pulse_guards_leave, METH_O, "Undo that."},
     {"preemption_facts", pulse_preemption_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
     {"code_marks", pulse_code_marks_show, METH_O, "What each code unit means for a suspension there."},
-    {"measure_native", pulse_measure_native, METH_VARARGS, "Nanoseconds that one native operation takes."},
+    {"measure_native", pulse_native_benchmarks_measure, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
 };
 

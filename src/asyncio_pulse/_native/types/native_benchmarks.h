@@ -5,6 +5,6 @@
 #include "model/state.h"
 
 // measure_native(what, rounds) -> ns an operation.
-PyObject *pulse_measure_native(PyObject *module, PyObject *args);
+PyObject *pulse_native_benchmarks_measure(PyObject *module, PyObject *args);
 
 #endif
