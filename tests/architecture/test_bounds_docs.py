@@ -46,7 +46,7 @@ def constant(file: str, name: str) -> int:
         ("pairs of tasks kept waiting", constant("park/kept_waiting.c", "MOST_PAIRS")),
         ("pairs of tasks kept waiting", slow_queue.MOST_KEPT_WAITING),
         ("resumptions that wait", SLOW_QUEUE_SETTINGS["max_slow_queue_size"].default),
-        ("idle flows", constant("queue/runqueue.h", "PULSE_QUEUE_IDLE_FLOWS")),
+        ("idle flows", constant("queue/records.h", "PULSE_QUEUE_IDLE_FLOWS")),
         ("releases that a circuit breaker", breaker.MOST_BUCKETS + 1),
         ("groups made by the middleware", asgi.MAX_GROUPS.default),
         ("paths that the middleware", route_templates.MOST_PATHS),

@@ -2,6 +2,7 @@
 // Usage: check_runqueue [ignored [SEED STEPS]]
 #include "checks.h"
 #include "queue/discipline.h"
+#include "queue/runqueue.h"
 
 enum {
     NODES = 400,

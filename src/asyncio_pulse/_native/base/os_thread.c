@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 void
-pulse_os_pause_us(uint64_t us)
+pulse_os_thread_pause_us(uint64_t us)
 {
     struct timespec time = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
     nanosleep(&time, NULL);
@@ -102,7 +102,7 @@ pulse_os_thread_read_all(pulse_os_thread *out, int most)
 #else
 
 void
-pulse_os_pause_us(uint64_t us)
+pulse_os_thread_pause_us(uint64_t us)
 {
     (void)us;
 }

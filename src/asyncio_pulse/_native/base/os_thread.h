@@ -28,7 +28,7 @@ bool pulse_os_thread_read_run_ns(uint64_t thread, uint64_t *run_ns);
 bool pulse_os_thread_sleeps(uint64_t thread);
 
 // Let so much time pass.
-void pulse_os_pause_us(uint64_t us);
+void pulse_os_thread_pause_us(uint64_t us);
 
 // Read all threads of this process, `most` of them at the most; how many there are.
 int pulse_os_thread_read_all(pulse_os_thread *out, int most);

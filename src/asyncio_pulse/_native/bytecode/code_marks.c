@@ -371,7 +371,7 @@ is_critical(PyCodeObject *code)
 }
 
 PyObject *
-pulse_package_of(PyObject *globals)
+pulse_code_marks_package(PyObject *globals)
 {
     PyObject *name = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
     if (name == NULL || !PyUnicode_CheckExact(name)) {
@@ -412,7 +412,7 @@ new_marks(PyCodeObject *code, PyObject *globals)
         marks->length = seen.length;
         marks->critical = is_critical(code);
         marks->settles = is_one_of(code->co_name, settling);
-        marks->package = pulse_package_of(globals);
+        marks->package = pulse_code_marks_package(globals);
     }
     if (marks == NULL || PyErr_Occurred() || examine(&seen) < 0) {
         free_marks(marks);

@@ -46,7 +46,7 @@ const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *global
 
 // First part of the name of the module whose globals these are, interned. New reference, or NULL: without an exception if
 // they do not tell.
-PyObject *pulse_package_of(PyObject *globals);
+PyObject *pulse_code_marks_package(PyObject *globals);
 
 // `code_marks(code)`: the marks as bytes, for tests.
 PyObject *pulse_code_marks_show(PyObject *module, PyObject *code);

@@ -70,7 +70,7 @@ all_groups(pulse_group_table *table)
 }
 
 PyObject *
-pulse_groups_report(pulse_group_table *table)
+pulse_group_report_of(pulse_group_table *table)
 {
     PyObject *groups = all_groups(table);
     if (groups == NULL) {
@@ -202,7 +202,7 @@ totals_add(PyObject *self, PyObject *args)
 static PyObject *
 totals_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_groups_report(&((pulse_group_totals *)self)->table);
+    return pulse_group_report_of(&((pulse_group_totals *)self)->table);
 }
 
 static PyMethodDef totals_methods[] = {
@@ -220,7 +220,7 @@ static PyType_Slot totals_slots[] = {
     {0, NULL},
 };
 
-PyType_Spec pulse_group_totals_spec = {
+PyType_Spec pulse_group_report_totals_spec = {
     .name = "asyncio_pulse._core.GroupTotals",
     .basicsize = sizeof(pulse_group_totals),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,

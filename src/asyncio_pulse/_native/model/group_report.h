@@ -9,9 +9,9 @@
 // A new list of (group, its Standing or None, bytes), most wall time first. The bytes are native 64-bit numbers: polls, wall,
 // CPU and collector's time, violations, slow polls, forced yields, longest poll, tasks, tasks alive, then upper bound and
 // count of each bucket of the histogram that is not empty. Times are in ns.
-PyObject *pulse_groups_report(pulse_group_table *table);
+PyObject *pulse_group_report_of(pulse_group_table *table);
 
 // `GroupTotals`: the groups of several governors added up by name.
-extern PyType_Spec pulse_group_totals_spec;
+extern PyType_Spec pulse_group_report_totals_spec;
 
 #endif

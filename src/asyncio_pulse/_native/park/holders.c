@@ -106,7 +106,7 @@ next_awaited(pulse_state *state, PyObject *coro)
 }
 
 bool
-pulse_is_holder(pulse_governor *governor, PyObject *coro)
+pulse_holders_is_one(pulse_governor *governor, PyObject *coro)
 {
     pulse_state *state = governor->state;
     pulse_exception raised = pulse_exception_take();
@@ -126,7 +126,7 @@ pulse_is_holder(pulse_governor *governor, PyObject *coro)
 }
 
 bool
-pulse_has_urgent_call(pulse_governed *governed)
+pulse_holders_has_urgent_call(pulse_governed *governed)
 {
     pulse_state *state = governed->governor->state;
     pulse_exception raised = pulse_exception_take();
@@ -144,7 +144,7 @@ pulse_has_urgent_call(pulse_governed *governed)
 }
 
 pulse_governed *
-pulse_waiter_of(pulse_state *state, PyObject *callback)
+pulse_holders_waiter_of(pulse_state *state, PyObject *callback)
 {
     // By type and not by attribute: most callbacks are others, and an error that is raised costs more than all the rest.
     PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
@@ -162,7 +162,7 @@ pulse_waiter_of(pulse_state *state, PyObject *callback)
 }
 
 bool
-pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
+pulse_holders_is_waited_for(pulse_governed *governed, unsigned *priority)
 {
     pulse_state *state = governed->governor->state;
     pulse_exception raised = pulse_exception_take();
@@ -173,7 +173,7 @@ pulse_is_waited_for(pulse_governed *governed, unsigned *priority)
         // Of a task written in Python this is the list itself, which Python code may change.
         PyObject *entry = Py_NewRef(PyList_GET_ITEM(callbacks, i));
         pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
-                                     ? pulse_waiter_of(state, PyTuple_GET_ITEM(entry, 0))
+                                     ? pulse_holders_waiter_of(state, PyTuple_GET_ITEM(entry, 0))
                                      : NULL;
         if (waiter != NULL) {
             *priority = waiter->priority < *priority ? waiter->priority : *priority;

@@ -52,7 +52,7 @@ look_at(PyObject *handle, pulse_governed *holder)
 {
     pulse_state *state = holder->governor->state;
     PyObject *callback = handle == NULL ? NULL : PyObject_GetAttr(handle, state->str_callback);
-    pulse_governed *waiter = callback == NULL ? NULL : pulse_waiter_of(state, callback);
+    pulse_governed *waiter = callback == NULL ? NULL : pulse_holders_waiter_of(state, callback);
     if (waiter != NULL && waiter->governor == holder->governor && pulse_governed_tier(waiter) < PULSE_TIER_YIELD) {
         count_pair(waiter, holder);
     }

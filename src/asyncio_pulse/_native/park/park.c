@@ -166,7 +166,7 @@ static PyObject *
 put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
 {
     pulse_governor *governor = governed->governor;
-    bool is_holder = governed->parking->waits != PULSE_WAITS_FOR_TURN && pulse_is_holder(governor, governed->coro);
+    bool is_holder = governed->parking->waits != PULSE_WAITS_FOR_TURN && pulse_holders_is_one(governor, governed->coro);
     PyObject *loop = PyObject_CallNoArgs(governor->state->get_running_loop);
     PyObject *future = loop == NULL || Py_IsNone(loop) ? NULL : new_future(governor->state, governor->pump, loop);
     bool is_armed = future != NULL && pulse_pump_arm(governor, loop) == 0;
@@ -216,7 +216,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
     pulse_pump *pump = governed->governor->pump;
     pulse_parking *parking = governed->parking;
     unsigned priority = governed->priority;
-    if (!is_forced && pulse_is_waited_for(governed, &priority)) {
+    if (!is_forced && pulse_holders_is_waited_for(governed, &priority)) {
         pulse_counter_add(&pump->lifted, 1);
         return NULL;
     }

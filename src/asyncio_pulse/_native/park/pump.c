@@ -172,8 +172,8 @@ static bool
 is_needed(pulse_governed *governed)
 {
     unsigned priority = governed->priority;
-    (void)pulse_is_waited_for(governed, &priority);
-    return priority < PULSE_PRIORITY_NORMAL || pulse_has_urgent_call(governed);
+    (void)pulse_holders_is_waited_for(governed, &priority);
+    return priority < PULSE_PRIORITY_NORMAL || pulse_holders_has_urgent_call(governed);
 }
 
 bool

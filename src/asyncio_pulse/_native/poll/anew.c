@@ -88,7 +88,7 @@ clear_preemption(pulse_preemption *preemption)
 }
 
 PyObject *
-pulse_governor_start_anew(PyObject *self, PyObject *Py_UNUSED(ignored))
+pulse_anew_start(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
     clear_counters(governor);

@@ -6,6 +6,6 @@
 
 // `start_anew()` of governors. Needs the GIL, and no other thread may be running the loop. Runs no Python code but
 // finalisers of what is let go of.
-PyObject *pulse_governor_start_anew(PyObject *self, PyObject *ignored);
+PyObject *pulse_anew_start(PyObject *self, PyObject *ignored);
 
 #endif

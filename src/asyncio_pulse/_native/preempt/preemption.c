@@ -115,7 +115,7 @@ package_of(PyObject *coro)
 {
     PyObject *frame = PyObject_GetAttrString(coro, "cr_frame");
     PyObject *globals = frame == NULL || Py_IsNone(frame) ? NULL : PyFrame_GetGlobals((PyFrameObject *)frame);
-    PyObject *package = globals == NULL ? NULL : pulse_package_of(globals);
+    PyObject *package = globals == NULL ? NULL : pulse_code_marks_package(globals);
     Py_XDECREF(globals);
     Py_XDECREF(frame);
     return package;

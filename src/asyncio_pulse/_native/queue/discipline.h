@@ -2,7 +2,7 @@
 #ifndef PULSE_DISCIPLINE_H
 #define PULSE_DISCIPLINE_H
 
-#include "queue/runqueue.h"
+#include "queue/records.h"
 
 // Those marked (optional) may be NULL: nothing to do.
 typedef struct {

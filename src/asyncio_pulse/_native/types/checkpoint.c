@@ -73,7 +73,7 @@ PyType_Spec pulse_checkpoint_spec = {
 };
 
 PyObject *
-pulse_current(PyObject *module, PyObject *Py_UNUSED(ignored))
+pulse_checkpoint_current(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
     if (thread == NULL || thread->current == NULL) {
@@ -153,7 +153,7 @@ spend(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywo
 }
 
 PyObject *
-pulse_budget_spent(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+pulse_checkpoint_budget_spent(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     int spent = spend(module, args, count, keywords, "budget_spent");
     return spent < 0 ? NULL : PyBool_FromLong(spent);

@@ -10,8 +10,8 @@ extern PyType_Spec pulse_checkpoint_spec;
 PyObject *pulse_checkpoint_new(pulse_state *state, bool yields);
 
 // Module functions.
-PyObject *pulse_current(PyObject *module, PyObject *ignored);
-PyObject *pulse_budget_spent(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
+PyObject *pulse_checkpoint_current(PyObject *module, PyObject *ignored);
+PyObject *pulse_checkpoint_budget_spent(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 PyObject *pulse_checkpoint(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords);
 
 #endif

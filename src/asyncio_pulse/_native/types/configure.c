@@ -12,7 +12,7 @@ from_us(unsigned long long us)
 }
 
 PyObject *
-pulse_governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
+pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
                             "max_groups", "stall_threshold_us", NULL};
@@ -53,7 +53,7 @@ pulse_governor_configure(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 PyObject *
-pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
+pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes", "off", NULL};
     PyObject *decisions;
@@ -89,7 +89,7 @@ pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 }
 
 PyObject *
-pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
+pulse_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share",
                             "breaker_ms", "turn_budget_ms", NULL};
@@ -128,7 +128,7 @@ out_of_2_32(double probability)
 }
 
 PyObject *
-pulse_governor_set_chaos(PyObject *self, PyObject *args)
+pulse_configure_chaos(PyObject *self, PyObject *args)
 {
     unsigned long long seed;
     double park, preempt;

@@ -4,9 +4,9 @@
 
 #include "base/compat.h"
 
-PyObject *pulse_governor_configure(PyObject *self, PyObject *args, PyObject *kwargs);
-PyObject *pulse_governor_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs);
-PyObject *pulse_governor_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs);
-PyObject *pulse_governor_set_chaos(PyObject *self, PyObject *args);
+PyObject *pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *pulse_configure_chaos(PyObject *self, PyObject *args);
 
 #endif

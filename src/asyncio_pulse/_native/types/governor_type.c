@@ -290,7 +290,7 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 governor_groups(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return pulse_groups_report(&((pulse_governor *)self)->groups);
+    return pulse_group_report_of(&((pulse_governor *)self)->groups);
 }
 
 static PyObject *
@@ -312,13 +312,13 @@ get_attached(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef governor_methods[] = {
-    {"configure", (PyCFunction)(void (*)(void))pulse_governor_configure, METH_VARARGS | METH_KEYWORDS,
+    {"configure", (PyCFunction)(void (*)(void))pulse_configure_governor, METH_VARARGS | METH_KEYWORDS,
      "Set the numbers that polls are judged by; in force from each task's next poll."},
-    {"configure_tiers", (PyCFunction)(void (*)(void))pulse_governor_configure_tiers, METH_VARARGS | METH_KEYWORDS,
+    {"configure_tiers", (PyCFunction)(void (*)(void))pulse_configure_tiers, METH_VARARGS | METH_KEYWORDS,
      "Set who decides about tiers, and what they are told; in force from each task's next poll."},
-    {"configure_slow_queue", (PyCFunction)(void (*)(void))pulse_governor_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
+    {"configure_slow_queue", (PyCFunction)(void (*)(void))pulse_configure_slow_queue, METH_VARARGS | METH_KEYWORDS,
      "Set how offenders wait; what waits already stays."},
-    {"set_chaos", pulse_governor_set_chaos, METH_VARARGS,
+    {"set_chaos", pulse_configure_chaos, METH_VARARGS,
      "Intervene at random from now on: set_chaos(seed, probability to park, to preempt); 0 and 0 end it."},
     {"slow_queue", governor_slow_queue, METH_NOARGS, "What waits, what was served, and how long it waited."},
     {"explicit_group", governor_explicit_group, METH_O, "The explicit group of that name, or None."},
@@ -327,7 +327,7 @@ static PyMethodDef governor_methods[] = {
      "How many explicit groups have a task alive or had one begin within so many ns."},
     {"task_factory", governor_task_factory, METH_O, "A task factory that governs, chained to an earlier one or None."},
     {"detach", governor_detach, METH_NOARGS, "Measure no further poll; governed coroutines become transparent."},
-    {"start_anew", pulse_governor_start_anew, METH_NOARGS,
+    {"start_anew", pulse_anew_start, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
     {"set_hooks", governor_set_hooks, METH_O,
      "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},

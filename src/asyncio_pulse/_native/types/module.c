@@ -123,8 +123,8 @@ static PyMethodDef module_methods[] = {
     {"set_region_finder", set_region_finder, METH_O,
      "What finds the bodies of `async with` of a code object: returns bytes, pairs of uint32, from and to, of f_lasti."},
     {"monotonic_ns", monotonic_ns, METH_NOARGS, "The tick clock, ns."},
-    {"current", pulse_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
-    {"budget_spent", (PyCFunction)(void (*)(void))pulse_budget_spent, METH_FASTCALL | METH_KEYWORDS,
+    {"current", pulse_checkpoint_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
+    {"budget_spent", (PyCFunction)(void (*)(void))pulse_checkpoint_budget_spent, METH_FASTCALL | METH_KEYWORDS,
      "Spend operations of the running poll; whether its budget is used up. By the clock where nothing is governed."},
     {"checkpoint", (PyCFunction)(void (*)(void))pulse_checkpoint, METH_FASTCALL | METH_KEYWORDS,
      "Spend operations of the running poll; await the result to give way when its budget is used up."},
@@ -176,7 +176,7 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_select_watch_spec, &state->select_watch_type) < 0 ||
         add_type(module, &pulse_heartbeat_spec, &state->heartbeat_type) < 0 ||
         add_type(module, &pulse_cpu_timer_spec, &state->cpu_timer_type) < 0 ||
-        add_type(module, &pulse_group_totals_spec, &state->group_totals_type) < 0 ||
+        add_type(module, &pulse_group_report_totals_spec, &state->group_totals_type) < 0 ||
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
         add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||

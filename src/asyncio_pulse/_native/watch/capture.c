@@ -272,7 +272,7 @@ find_still(const uint64_t *os_threads, int count, bool *is_still)
 {
     for (int look = 0, moving = count; look < LOOKS_AT_SUSPECTS && moving > 0; look++) {
         if (look > 0) {
-            pulse_os_pause_us(LOOK_EVERY_US);
+            pulse_os_thread_pause_us(LOOK_EVERY_US);
         }
         for (int i = 0; i < count; i++) {
             if (!is_still[i] && pulse_os_thread_sleeps(os_threads[i])) {
