@@ -162,6 +162,16 @@ def test_every_file_calls_only_lower_ones(symbols: dict[str, tuple[set[str], set
     assert ("types/coroutine_type", "poll/poll") in edges
 
 
+def test_the_map_names_every_file_in_its_folder() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## The core")[2].partition("\n## ")[0]
+    named: list[str] = []
+    folder = ""
+    for first, files in re.findall(r"^\| (.*?) ?\| (`.+?`) \|", text, re.MULTILINE):
+        folder = first.split("`")[1] if first else folder
+        named += [f"{folder}/{name}" for name in re.findall(r"`(\w+)`", files)]
+    assert sorted(named) == sorted(TEXTS)
+
+
 def test_a_header_names_another_with_its_folder() -> None:
     included = {name for text in TEXTS.values() for name in INCLUDED.findall(text)}
     assert not [name for name in included if not (NATIVE / f"{name}.h").is_file()]

@@ -15,7 +15,7 @@ enum {
 typedef struct {
     PyObject_HEAD
     PyObject *group;
-    // The code object that all coroutines of decorated functions share, or NULL: see bind.c.
+    // The code object that all coroutines of decorated functions share, or NULL: see poll/first_poll.c.
     PyObject *code;
     int64_t budget_us;
     int8_t priority;
