@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #endif
 
-#include "base/clock.h"
 #include "base/thread_clock.h"
 
 static uint64_t

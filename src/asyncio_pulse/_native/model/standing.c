@@ -57,7 +57,7 @@ standing_set_time(PyObject *self, PyObject *value, void *closure)
 static PyObject *
 standing_get_time(PyObject *self, void *closure)
 {
-    return PyLong_FromUnsignedLongLong((unsigned long long)pulse_clock_to_ns(*time_of(self, closure)));
+    return PyLong_FromUnsignedLongLong(pulse_clock_to_ns(*time_of(self, closure)));
 }
 
 static PyObject *

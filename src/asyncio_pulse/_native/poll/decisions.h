@@ -1,4 +1,4 @@
-// Tiers: what the decisions, which are made in Python, are told, and where their outcome is in force.
+// What the decisions about tiers, which are made in Python, are told of polls.
 //
 // Bad polls are told before a later poll begins, when it is known whether anybody waited for them, except where they can
 // change nothing: at once if few were told lately, otherwise together, for half a per cent of the time at most; good ones only

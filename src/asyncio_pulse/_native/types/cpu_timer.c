@@ -1,6 +1,5 @@
 #include "types/cpu_timer.h"
 
-#include "base/clock.h"
 #include "base/thread_clock.h"
 
 enum { CALIBRATION_READINGS = 101 };

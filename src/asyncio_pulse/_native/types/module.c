@@ -2,14 +2,12 @@
 #include <stdlib.h>
 
 #include "bytecode/code_marks.h"
-#include "model/governed.h"
 #include "model/group.h"
 #include "model/group_report.h"
 #include "model/options.h"
 #include "model/standing.h"
 #include "park/holders.h"
 #include "park/pump.h"
-#include "poll/decisions.h"
 #include "poll/poll.h"
 #include "preempt/asking.h"
 #include "preempt/guards.h"

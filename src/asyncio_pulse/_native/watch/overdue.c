@@ -8,7 +8,7 @@ pulse_overdue_age(uint64_t since)
 }
 
 bool
-pulse_overdue_is_poll(pulse_thread *thread)
+pulse_overdue_has_poll(pulse_thread *thread)
 {
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     bool is_seen = started == atomic_load_explicit(&thread->samples.poll, memory_order_relaxed);

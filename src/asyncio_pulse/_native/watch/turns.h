@@ -5,7 +5,6 @@
 #ifndef PULSE_TURNS_H
 #define PULSE_TURNS_H
 
-#include "base/histogram.h"
 #include "model/governor.h"
 #include "model/thread.h"
 #include "model/worst.h"

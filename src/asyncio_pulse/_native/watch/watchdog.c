@@ -154,7 +154,7 @@ static void
 capture_poll(pulse_state *state, pulse_thread *thread)
 {
     pulse_governed *polled = thread->current;
-    if (!pulse_overdue_is_poll(thread)) {
+    if (!pulse_overdue_has_poll(thread)) {
         return;
     }
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
@@ -310,7 +310,7 @@ look(pulse_watchdog *watchdog)
     }
     pulse_thread *thread = atomic_load_explicit(&watchdog->state->threads, memory_order_acquire);
     for (; thread != NULL; thread = thread->next) {
-        poll = poll || pulse_overdue_is_poll(thread);
+        poll = poll || pulse_overdue_has_poll(thread);
     }
     if (stalled || (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
         capture(watchdog, stalled);
