@@ -5,6 +5,7 @@ release (default), debug, coverage, sanitize; none leaves the core out. ASYNCIO_
 """
 
 import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
@@ -12,6 +13,7 @@ from glob import glob
 import greenlet
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import PlatformError
 
 NATIVE = "src/asyncio_pulse/_native"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -27,8 +29,23 @@ COMPILE_ARGUMENTS = {
 LINK_ARGUMENTS = {"release": [], "debug": [], "coverage": ["--coverage"], "sanitize": SANITIZERS, "none": []}
 
 
+def require_compiler(command):
+    """Fail with one line that names the missing compiler; the error of distutils does not say what to do."""
+    if shutil.which(command) is None:
+        raise PlatformError(
+            f"asyncio-pulse needs a C compiler, and {command} was not found: install one (Debian: gcc libc6-dev"
+            " python3-dev; macOS: xcode-select --install), or use a wheel: pip install --only-binary :all: asyncio-pulse"
+        )
+
+
 class BuildTogether(build_ext):
     """Compiles as many files at once as there are processors; distutils would take one after the other."""
+
+    def build_extensions(self):
+        """Build the core, if there is a compiler for it."""
+        if self.compiler.compiler_type == "unix":
+            require_compiler(self.compiler.compiler_so[0])
+        super().build_extensions()
 
     def build_extension(self, ext):
         """Build the core."""
