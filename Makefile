@@ -71,11 +71,7 @@ docs: $(VENV)/.extra-docs $(CORE)
 	@echo "docs: build/docs/index.html"
 
 dist: $(VENV)/.extra-dev
-	rm -rf dist build/venv-dist
-	$(BIN)/python -m build
-	$(PYTHON) -m venv build/venv-dist
-	build/venv-dist/bin/pip install --quiet dist/*.whl
-	build/venv-dist/bin/asyncio-pulse doctor
+	tools/dist.sh $(BIN)/python
 
 lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check
