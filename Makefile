@@ -77,8 +77,10 @@ lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(VENV)/.extra-dev
+# stubtest compares the stub with the compiled core.
+types: $(VENV)/.extra-dev $(CORE)
 	$(BIN)/mypy src $(wildcard tests/typing/*.py tools/foreign_tests/*.py)
+	$(BIN)/python -m mypy.stubtest --allowlist tools/stubtest_allowlist.txt asyncio_pulse._core
 
 layers: $(VENV)/.extra-dev
 	$(BIN)/lint-imports

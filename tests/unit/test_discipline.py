@@ -58,7 +58,7 @@ def test_it_is_shown_what_it_needs() -> None:
 
     queue = queue_with(Choosing(look), "ab")
     queue.process_batch(2, now_ns=5)
-    assert sorted(shown) == [Flow((2, "a", 2, 1, 0, 0)), Flow((2, "b", 3, 0, 5, 0))]  # type: ignore[call-arg, arg-type]
+    assert sorted(shown) == [Flow((2, "a", 2, 1, 0, 0)), Flow((2, "b", 3, 0, 5, 0))]
 
 
 def test_what_goes_before_disciplines_goes_before_this_one() -> None:
