@@ -24,7 +24,7 @@ __all__ = ["measure"]
 RUNS = 5
 SECONDS = 1.0
 BEAT_S = 0.005
-BOUNDS_MS = {"uvloop": 1.0, "asyncio": 2.0}
+BOUND_MS = 1.0
 MOST_LATE_MS = 10.0
 HOGS = (1, 10, 100)
 RUNTIMES = Path(__file__).with_name("runtimes")
@@ -100,7 +100,7 @@ def _python(hogs: int) -> list[Figure]:
         for preemptible in (True, False):
             title = f"{name}, {hogs} hogs, {'preempted' if preemptible else 'plain'}"
             measured = lambda: _lateness(factory, hogs, preemptible)  # noqa: B023, E731 - run at once
-            figures += _late_figures(title, measured, BOUNDS_MS[name] if preemptible else None)
+            figures += _late_figures(title, measured, BOUND_MS if preemptible else None)
     return figures + _late_figures(f"Python threads, {hogs} hogs", lambda: _lateness_beside_threads(hogs))
 
 
