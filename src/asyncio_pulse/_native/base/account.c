@@ -10,8 +10,8 @@ pulse_verdict
 pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold)
 {
     pulse_verdict verdict = {.own_wall = less(usage->wall, usage->nested)};
-    // The thread may have been off the CPU between the sample and the poll's start; taking that stretch as CPU time errs
-    // in the task's favour, by one sampling interval at most.
+    // The CPU clock was sampled before the poll began. The time in between is subtracted as CPU time, although the thread
+    // may have been off the CPU. This errs in the task's favour, by at most one sampling interval.
     uint64_t cpu = less(usage->cpu_since_sample, usage->cpu_sampled);
     uint64_t own_cpu = less(cpu, less(usage->nested, usage->nested_off_cpu));
     if (own_cpu > verdict.own_wall) {

@@ -6,8 +6,8 @@
 
 #include "base/portable.h"
 
-// The counters of a task, a group or a worker. Time on the CPU is wall time less time off it: only a poll past its alarm
-// is looked at with the CPU clock, and below it the wall time, at most one budget, stands for the CPU time.
+// Counters of a task, a group or a worker. CPU time is wall time less time off the CPU. The CPU clock is read only for a
+// poll past its alarm. For a shorter poll the wall time, at most one budget, stands for the CPU time.
 typedef struct {
     pulse_counter wall_ticks;
     pulse_counter off_cpu_ticks;
@@ -19,7 +19,7 @@ typedef struct {
 
 typedef struct {
     uint64_t wall;
-    // Spent in polls inside this one (an eager task, a governed call, another loop), and how much of it off the CPU.
+    // Time in polls inside this one (an eager task, a governed call, another loop), and the part of it off the CPU.
     uint64_t nested;
     uint64_t nested_off_cpu;
     uint64_t gc;
@@ -37,10 +37,10 @@ typedef struct {
     bool slow;
 } pulse_verdict;
 
-// Judge a poll against its budget of CPU time and the threshold of a slow poll.
+// Judge a poll against its CPU budget and the threshold of a slow poll.
 pulse_verdict pulse_account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold);
 
-// Book a judged poll past its alarm (its wall time is booked with every poll, the collector's when it ran).
+// Book the verdict on a poll past its alarm. Wall time is booked with every poll, the collector's time when it ran.
 void pulse_account_book(pulse_account *account, const pulse_verdict *verdict);
 
 #endif

@@ -1,16 +1,16 @@
 #include "base/allowance.h"
 
 enum {
-    // Of the CPU time, one part in so many; the others are the work's.
+    // The overhead may take 1/SHARE of the CPU time. The rest belongs to the work.
     SHARE = 200,
-    // What it costs to wait no longer than that is a small share of a processor.
+    // Spending once per wait of this length takes only a small share of a processor.
     LONGEST_WAIT_NS = 500000000,
 };
 
 static uint64_t
 owed_at(const pulse_allowance *allowance, uint64_t cpu)
 {
-    // The CPU clock begins anew in a forked child.
+    // The CPU clock starts again in a forked child.
     uint64_t earned = cpu > allowance->cpu ? (cpu - allowance->cpu) / (SHARE - 1) : 0;
     return allowance->owed > earned ? allowance->owed - earned : 0;
 }

@@ -1,25 +1,28 @@
-// What something may cost beside the work that it serves: half a per cent of that work's CPU time, everything included.
-// Telling and looking have one each, so that together they take a per cent.
+// Limits what an activity may cost beside the work that it serves: half a per cent of that work's CPU time, everything
+// included. Reporting to the decisions and looking at stacks have one allowance each, so together they take one per cent.
 //
-// No Python.h, and no clock of its own: tested with made-up times. Nanoseconds. All zero is one that was never used.
+// No Python.h, and no clock of its own: tested with made-up times. Times are in nanoseconds. An allowance of all zeros was
+// never used.
 #ifndef PULSE_ALLOWANCE_H
 #define PULSE_ALLOWANCE_H
 
 #include "base/portable.h"
 
 typedef struct {
-    // Spent, and not earned yet.
+    // Spent, but not yet earned.
     uint64_t owed;
-    // The CPU time of the work when that was last counted.
+    // CPU time of the work when `owed` was last counted.
     uint64_t cpu;
-    // By the wall clock: work that hardly computes does not wait for ever.
+    // Wall-clock time from which spending is allowed whatever is owed. Otherwise work that hardly computes would never earn
+    // it.
     uint64_t latest;
 } pulse_allowance;
 
-// So much was spent until now, when the work has used so much CPU time.
+// Record that `spent` was spent by the time `now`, when the work has used the CPU time `cpu`.
 void pulse_allowance_spend(pulse_allowance *allowance, uint64_t spent, uint64_t now, uint64_t cpu);
 
-// How long until something may be spent again, if the work has a processor to itself; 0 if it may be. So much may be owed.
+// Return how long to wait before spending again, if the work has a processor to itself; 0 if spending is allowed now. Up to
+// `credit` may be owed.
 uint64_t pulse_allowance_wait(const pulse_allowance *allowance, uint64_t credit, uint64_t now, uint64_t cpu);
 
 #endif

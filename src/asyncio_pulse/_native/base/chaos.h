@@ -1,4 +1,4 @@
-// Chaos: interventions at random, for tests. A governor under chaos intervenes whatever the tier, with a seeded generator.
+// Chaos: random interventions, for tests. A governor under chaos intervenes at any tier, driven by a seeded generator.
 #ifndef PULSE_CHAOS_H
 #define PULSE_CHAOS_H
 
@@ -7,7 +7,7 @@
 
 typedef struct {
     uint64_t state;
-    // Out of 2^32.
+    // Probabilities, out of 2^32.
     uint32_t park;
     uint32_t preempt;
 } pulse_chaos;

@@ -20,7 +20,7 @@ pulse_clock pulse_the_clock = {.name = "not initialised", .reason = ""};
 
 #ifdef _WIN32
 
-// Not run on the real platform: written against the documented API.
+// Written against the documented API, not run on the real platform.
 uint64_t
 pulse_clock_monotonic(void)
 {
@@ -41,7 +41,7 @@ monotonic_frequency(void)
 
 #elif defined(__aarch64__)
 
-// Not run on the real platform: the generic timer is architectural, always invariant and readable from user space.
+// Not run on the real platform. The generic timer is architectural: always invariant, and readable from user space.
 uint64_t
 pulse_clock_monotonic(void)
 {
@@ -85,7 +85,7 @@ set_frequency(uint64_t frequency_hz)
 {
     pulse_the_clock.frequency_hz = frequency_hz;
     pulse_the_clock.ns_per_tick = (uint64_t)(1e9 / (double)frequency_hz * 4294967296.0 + 0.5);
-    // One histogram unit of at least 4 ns and a range of 2^34 units: 68 s and more.
+    // One histogram unit is at least 4 ns, so the range of 2^34 units is at least 68 s.
     unsigned shift = 0;
     while ((frequency_hz >> shift) > 250000000u) {
         shift++;
@@ -95,7 +95,7 @@ set_frequency(uint64_t frequency_hz)
 
 #if PULSE_HAS_TSC
 
-// The kernel watches the counter against its other clocks; where it gave up on it, so do we.
+// The kernel checks the counter against its other clocks. Where the kernel has given up on it, so do we.
 static const char *
 kernel_objection(void)
 {
@@ -133,8 +133,8 @@ tsc_objection(const char *preference)
     return kernel_objection();
 }
 
-// Both clocks are read at the two ends of 2 ms; each end is the tightest of 16 readings, so that an interruption between
-// the two clocks does not count. The error is about 20 ns in 2 ms: 10 parts in a million.
+// Read both clocks at one end of an interval of 2 ms. Each end is the tightest of 16 readings, so that an interruption
+// between the two clocks does not count. The error is about 20 ns in 2 ms: 10 parts in a million.
 static void
 read_both(uint64_t *tsc, uint64_t *ns)
 {
@@ -154,7 +154,7 @@ read_both(uint64_t *tsc, uint64_t *ns)
 static uint64_t
 calibrate_tsc(void)
 {
-    // The compiler cannot see that one of the 16 readings is always the tightest.
+    // Initialised because the compiler cannot see that one of the 16 readings is always the tightest.
     uint64_t tsc_start = 0, ns_start = 0, tsc_end = 0, ns_end = 0;
     read_both(&tsc_start, &ns_start);
     do {

@@ -1,7 +1,7 @@
 // The tick clock: a cheap counter for every poll.
 //
-// Ownership: none. Threads: any, once pulse_clock_init has returned. Errors: none; a clock that cannot be had is
-// replaced by the next best and `reason` says why. No Python code runs.
+// Ownership: none. Threads: any, once pulse_clock_init has returned. Errors: none; an unavailable clock is replaced by the
+// next best, and `reason` says why. No Python code runs.
 #ifndef PULSE_CLOCK_H
 #define PULSE_CLOCK_H
 
@@ -18,19 +18,18 @@ typedef struct {
     const char *name;
     const char *reason;
     uint64_t frequency_hz;
-    // Nanoseconds a tick, 32.32 fixed point.
+    // Nanoseconds per tick, 32.32 fixed point.
     uint64_t ns_per_tick;
-    // Ticks are shifted right by this much before they index a histogram, so that its 32 octaves begin near 4 ns
-    // whatever the frequency.
+    // Ticks are shifted right by this many bits to make a histogram unit, which is then at least 4 ns at any frequency.
     unsigned histogram_shift;
     bool uses_tsc;
 } pulse_clock;
 
-// Describes the machine, not an interpreter: written once by pulse_clock_init, read-only afterwards.
+// Describes the machine, not an interpreter. Written once, by pulse_clock_init; read-only afterwards.
 extern pulse_clock pulse_the_clock;
 
-// Choose and calibrate the clock, about 2 ms; later calls return at once. `preference` may be "monotonic" to refuse the
-// processor's counter, or NULL.
+// Choose and calibrate the clock, which takes about 2 ms; later calls return at once. `preference` is NULL, or "monotonic"
+// to refuse the processor's counter.
 void pulse_clock_init(const char *preference);
 
 uint64_t pulse_clock_monotonic(void);
@@ -49,14 +48,14 @@ pulse_clock_ticks(void)
 static inline uint64_t
 pulse_clock_to_ns(uint64_t ticks)
 {
-    // Two halves, because the product of 64 and 64 bits needs 128, which not every compiler has.
+    // In two halves, because the product of two 64-bit numbers needs 128 bits, which not every compiler has.
     uint64_t high = (ticks >> 32) * pulse_the_clock.ns_per_tick;
     uint64_t low = ((ticks & UINT32_MAX) * (pulse_the_clock.ns_per_tick >> 32)) +
                    (((ticks & UINT32_MAX) * (pulse_the_clock.ns_per_tick & UINT32_MAX)) >> 32);
     return high + low;
 }
 
-// Saturates instead of wrapping: a limit too large to represent is never reached.
+// Saturates instead of wrapping, so that a limit too large to represent is never reached.
 static inline uint64_t
 pulse_clock_from_ns(uint64_t ns)
 {

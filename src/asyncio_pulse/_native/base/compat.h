@@ -1,6 +1,7 @@
-// Every difference between the CPython versions that we support (3.11 to 3.14) and between C compilers.
+// The differences between the CPython versions that we support (3.11 to 3.14).
 //
-// A version test anywhere else is a mistake: add a function here whose name says what is meant.
+// A version test elsewhere is a mistake: add a function here whose name says what is meant. Only bytecode/ has version
+// tests of its own, because it works with the interpreter's internals.
 #ifndef PULSE_COMPAT_H
 #define PULSE_COMPAT_H
 
@@ -13,7 +14,7 @@
 
 #include "base/portable.h"
 
-// The exception that was set in a thread, or none, held by value: taking it needs no memory.
+// The exception set in a thread, if any. It is held by value, so taking it needs no memory.
 typedef struct {
 #if PY_VERSION_HEX >= 0x030c0000
     PyObject *value;
@@ -22,7 +23,7 @@ typedef struct {
 #endif
 } pulse_exception;
 
-// Take it out of the thread; `pulse_exception_put_back` undoes that.
+// Take the exception out of the thread; `pulse_exception_put_back` undoes that.
 static inline pulse_exception
 pulse_exception_take(void)
 {
@@ -45,8 +46,8 @@ pulse_exception_put_back(pulse_exception taken)
 #endif
 }
 
-// An attribute that may be missing: no exception is made for that where a type looks attributes up as usual. New reference, or
-// NULL with or without an exception.
+// Look up an attribute that may be missing. A type with the usual attribute lookup creates no exception for a missing one.
+// New reference, or NULL with or without an exception.
 static inline PyObject *
 pulse_optional_attribute(PyObject *object, PyObject *name)
 {
@@ -59,7 +60,7 @@ pulse_optional_attribute(PyObject *object, PyObject *name)
     return value;
 }
 
-// Take it out of the thread as an object; new reference. One must be set.
+// Take the exception, which must be set, out of the thread as an object; new reference.
 static inline PyObject *
 pulse_exception_take_object(void)
 {
@@ -75,7 +76,7 @@ pulse_exception_take_object(void)
     return taken.value;
 }
 
-// If StopIteration is set, take it and its value, a new reference; else leave things as they are.
+// If StopIteration is set, take it, store its value as a new reference, and return true. Otherwise change nothing.
 static inline bool
 pulse_stop_iteration_take(PyObject **value)
 {
@@ -88,7 +89,7 @@ pulse_stop_iteration_take(PyObject **value)
     return true;
 }
 
-// The code object of a native coroutine; new reference, NULL with an exception on failure.
+// The code object of a native coroutine; new reference, or NULL with an exception.
 static inline PyObject *
 pulse_coroutine_code(PyObject *coro, PyObject *str_cr_code)
 {
@@ -100,7 +101,7 @@ pulse_coroutine_code(PyObject *coro, PyObject *str_cr_code)
 #endif
 }
 
-// What pulse_current_task needs: new reference.
+// The argument that pulse_current_task needs; new reference, or NULL with an exception.
 static inline PyObject *
 pulse_current_task_lookup(void)
 {
@@ -110,7 +111,7 @@ pulse_current_task_lookup(void)
     Py_XDECREF(module);
     return lookup;
 #else
-    // asyncio.current_task is Python code there; these are the dict and the C function behind it.
+    // Before 3.12 asyncio.current_task is Python code. These are the dict and the C function behind it.
     PyObject *module = PyImport_ImportModule("_asyncio");
     PyObject *tasks = module == NULL ? NULL : PyObject_GetAttrString(module, "_current_tasks");
     PyObject *running = tasks == NULL ? NULL : PyObject_GetAttrString(module, "_get_running_loop");
@@ -122,7 +123,7 @@ pulse_current_task_lookup(void)
 #endif
 }
 
-// The task whose step is running, without running Python code; new reference, None or NULL when there is none.
+// The task whose step is running; new reference. None or NULL if there is none. Runs no Python code.
 static inline PyObject *
 pulse_current_task(PyObject *lookup)
 {
@@ -139,7 +140,7 @@ pulse_current_task(PyObject *lookup)
 #endif
 }
 
-// The task whose step a loop is in, asked from any thread; new reference, None or NULL when there is none.
+// The task whose step a loop is in; new reference. None or NULL if there is none. May be called from any thread.
 static inline PyObject *
 pulse_current_task_of(PyObject *lookup, PyObject *loop)
 {
@@ -150,7 +151,7 @@ pulse_current_task_of(PyObject *lookup, PyObject *loop)
 #endif
 }
 
-// How long a thread may keep the GIL while others wait for it. Without an exception set; runs no Python code.
+// How long a thread may keep the GIL while others wait for it. Call it without an exception set. Runs no Python code.
 static inline uint64_t
 pulse_switch_interval_ns(void)
 {
@@ -168,7 +169,7 @@ pulse_switch_interval_ns(void)
 #define PULSE_MODULE_INTERPRETERS
 #endif
 
-// The core counts on the GIL: a free-threaded build switches it on again when it imports us.
+// The core relies on the GIL. A free-threaded build enables the GIL again when it imports the core.
 #if PY_VERSION_HEX >= 0x030d0000
 #define PULSE_MODULE_GIL {Py_mod_gil, Py_MOD_GIL_USED},
 #else

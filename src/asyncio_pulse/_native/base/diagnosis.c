@@ -80,8 +80,8 @@ pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapsho
     return count;
 }
 
-// Who waits for the GIL wakes every switch interval to ask for it, and may share the time with the thread that has it; who is
-// blocked in a call sleeps through.
+// A thread that waits for the GIL wakes every switch interval to ask for it, and may share the time with the thread that
+// holds it. A thread blocked in a call sleeps through.
 static bool
 sleeps_as_for_gil(uint64_t slept, uint64_t window, uint64_t wakes, uint64_t switch_interval_ns)
 {
@@ -116,7 +116,7 @@ pulse_diagnose(const pulse_os_snapshot *before, const pulse_os_snapshot *after, 
     uint64_t queued = less(now->queued_ns, then->queued_ns);
     uint64_t slept = less(window, run + queued);
     uint64_t wakes = less(now->runs, then->runs);
-    // A call that wakes as often is told apart by the GIL: then it is free.
+    // A blocking call may wake as often, but then the GIL is free.
     if (evidence->gil_kept && sleeps_as_for_gil(slept, window, wakes, evidence->switch_interval_ns)) {
         return PULSE_STALL_GIL;
     }

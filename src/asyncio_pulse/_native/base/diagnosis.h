@@ -1,4 +1,4 @@
-// What kept a thread from its loop: a verdict from two readings of all threads, a short while apart.
+// What kept a thread from its loop: a verdict from two readings of all threads, taken a short while apart.
 //
 // No Python.h: tested with made-up readings.
 #ifndef PULSE_DIAGNOSIS_H
@@ -28,14 +28,14 @@ typedef struct {
     uint64_t taken_ns;
 } pulse_os_snapshot;
 
-// What a diagnosis goes by beside the two readings.
+// The evidence beside the two readings.
 typedef struct {
-    // The stalled thread, and the one that looks.
+    // The stalled thread, and the watchdog's own.
     uint64_t thread;
     uint64_t watchdog;
-    // The collector ran in the stalled thread.
+    // The collector was running in the stalled thread.
     bool collecting;
-    // Who asked for the GIL meanwhile had to wait for it.
+    // Requests for the GIL between the readings had to wait.
     bool gil_kept;
     uint64_t switch_interval_ns;
 } pulse_evidence;
@@ -44,20 +44,20 @@ enum { PULSE_MOST_SUSPECTS = 8 };
 
 void pulse_diagnosis_snapshot(pulse_os_snapshot *snapshot, uint64_t now_ns);
 
-// A second snapshot in a twentieth of the time, to be taken with the GIL: of the threads that the first one has, and only how
-// long each has run. That does for suspects; read a thread again that is to be diagnosed.
+// Take the second snapshot, in a twentieth of the time, because the GIL is held meanwhile. It has the threads of the first
+// one, and only how long each has run. That is enough to find suspects. A thread to be diagnosed must be read again.
 void pulse_diagnosis_snapshot_runs(pulse_os_snapshot *snapshot, const pulse_os_snapshot *before, uint64_t now_ns);
 void pulse_diagnosis_read_again(pulse_os_snapshot *snapshot, uint64_t thread);
 
-// Whether the thread of the evidence slept since a reading as one does that waits for the GIL; true where that cannot be had.
-// Else there is no need to ask for the GIL meanwhile, which would make the thread wait.
+// Whether the thread of the evidence slept, since a reading, like a thread that waits for the GIL; true if this cannot be
+// read. If false, there is no need to ask for the GIL, which would make that thread wait.
 bool pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pulse_evidence *evidence, uint64_t now_ns);
 
 pulse_stall_class pulse_diagnose(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
                                  const pulse_evidence *evidence);
 
-// The other threads that ran between the readings, and so may have had the GIL: their numbers, the busiest first, and how
-// many there are. Many a thread computes without the GIL.
+// Find the other threads that ran between the readings and so may have held the GIL. Stores their numbers, the busiest
+// first, and returns how many there are. They are only suspects: many threads compute without the GIL.
 int pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after, const pulse_evidence *evidence,
                              uint64_t suspects[PULSE_MOST_SUSPECTS]);
 

@@ -1,7 +1,7 @@
 // A log-linear histogram of durations: eight buckets to an octave, 2 KiB.
 //
-// Source of the layout: HdrHistogram, Gil Tene, 2012. Units are whatever the caller counts in; a value at or above 2^34
-// falls into the last bucket. No Python.h. One writer; readers on any thread.
+// Source of the layout: HdrHistogram, Gil Tene, 2012. The caller chooses the unit. Values of 2^34 units or more fall into
+// the last bucket. No Python.h. One writer; readers on any thread.
 #ifndef PULSE_HISTOGRAM_H
 #define PULSE_HISTOGRAM_H
 
@@ -27,7 +27,7 @@ pulse_histogram_index(uint64_t value)
     return index < PULSE_HISTOGRAM_BUCKETS ? index : PULSE_HISTOGRAM_BUCKETS - 1;
 }
 
-// The largest value that falls into a bucket (for the last one: that would, were it as wide as its neighbours).
+// The largest value of a bucket. The last bucket has no upper end; it is treated as if it were as wide as its neighbours.
 static inline uint64_t
 pulse_histogram_upper(unsigned index)
 {

@@ -1,6 +1,6 @@
-// Rings of links that their elements embed: linking, unlinking and moving take constant time and no memory.
+// Rings of links embedded in their elements: linking, unlinking and moving take constant time and no memory.
 //
-// A ring's own link is no element. It must not be moved in memory. No Python.h; one thread at a time.
+// A ring's own link is not an element. It must not be moved in memory. No Python.h; one thread at a time.
 #ifndef PULSE_LINKS_H
 #define PULSE_LINKS_H
 
@@ -16,7 +16,7 @@ typedef struct pulse_link {
 // The element that embeds a link.
 #define PULSE_ELEMENT(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
 
-// Make a link a ring without elements, or an element of no ring.
+// Make a link an empty ring, or an element of no ring.
 static inline void
 pulse_link_init(pulse_link *link)
 {
@@ -46,7 +46,7 @@ pulse_link_insert_after(pulse_link *place, pulse_link *link)
     place->next = link;
 }
 
-// Make a link, which must be alone, the first or the last of a ring.
+// Make a link, which must be alone, the first or the last element of a ring.
 static inline void
 pulse_link_prepend(pulse_link *ring, pulse_link *link)
 {
@@ -66,7 +66,7 @@ pulse_link_move_to_end(pulse_link *ring, pulse_link *link)
     pulse_link_append(ring, link);
 }
 
-// Give all elements of one ring to another one, which must have none.
+// Move all elements of one ring to another, which must be empty.
 static inline void
 pulse_link_take_all(pulse_link *ring, pulse_link *from)
 {

@@ -53,8 +53,8 @@ pulse_off_cpu_blocked_ns(const pulse_off_cpu_reading *before, const pulse_off_cp
 {
     uint64_t slept_ns = less(off_cpu_ns, less(now->queued_ns, before->queued_ns));
     uint64_t switches = less(now->voluntary_switches, before->voluntary_switches);
-    // A thread that waits for the GIL wakes once every switch interval to ask for it again; one that is blocked in a call
-    // sleeps through. A call that wakes as often by itself is told apart only if no other thread could have had the GIL.
+    // A thread that waits for the GIL wakes every switch interval to ask for it again. A thread blocked in a call sleeps
+    // through. A call that wakes as often by itself can be told apart only if no other thread could have held the GIL.
     bool woke_too_seldom = switches * switch_interval_ns * 2 < slept_ns;
     bool others_were_idle = less(now->others_run_ns, before->others_run_ns) < slept_ns / 4;
     return woke_too_seldom || others_were_idle ? slept_ns : 0;

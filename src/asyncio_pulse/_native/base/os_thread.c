@@ -30,7 +30,8 @@ pulse_os_thread_self(void)
     return (uint64_t)syscall(SYS_gettid);
 }
 
-// Read a file of a thread as text; false if it cannot be had. The system writes it anew for each reading, and at once.
+// Read a file of a thread as text; false if it cannot be read. The system generates the content anew for each reading, in
+// one piece.
 static bool
 read_file_of(uint64_t thread, const char *name, char *text, size_t size)
 {
@@ -58,7 +59,7 @@ pulse_os_thread_read(uint64_t thread, pulse_os_thread *out)
 bool
 pulse_os_thread_read_run_ns(uint64_t thread, uint64_t *run_ns)
 {
-    // The clock of a thread, as pthread_getcpuclockid makes it of a pthread_t.
+    // The CPU clock of a thread, in the form that pthread_getcpuclockid gives it.
     enum { THREAD_CPU_CLOCK = 6 };
     struct timespec time;
     if (clock_gettime((clockid_t)(~(unsigned)thread << 3 | THREAD_CPU_CLOCK), &time) != 0) {
@@ -75,7 +76,7 @@ pulse_os_thread_sleeps(uint64_t thread)
     if (!read_file_of(thread, "stat", line, sizeof line)) {
         return false;
     }
-    // The state comes after the name, which stands in parentheses and may contain any character.
+    // The state follows the name, which is in parentheses and may contain any character.
     const char *name_end = strrchr(line, ')');
     return name_end != NULL && name_end[1] == ' ' && name_end[2] != 'R';
 }

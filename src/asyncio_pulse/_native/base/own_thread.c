@@ -6,11 +6,11 @@
 
 #include <signal.h>
 
-// A thread begins with the signals blocked that its creator blocks.
+// A new thread inherits the signal mask of its creator.
 static void
 block_signals(sigset_t *before)
 {
-    // What a fault in the thread itself raises has to reach the handlers that report crashes.
+    // Signals raised by a fault of the thread itself must reach the handlers that report crashes.
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     sigset_t blocked;
     sigfillset(&blocked);

@@ -4,9 +4,10 @@
 
 #include <stdbool.h>
 
-// Start a thread of the core; false if the system refuses. The thread receives no signals that are sent to the process: a
-// program may block a signal in all its threads to wait for it, and what one other thread does not block would end the
-// process. Needs the GIL.
+// Start a thread of the core; false if the system refuses. Needs the GIL.
+//
+// The thread receives no signals that are sent to the process. A program may block a signal in all its threads to wait for
+// it; one other thread that did not block it would let the signal end the process.
 bool pulse_own_thread_start(void (*run)(void *), void *argument);
 
 #endif

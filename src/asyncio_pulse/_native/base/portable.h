@@ -1,4 +1,4 @@
-// What differs between C compilers, for the files that must not know Python.
+// The differences between C compilers, for files that must not know Python.
 #ifndef PULSE_PORTABLE_H
 #define PULSE_PORTABLE_H
 

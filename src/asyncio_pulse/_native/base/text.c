@@ -2,7 +2,7 @@
 
 #include "base/portable.h"
 
-// FNV-1a, Fowler, Noll, Vo: the same in every process, as hashes of Python are not.
+// FNV-1a, Fowler, Noll, Vo. Unlike Python's hashes it is the same in every process.
 static uint32_t
 checksum(PyObject *text)
 {

@@ -1,7 +1,8 @@
 // The CPU clocks for each platform.
 //
 // macOS and Windows: written against the documented API and tested against a fake of it, not run on the real platform.
-// For clock_gettime under -std=c11.
+//
+// _POSIX_C_SOURCE is for clock_gettime under -std=c11.
 #define _POSIX_C_SOURCE 200809L
 
 #include "base/thread_clock.h"
@@ -21,7 +22,7 @@ pulse_thread_clock_ns(void)
 {
     thread_basic_info_data_t info;
     mach_msg_type_number_t count = THREAD_BASIC_INFO_COUNT;
-    // The port is a reference, and must be given back.
+    // mach_thread_self returns a reference to the port, which must be given back.
     mach_port_t port = mach_thread_self();
     kern_return_t result = thread_info(port, THREAD_BASIC_INFO, (thread_info_t)&info, &count);
     mach_port_deallocate(mach_task_self(), port);

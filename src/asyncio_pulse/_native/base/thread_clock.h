@@ -6,13 +6,13 @@
 
 #include "base/portable.h"
 
-// CPU time of the calling thread, ns since it began. Costs a system call (about 200 ns): never on the hot path.
+// CPU time of the calling thread since it began, ns. Costs a system call (about 200 ns), so it is never on the hot path.
 uint64_t pulse_thread_clock_ns(void);
 
-// CPU time of all threads of the process, likewise.
+// The same for all threads of the process together.
 uint64_t pulse_thread_clock_process_ns(void);
 
-// Whose clock that is: "linux", "macos", "windows", or "fallback", which counts all time as CPU time.
+// The platform of these clocks: "linux", "macos", "windows", or "fallback", which counts all time as CPU time.
 extern const char *const pulse_thread_clock_platform;
 
 #endif
