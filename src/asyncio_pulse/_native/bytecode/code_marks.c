@@ -11,10 +11,10 @@
 #define PyUnstable_Eval_RequestCodeExtraIndex _PyEval_RequestCodeExtraIndex
 #endif
 
-// One place for the whole process: it belongs to the interpreter's code objects, which outlive any import of this module.
+// One index for the whole process. It belongs to the interpreter's code objects, which outlive any import of this module.
 static Py_ssize_t extra_index = -1;
 
-// A code object under examination: its instructions without specialisation and instrumentation, and its handlers.
+// A code object under examination: its instructions, without specialisation and instrumentation, and its handlers.
 typedef struct {
     PyCodeObject *code;
     PyObject *bytes;
@@ -37,7 +37,7 @@ low_oparg_at(const examination *seen, int position)
     return seen->units[position * 2 + 1];
 }
 
-// The instruction after the one at `position`: over its caches, and over what only extends the next one's argument.
+// The instruction after the one at `position`. Skips caches, and EXTENDED_ARG, which only extends the next argument.
 static int
 next_instruction(const examination *seen, int position)
 {
@@ -61,8 +61,8 @@ static bool
 jumps_back(int opcode)
 {
 #if PY_VERSION_HEX < 0x030c0000
-    // These look whether a signal came, too: `while condition:` ends in one of them. The condition is an object whose truth
-    // may be C code, which is not told from the jump; no truth is known that looks for signals.
+    // In 3.11 these instructions check for signals, too: `while condition:` ends in one of them. The truth of the condition
+    // may be C code, which cannot be told from the jump, but no known truth test checks for signals.
     if (opcode == POP_JUMP_BACKWARD_IF_TRUE || opcode == POP_JUMP_BACKWARD_IF_FALSE ||
         opcode == POP_JUMP_BACKWARD_IF_NONE || opcode == POP_JUMP_BACKWARD_IF_NOT_NONE) {
         return true;
@@ -71,9 +71,9 @@ jumps_back(int opcode)
     return opcode == JUMP_BACKWARD;
 }
 
-// Whether the interpreter would look for the wrong handler of what is raised at a jump back. Up to 3.12 it looks at the
-// instruction before the jump's target, which a `try` may not cover yet; 3.13.0 leaves the jump of `while condition:` out of
-// the ranges of its handlers.
+// Whether the interpreter would look up the wrong handler for an exception raised at a jump back. Up to 3.12 it looks at
+// the instruction before the jump's target, which a `try` may not cover yet. 3.13.0 leaves the jump of `while condition:`
+// out of the ranges of its handlers.
 static bool
 escapes(const examination *seen, int position)
 {
@@ -96,7 +96,7 @@ loads_none(const examination *seen, int position)
     return opcode_at(seen, position) == LOAD_CONST && oparg_at(seen, position) == seen->none_constant;
 }
 
-// The normal end of a `with` calls its exit with three times None. A call that looks the same does no harm.
+// A `with` that ends normally calls its exit with None three times. Marking another call that looks the same does no harm.
 static void
 mark_normal_exit(examination *seen, int position)
 {
@@ -125,7 +125,7 @@ static void
 mark_entry(examination *seen, int position)
 {
 #if PY_VERSION_HEX >= 0x030e0000
-    // LOAD_SPECIAL 1 looks up __exit__; then __enter__ is looked up and called.
+    // LOAD_SPECIAL 1 looks up __exit__. Then __enter__ is looked up and called.
     if (opcode_at(seen, position) != LOAD_SPECIAL || low_oparg_at(seen, position) != 1) {
         return;
     }
@@ -146,7 +146,7 @@ mark_entry(examination *seen, int position)
 static void
 mark_await(examination *seen, int position)
 {
-    // Between SEND and what follows: where the frame stands while something is thrown into what it awaits.
+    // The frame stands between SEND and RESUME while something is thrown into what it awaits.
     seen->marks[position] |= PULSE_MARK_AWAITS;
     int after = next_instruction(seen, position);
     if (opcode_at(seen, after) == YIELD_VALUE) {
@@ -163,7 +163,7 @@ mark_instruction(examination *seen, int position)
 {
     int opcode = opcode_at(seen, position);
     if (opcode == RESUME) {
-        // The higher bits tell other things.
+        // The higher bits have other meanings.
         int where = low_oparg_at(seen, position) & 3;
         seen->marks[position] |= where == 0 ? PULSE_MARK_BEGINS : where == 1 ? PULSE_MARK_YIELDED : 0;
     }
@@ -190,11 +190,11 @@ is_with_handler(const examination *seen, int target)
     if (opcode_at(seen, after) != WITH_EXCEPT_START) {
         return false;
     }
-    // That of an `async with` awaits what the call returns.
+    // The handler of an `async with` awaits what the call returns.
     return opcode_at(seen, next_instruction(seen, after)) != GET_AWAITABLE;
 }
 
-// What is done when a handler itself is left by an exception.
+// Whether `target` is the cleanup that runs when an exception leaves a handler.
 static bool
 is_handlers_end(const examination *seen, int target)
 {
@@ -203,7 +203,8 @@ is_handlers_end(const examination *seen, int target)
            opcode_at(seen, next_instruction(seen, after)) == RERAISE;
 }
 
-// The handler round the statement that `target` is a handler of. Its own first instruction is covered by its own end.
+// The handler around the statement whose handler is at `target`. A handler's first instruction is covered by the handler's
+// own cleanup, which is skipped.
 static int
 outer_handler(const examination *seen, int target)
 {
@@ -214,7 +215,7 @@ outer_handler(const examination *seen, int target)
     return outer;
 }
 
-// Ranges tell only the innermost handler.
+// The exception table names only the innermost handler, so the outer ones are found from there.
 static void
 mark_handlers(examination *seen, int position)
 {
@@ -234,7 +235,7 @@ mark_handlers(examination *seen, int position)
     }
 }
 
-// The handler of a `with` itself: it calls __exit__.
+// The handler of a `with` is part of it: it calls __exit__.
 static void
 mark_with_handlers(examination *seen)
 {
@@ -248,7 +249,7 @@ mark_with_handlers(examination *seen)
     }
 }
 
-// Marks of an instruction hold for its caches: frames that wait for a call stand at one of those.
+// The marks of an instruction also hold for its caches, because a frame that waits for a call stands at one of them.
 static void
 spread_over_caches(examination *seen)
 {
@@ -259,7 +260,7 @@ spread_over_caches(examination *seen)
     }
 }
 
-// Calls `visit` for each run of code units on one line. -1 with an exception on failure.
+// Call `visit` for each run of code units on one line. -1 with an exception on failure.
 static int
 each_line(examination *seen, void (*visit)(examination *, int start, int end, long line, PyObject *lines), PyObject *lines)
 {

@@ -17,7 +17,7 @@ pulse_exception_table_read(pulse_exception_table *table, PyCodeObject *code)
 {
     const uint8_t *at = (const uint8_t *)PyBytes_AS_STRING(code->co_exceptiontable);
     const uint8_t *end = at + PyBytes_GET_SIZE(code->co_exceptiontable);
-    // An entry has four numbers of at least one byte.
+    // An entry has four numbers of at least one byte each.
     table->ranges = PyMem_Calloc((size_t)(end - at) / 4 + 1, sizeof *table->ranges);
     if (table->ranges == NULL) {
         PyErr_NoMemory();
@@ -36,7 +36,7 @@ pulse_exception_table_read(pulse_exception_table *table, PyCodeObject *code)
 int
 pulse_exception_table_find(const pulse_exception_table *table, int position)
 {
-    // Ranges are in order, and do not overlap.
+    // Ranges are sorted and do not overlap.
     int low = 0, high = table->count;
     while (low < high) {
         int middle = (low + high) / 2;

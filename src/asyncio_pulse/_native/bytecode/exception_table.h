@@ -1,10 +1,10 @@
-// The exception table of a code object: which instructions are covered by which handler.
+// The exception table of a code object: which handler covers which instructions.
 #ifndef PULSE_EXCEPTION_TABLE_H
 #define PULSE_EXCEPTION_TABLE_H
 
 #include "base/compat.h"
 
-// Code units; `end` is the first one after.
+// In code units; `end` is exclusive.
 typedef struct {
     int start;
     int end;
@@ -12,15 +12,15 @@ typedef struct {
 } pulse_handler_range;
 
 typedef struct {
-    // Owned; of PyMem_Free.
+    // Owned; freed with PyMem_Free.
     pulse_handler_range *ranges;
     int count;
 } pulse_exception_table;
 
-// -1 with an exception on failure.
+// Read the table of a code object. -1 with an exception on failure.
 int pulse_exception_table_read(pulse_exception_table *table, PyCodeObject *code);
 
-// Where the innermost handler of an instruction begins, or -1.
+// The start of the innermost handler of an instruction; -1 if it has none.
 int pulse_exception_table_find(const pulse_exception_table *table, int position);
 
 #endif

@@ -1,4 +1,4 @@
-// The interpreter's own headers declare functions that take parameters that they do not use.
+// The interpreter's own headers define functions with unused parameters.
 #ifdef __GNUC__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -42,7 +42,7 @@ instruction_of(const frame_t *frame)
     return frame->instr_ptr;
 }
 
-// Neither of code nor of a call: the interpreter's own, where C code entered it.
+// Whether this is the interpreter's own frame, where C code entered it. It belongs to no code and to no call.
 static bool
 is_entry_mark(const frame_t *frame)
 {
@@ -113,7 +113,8 @@ is_entered_from_c(const frame_t *frame)
     return frame->previous == NULL || is_entry_mark(frame->previous);
 }
 
-// What the interpreter puts beneath an inlined __init__, to see that it returns None. Its globals are not even set.
+// Whether this is the frame that the interpreter puts beneath an inlined __init__, to check that it returns None. Not even
+// its globals are set.
 static bool
 is_cleanup_of_init(const frame_t *frame)
 {
@@ -189,7 +190,7 @@ pulse_frame_beneath(pulse_frame *seen)
 bool
 pulse_frame_is_of(const pulse_frame *seen, PyObject *coroutine)
 {
-    // A pointer to it in some versions, the structure itself in others: its address is the same.
+    // Declared as a placeholder array in some versions, as the frame itself in others. The address is the same.
     return seen->frame == (frame_t *)&((PyGenObject *)coroutine)->gi_iframe;
 }
 

@@ -16,7 +16,7 @@ jumps_back(int opcode)
     return opcode == POP_JUMP_BACKWARD_IF_TRUE || opcode == POP_JUMP_BACKWARD_IF_FALSE;
 }
 
-// `plain`: the code without specialisation, in which caches are 0 and nothing else is.
+// `plain` is the code without specialisation. In it caches are 0, and nothing else is.
 static void
 take_apart(_Py_CODEUNIT *specialised, const uint8_t *plain, Py_ssize_t length)
 {

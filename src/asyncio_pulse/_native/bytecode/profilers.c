@@ -1,8 +1,10 @@
-// Whether a profiler or debugger follows calls and returns. It follows them on one stack, so nobody gets another one.
+// Whether a profiler or debugger follows calls and returns. It follows them on one stack, so a coroutine may not get
+// another.
 #include "bytecode/profilers.h"
 
 #if PY_VERSION_HEX >= 0x030c0000
-// sys.monitoring has a number for each kind of tool. Coverage, 1, looks at lines: on which stack they run is the same to it.
+// sys.monitoring has a number for each kind of tool. Coverage, 1, is left out: it looks at lines, on whatever stack they
+// run.
 enum { DEBUGGER = 0, PROFILER = 2 };
 
 static bool

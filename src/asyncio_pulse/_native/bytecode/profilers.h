@@ -1,4 +1,4 @@
-// Profilers and debuggers, which follow calls and returns on one stack.
+// Detects profilers and debuggers, which follow calls and returns on one stack.
 #ifndef PULSE_PROFILERS_H
 #define PULSE_PROFILERS_H
 

@@ -10,7 +10,7 @@ pulse_rule_name(pulse_rule rule)
     return rule < 0 || rule >= PULSE_RULES ? "safe" : names[rule];
 }
 
-// What is at the frame's instruction. NULL with an exception on failure.
+// The marks of the frame's code; `here` receives those of its current instruction. NULL with an exception on failure.
 static const pulse_code_marks *
 marks_at(const pulse_frame *frame, uint8_t *here)
 {
@@ -25,14 +25,14 @@ is_awaitable(const pulse_frame *frame)
     return frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE);
 }
 
-// Whoever awaits has declared that others may run. A plain generator at the same instruction only delegates.
+// Code that awaits has declared that other tasks may run. A plain generator at the same instruction only delegates.
 static bool
 is_await_edge(const pulse_frame *caller, uint8_t here)
 {
     return (here & PULSE_MARK_AWAITS) && is_awaitable(caller);
 }
 
-// Somebody else's code: protected, or installed and not named by the program as its own.
+// Foreign code: protected, or installed and not named by the program as its own.
 static bool
 is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 {
@@ -53,19 +53,20 @@ is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package
     return false;
 }
 
-// 1 if this frame, of this package, may be suspended, 0 if not, -1 with an exception on failure.
+// Whether this frame, which belongs to `package`, may be suspended: 1 or 0, or -1 with an exception on failure.
 static int
 opted_in(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 {
     if (package == NULL) {
-        // Made by `exec` in a bare dictionary, as compiled templates are: nobody's, so only all of them together opt it in.
+        // Code made by `exec` in a bare dictionary, such as a compiled template, belongs to no package. It opts in only
+        // where all packages do.
         return reach->modules == NULL;
     }
     int is_protected = PySet_Contains(reach->protected_modules, package);
     if (is_protected != 0) {
         return is_protected < 0 ? -1 : 0;
     }
-    // Both are interned.
+    // Both are interned, so pointers suffice.
     if (package == reach->package || reach->modules == NULL) {
         return 1;
     }
@@ -83,19 +84,19 @@ judge_frame(const pulse_reach *reach, const pulse_frame *frame, const pulse_code
     return opted_in(reach, frame, marks->package) == 1 ? PULSE_PLACE_SAFE : PULSE_RULE_MODULE;
 }
 
-// Rule 1 for what is between a frame and its caller, which stands at `beneath`.
+// Rule 1 for what is between a frame and its caller. `beneath` has the marks of the caller's instruction.
 static bool
 has_c_between(const pulse_reach *reach, const pulse_frame *frame, uint8_t beneath)
 {
     if (!frame->entered_from_c || (frame->is_generator && (beneath & (PULSE_MARK_ITERATES | PULSE_MARK_AWAITS)))) {
         return false;
     }
-    // A generator that cleans up may be cleaned up by the collector, which stops for the whole process if it is
-    // suspended.
+    // A generator that cleans up may have been closed by the collector. Suspending it would stop the collector for the
+    // whole process.
     return !(reach->through_iteration && frame->is_generator && !pulse_frame_handles_exception(frame));
 }
 
-// The synchronous segment: from the frame that was interrupted up to, not including, the innermost await edge.
+// Judge the synchronous segment: from the interrupted frame up to the innermost await edge, exclusive.
 static pulse_rule
 judge_segment(const pulse_reach *reach, pulse_frame *frame)
 {
@@ -124,9 +125,9 @@ judge_segment(const pulse_reach *reach, pulse_frame *frame)
     }
 }
 
-// A coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty. Inside
-// a library an `await` that does not suspend is often part of something that must not be divided: of a lock that
-// looks whether it is cancelled before it takes hold, of a check and what is written because of it.
+// Judge a coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty.
+// Inside a library, an `await` that does not suspend is often part of something that must not be divided. Examples are a
+// lock that checks for a cancellation before it takes hold, and a check with the write that depends on it.
 static pulse_rule
 judge_await_point(const pulse_reach *reach, pulse_frame *frame)
 {
@@ -157,7 +158,7 @@ pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where)
     }
     pulse_rule rule =
         reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_segment(reach, where) : judge_await_point(reach, where);
-    // Not enough memory to judge: then it is not safe.
+    // Without enough memory to judge, a place is not safe.
     PyErr_Clear();
     return rule;
 }

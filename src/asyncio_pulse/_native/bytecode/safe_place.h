@@ -1,7 +1,7 @@
 // Whether the running code may be suspended where a signal found it, and whether an exception may be raised there.
 //
-// Needs the GIL; runs no Python code. "Suspend" and "raise" are two questions: a place where others may run is not one
-// where code expects to be cancelled.
+// These are two questions: where other tasks may run, code need not expect to be cancelled. Needs the GIL; runs no Python
+// code.
 #ifndef PULSE_SAFE_PLACE_H
 #define PULSE_SAFE_PLACE_H
 
@@ -9,7 +9,7 @@
 
 typedef enum {
     PULSE_PREEMPT_OFF,
-    // Only where a coroutine that is awaited begins, but not inside a library.
+    // Only where an awaited coroutine begins, and not inside a library.
     PULSE_PREEMPT_AWAIT,
     // Anywhere in code that opted in, by the rules.
     PULSE_PREEMPT_ANYWHERE,
@@ -18,9 +18,9 @@ typedef enum {
 // Why a place is refused.
 typedef enum {
     PULSE_PLACE_SAFE = -1,
-    // Rule 0: not at the start of a function nor at the end of a loop's body.
+    // Rule 0: neither the start of a function nor the end of a loop's body.
     PULSE_RULE_INSTRUCTION,
-    // Rule 1: C code called what runs.
+    // Rule 1: C code called the running code.
     PULSE_RULE_C_CODE,
     // Rule 2: a critical section.
     PULSE_RULE_CRITICAL,
@@ -30,41 +30,43 @@ typedef enum {
     PULSE_RULE_GUARDED,
     // A trace function, a profiler or a debugger is active.
     PULSE_RULE_TRACED,
-    // Another greenlet than the task's own runs.
+    // The running greenlet is not the task's own.
     PULSE_RULE_GREENLET,
     PULSE_RULES,
 } pulse_rule;
 
-// What opted in. References are borrowed.
+// The code that opted in. References are borrowed.
 typedef struct {
     pulse_preempt_mode mode;
-    // Its own top-level package, interned; or NULL.
+    // Its top-level package, interned; or NULL.
     PyObject *package;
-    // That is never left, as the middleware's: what it runs is the program's, which opted in, but no installed library.
+    // The package itself is protected, as the middleware's is. The program's code that it runs has opted in, installed
+    // libraries have not.
     bool is_for_program;
-    // Further packages: a frozenset, or NULL for all that are not protected.
+    // Further packages that opted in: a frozenset, or NULL for all that are not protected.
     PyObject *modules;
-    // Never, whatever was opted in: a frozenset.
+    // Packages that are never suspended, whatever opted in: a frozenset.
     PyObject *protected_modules;
-    // What the path of installed code has in it: a tuple of str.
+    // Parts of a path that mark installed code: a tuple of str.
     PyObject *library_paths;
-    // C code that only draws values from a generator may be in between.
+    // C code may be in between if it only draws values from a generator.
     bool through_iteration;
-    // The coroutine at the bottom, a native one.
+    // The coroutine at the bottom of the stack; a native one.
     PyObject *coroutine;
 } pulse_reach;
 
-// References to all objects in it.
+// Take or release references to all objects of a reach.
 void pulse_reach_hold(const pulse_reach *reach);
 void pulse_reach_let_go(const pulse_reach *reach);
 
-// Judge the place where the calling thread is. `where` gets the frame that the verdict is about, if its `code` is not NULL.
+// Judge the place where the calling thread is. `where` receives the frame that the verdict is about; its `code` is NULL if
+// there is none.
 pulse_rule pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where);
 
-// Whether a cancellation may be raised there: nothing beneath is cleaning up.
+// Whether a cancellation may be raised at this place: no frame down to the coroutine is cleaning up.
 bool pulse_safe_to_cancel(const pulse_reach *reach);
 
-// Its name, as it is counted under.
+// The name under which a rule is counted.
 const char *pulse_rule_name(pulse_rule rule);
 
 #endif

@@ -4,13 +4,13 @@
 
 #include "base/compat.h"
 
-// The exception that one to three arguments stand for: an instance, or a class and what is to be made of it, and its
+// The exception that one to three arguments stand for: an instance, or a class and the value to make one from, then a
 // traceback. New reference, or NULL with an exception. Python code may run.
 PyObject *pulse_thrown_exception(PyObject *const *args, Py_ssize_t count);
 
-// Whether this is the cancellation of a cancel scope of anyio. Such a scope cancels what waits in it once a turn, but nobody who
-// was woken already, and nobody whom a shield protects by then: told in their place or later, it would lose what the one
-// was woken with, and get through the shield of the other.
+// Whether this is the cancellation of an anyio cancel scope. Once a turn, such a scope cancels the tasks that wait in it.
+// It spares tasks that were already woken, and tasks behind a shield. Delivered late, the cancellation would drop the woken
+// task's result, or get through the shield.
 bool pulse_thrown_is_repeated(PyObject *exception);
 
 #endif
