@@ -1,5 +1,6 @@
-// Credit-based: every priority has as many credits as its weight; a slice costs one; the most urgent priority that has
-// credits is next. When none that waits has any, all get theirs anew. Groups of a priority take turns.
+// Credit-based: each priority has as many credits as its weight, and a slice costs one. The most urgent waiting priority
+// with credits left is next. When no waiting priority has any left, all priorities are refilled. Groups of one priority
+// take turns.
 #include "queue/credit.h"
 
 static const int weights[PULSE_QUEUE_PRIORITIES] = {4, 3, 2, 1};
@@ -27,7 +28,7 @@ left(pulse_runqueue *queue, pulse_flow *flow)
     pulse_link_remove(&flow->turn);
 }
 
-// A rescue may have spent a credit that was not there; it is taken from the new ones.
+// A rescue may have spent a credit that the priority did not have. The refill pays for it.
 static void
 refill(pulse_credit_state *credit)
 {
@@ -55,7 +56,7 @@ static void
 released(pulse_runqueue *queue, pulse_flow *flow, uint64_t cost_us)
 {
     (void)cost_us;
-    // Never so deep that one refill does not bring it back to zero.
+    // The debt is never larger than what one refill repays.
     if (queue->credit.credits[flow->priority] > -weights[flow->priority]) {
         queue->credit.credits[flow->priority]--;
     }

@@ -1,4 +1,4 @@
-// The credit-based discipline: the share of a priority, whatever number of flows it has. No Python.h.
+// The credit-based discipline: a priority keeps its share, however many flows it has. No Python.h.
 #ifndef PULSE_CREDIT_H
 #define PULSE_CREDIT_H
 

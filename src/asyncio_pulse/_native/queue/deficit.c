@@ -1,13 +1,14 @@
-// Deficit round robin: once a round every flow that waits is granted the quantum of its priority, in microseconds of CPU
-// time, and is served while its deficit is positive. It pays afterwards, with what the slices really used, and may owe.
+// Deficit round robin: once a round, each waiting flow is granted the quantum of its priority, in microseconds of CPU time.
+// It is served while its deficit is positive. A flow pays afterwards, with what its slices really used, and may owe.
 //
 // Source: Shreedhar and Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM Transactions on Networking 4
-// (3), 1996. Theirs looks at a packet's length before it is sent. Nobody knows what a slice will use: until it is charged, a
-// guess stands in. A flow with one task waits and idles in turn, so what it owes, and what it may still use in this round,
-// outlast its absence; the debt shrinks by a quantum a round, as if it had waited.
+// (3), 1996. Their algorithm looks at a packet's length before it sends the packet. The cost of a slice is unknown in
+// advance, so a guess stands in until the slice is charged. A flow with one task alternates between waiting and idle.
+// Therefore its debt, and what it may still use in this round, outlast its absence. The debt shrinks by a quantum a round,
+// as if the flow had waited.
 #include "queue/deficit.h"
 
-// An hour: what a flow may owe at most.
+// An hour: the most that a flow may owe.
 static const int64_t largest_debt_us = INT64_C(3600000000);
 
 static int64_t
@@ -33,7 +34,7 @@ forgive(pulse_runqueue *queue, pulse_flow *flow)
     flow->round = queue->deficit.round;
 }
 
-// Rounds that went by while a flow was idle: they lower its debt, and end its turn.
+// Make up for the rounds that passed while a flow was idle: they lower its debt, and end its turn.
 static void
 catch_up(pulse_runqueue *queue, pulse_flow *flow)
 {
@@ -70,8 +71,8 @@ left(pulse_runqueue *queue, pulse_flow *flow)
     pulse_link_remove(&flow->turn);
 }
 
-// After a round in which everybody was in debt: go on to the last of the rounds that would be like it, so that finding the
-// next flow takes two passes however deep the debts are.
+// Called after a round in which all flows were in debt. Skips to the last of the rounds that would be like it, so that
+// finding the next flow takes two passes however deep the debts are.
 static void
 skip_rounds_in_vain(pulse_runqueue *queue)
 {
@@ -86,7 +87,7 @@ skip_rounds_in_vain(pulse_runqueue *queue)
         pulse_flow *flow = PULSE_ELEMENT(link, pulse_flow, turn);
         flow->deficit_us += skipped * quantum_of(queue, flow);
     }
-    // Each gets the quantum of the next round when that passes it.
+    // Each flow gets the quantum of the next round when that round reaches it.
     state->round += (uint64_t)skipped;
 }
 
@@ -134,7 +135,7 @@ static void
 charged(pulse_runqueue *queue, pulse_flow *flow, uint64_t used_us)
 {
     if (flow->queued == 0) {
-        // Rounds that have gone by do not repay what is only charged now.
+        // Rounds that have passed must not repay what is charged only now.
         catch_up(queue, flow);
     }
     uint64_t guess_us = flow->unpaid > 0 ? flow->prepaid_us / flow->unpaid : 0;
@@ -143,7 +144,8 @@ charged(pulse_runqueue *queue, pulse_flow *flow, uint64_t used_us)
         flow->prepaid_us -= guess_us;
     }
     flow->deficit_us = hold_above_largest_debt(flow->deficit_us + (int64_t)guess_us - (int64_t)used_us);
-    // A guess too high was taken from earlier rounds; nobody may save up more than one.
+    // A guess that was too high was taken from earlier rounds and comes back at once. No flow may save up more than one
+    // quantum.
     int64_t quantum = quantum_of(queue, flow);
     flow->deficit_us = flow->deficit_us > quantum ? quantum : flow->deficit_us;
 }

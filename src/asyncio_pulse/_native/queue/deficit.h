@@ -1,4 +1,4 @@
-// Deficit round robin: each flow in turn, as far as its quantum goes. No Python.h.
+// Deficit round robin: each flow in turn, until its quantum is used up. No Python.h.
 #ifndef PULSE_DEFICIT_H
 #define PULSE_DEFICIT_H
 

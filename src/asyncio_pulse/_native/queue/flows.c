@@ -22,7 +22,7 @@ pulse_flows_free(pulse_flow_table *table)
     pulse_flows_init(table);
 }
 
-// Keys are addresses, whose low bits are alike: multiply by the golden ratio and use the high ones (Knuth, 1973).
+// Keys are addresses with similar low bits: multiply by the golden ratio and use the high bits (Knuth, 1973).
 static pulse_flow **
 bucket_of(const pulse_flow_table *table, uint8_t priority, uintptr_t key)
 {
@@ -51,7 +51,7 @@ put_into_bucket(pulse_flow_table *table, pulse_flow *flow)
     *bucket = flow;
 }
 
-// Only called without spare flows, so every flow is in use and belongs into a bucket.
+// Called only when no flow is spare, so every flow is in use and belongs in a bucket.
 static bool
 grow(pulse_flow_table *table)
 {

@@ -1,14 +1,14 @@
-// Lottery: every flow that waits holds the tickets of its priority, and the next slice is drawn among all tickets.
+// Lottery: each waiting flow holds the tickets of its priority, and the next slice is drawn among all tickets.
 //
-// Who used only a part f of a quantum holds 1/f times as many until it wins again, so that short slices do not cost a flow
-// its share of the time. Source: Waldspurger and Weihl, "Lottery scheduling: flexible proportional-share resource
-// management", OSDI 1994, sections 2 and 3.4. Random numbers: splitmix64, Steele, Lea and Flood, 2014.
+// A flow that used only a part f of a quantum holds 1/f times as many tickets until it wins again. So short slices do not
+// cost a flow its share of the time. Source: Waldspurger and Weihl, "Lottery scheduling: flexible proportional-share
+// resource management", OSDI 1994, sections 2 and 3.4. Random numbers: splitmix64, Steele, Lea and Flood, 2014.
 #include "queue/lottery.h"
 
 #include <stdlib.h>
 
 enum {
-    // Tickets come in sixteenths, so that compensation is not rounded away.
+    // Tickets come in sixteenths, so that rounding does not remove the compensation.
     SCALE = 16,
     LARGEST_COMPENSATION = 64,
     PRIORITY_OF_QUANTUM = 2,
@@ -30,7 +30,7 @@ random_number(pulse_lottery_state *lottery)
     return z ^ (z >> 31);
 }
 
-// One random number suffices: there are fewer than 2^45 orders of sixteen.
+// One random number is enough: sixteen strata have fewer than 2^45 orders.
 static void
 shuffle(pulse_lottery_state *lottery)
 {
@@ -44,8 +44,8 @@ shuffle(pulse_lottery_state *lottery)
     lottery->strata_left = PULSE_LOTTERY_STRATA;
 }
 
-// A ticket's number. Of every sixteen draws each falls into another sixteenth of all tickets, in random order: 10,000
-// draws then hold every share within 5 % whatever the seed, where independent draws miss it with one seed of nine.
+// Draw a ticket's number. Of sixteen draws, each falls into a different sixteenth of all tickets, in random order. 10,000
+// draws then keep every share within 5 %, whatever the seed. Independent draws miss that with one seed in nine.
 static uint32_t
 draw(pulse_lottery_state *lottery)
 {
@@ -61,7 +61,7 @@ static void
 set_tickets(pulse_lottery_state *lottery, const pulse_flow *flow, uint32_t tickets)
 {
     uint32_t place = lottery->leaves + flow->slot;
-    // A difference may be negative: unsigned sums wrap, and come out right.
+    // The difference may be negative. Unsigned sums wrap, so the result is still right.
     uint32_t change = tickets - lottery->sums[place];
     for (; place > 0; place >>= 1) {
         lottery->sums[place] += change;

@@ -1,4 +1,4 @@
-// The lottery: a draw among the flows that wait, by their tickets. No Python.h.
+// The lottery: a draw among the waiting flows, weighted by their tickets. No Python.h.
 #ifndef PULSE_LOTTERY_H
 #define PULSE_LOTTERY_H
 

@@ -1,4 +1,4 @@
-// What a caller hands to the run queue and reads of it: nodes, requests, settings, statistics. No Python.h.
+// What callers hand to the run queue and read from it: nodes, requests, settings, statistics. No Python.h.
 #ifndef PULSE_RECORDS_H
 #define PULSE_RECORDS_H
 
@@ -9,8 +9,8 @@ enum {
     PULSE_QUEUE_PRIORITIES = 4,
     PULSE_QUEUE_LARGEST_SIZE = 100000,
     PULSE_QUEUE_LARGEST_QUANTUM_US = 10000000,
-    // Flows with nothing queued that are remembered with what they owe; then the one that is idle longest is forgotten. To
-    // shed a debt a group has to wait until this many other flows had a slice.
+    // How many idle flows are remembered, with what they owe. Beyond that, the flow idle for longest is forgotten. To shed
+    // a debt, a group has to wait until this many other flows had a slice.
     PULSE_QUEUE_IDLE_FLOWS = 1024,
 };
 
@@ -20,13 +20,13 @@ typedef enum {
     PULSE_DEFICIT_ROUND_ROBIN,
 } pulse_algorithm;
 
-// Its inside is known to the disciplines: discipline.h.
+// Opaque to callers. The disciplines know its inside from discipline.h.
 typedef struct pulse_runqueue pulse_runqueue;
 
-// Zero it before its first use. The queue's business, but for reading key and priority.
+// Zero it before its first use. While it is queued, callers may only read it.
 typedef struct {
     pulse_link link;
-    // NULL for one that is urgent.
+    // NULL for an urgent node.
     pulse_flow *flow;
     uintptr_t key;
     uint64_t enqueued_ns;
@@ -38,13 +38,13 @@ typedef struct {
 
 typedef struct {
     pulse_algorithm algorithm;
-    // Nodes, 1..PULSE_QUEUE_LARGEST_SIZE.
+    // Most nodes at a time, 1..PULSE_QUEUE_LARGEST_SIZE.
     uint32_t max_size;
     uint64_t seed;
     uint64_t starvation_threshold_ns;
-    // CPU time a flow gets in a round, by priority, 1..PULSE_QUEUE_LARGEST_QUANTUM_US.
+    // CPU time that a flow is granted in a round, by priority, 1..PULSE_QUEUE_LARGEST_QUANTUM_US.
     uint32_t quantum_us[PULSE_QUEUE_PRIORITIES];
-    // Called when a flow is made and when it is forgotten, so that the owner of a key can keep it alive; each may be NULL.
+    // Called when a flow is made and when it is forgotten, so that the owner of a key can keep it alive. Each may be NULL.
     void (*hold_key)(void *context, uintptr_t key);
     void (*release_key)(void *context, uintptr_t key);
     void *context;
@@ -55,7 +55,7 @@ typedef struct {
     bool is_holder;
     bool is_urgent;
     uintptr_t key;
-    // What the slice is expected to cost, until it is charged.
+    // Expected cost of the slice, in force until the slice is charged.
     uint64_t cost_us;
 } pulse_queue_request;
 
@@ -66,7 +66,7 @@ typedef struct {
     uint64_t served[PULSE_QUEUE_PRIORITIES];
     uint64_t rescues;
     uint64_t overflows;
-    // From enqueue to release, microseconds.
+    // Time from enqueue to release, microseconds.
     pulse_histogram waits_us;
 } pulse_queue_statistics;
 

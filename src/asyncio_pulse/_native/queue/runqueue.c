@@ -8,10 +8,10 @@
 #include "queue/discipline.h"
 #include "queue/lottery.h"
 
-// One rescue among ten slices at most: the rest keep their weights.
+// At most one slice in ten is a rescue, so that the other slices keep the weights.
 enum { SLICES_BETWEEN_RESCUES = 9 };
 
-// An hour. More is a mistake of the caller's, or a machine that slept.
+// An hour. More is a mistake of the caller, or the machine slept.
 static const uint64_t largest_cost_us = UINT64_C(3600000000);
 
 static const pulse_discipline *const disciplines[] = {
@@ -38,7 +38,7 @@ pulse_runqueue_new(const pulse_queue_settings *settings)
     for (int priority = 0; priority < PULSE_QUEUE_PRIORITIES; priority++) {
         pulse_link_init(&queue->holding[priority]);
     }
-    // Needs no memory as long as there are no flows.
+    // Cannot fail: without flows it needs no memory.
     (void)queue->discipline->start(queue);
     return queue;
 }
@@ -93,7 +93,7 @@ become_idle(pulse_runqueue *queue, pulse_flow *flow)
     }
 }
 
-// The flow of that name, idle if it is new. NULL when memory runs out.
+// The flow with this priority and key; a new one is idle. NULL when memory runs out.
 static pulse_flow *
 find_or_make(pulse_runqueue *queue, uint8_t priority, uintptr_t key)
 {
@@ -178,7 +178,8 @@ pulse_runqueue_enqueue(pulse_runqueue *queue, pulse_queue_node *node, const puls
     return true;
 }
 
-// Take a node out of its ring and off the counts. Its flow may have nothing queued now, and waits still.
+// Take a node out of its ring and out of the counts. The flow may have nothing queued afterwards, but still counts as
+// waiting.
 static void
 take_out(pulse_runqueue *queue, pulse_queue_node *node)
 {
@@ -221,7 +222,7 @@ first_of(const pulse_flow *flow)
     return PULSE_ELEMENT(lane->next, pulse_queue_node, link);
 }
 
-// Give a slice to the first node of a flow that waits.
+// Give a slice to the first node of a waiting flow.
 static pulse_queue_node *
 release(pulse_runqueue *queue, pulse_flow *flow)
 {
@@ -239,7 +240,7 @@ release(pulse_runqueue *queue, pulse_flow *flow)
     return node;
 }
 
-// The flow that has waited longest, if that is too long and another one would be in its way; else NULL.
+// The flow that has waited longest, if its wait is too long and other flows compete with it. NULL otherwise.
 static pulse_flow *
 flow_to_rescue(const pulse_runqueue *queue)
 {
@@ -294,7 +295,7 @@ pulse_runqueue_charge(pulse_runqueue *queue, uint8_t priority, uintptr_t key, ui
     if (queue->discipline->charged == NULL) {
         return;
     }
-    // Without memory for a new flow the debt is lost; the queue goes on.
+    // Without memory for a new flow its debt is lost, and the queue goes on.
     pulse_flow *flow = find_or_make(queue, priority, key);
     if (flow != NULL) {
         queue->discipline->charged(queue, flow, used_us < largest_cost_us ? used_us : largest_cost_us);
