@@ -17,7 +17,7 @@ pulse_figures_set_account(const pulse_account *account, PyObject *dict)
 {
     uint64_t wall = pulse_counter_read(&account->wall_ticks);
     uint64_t off_cpu = pulse_counter_read(&account->off_cpu_ticks);
-    // Read without stopping the writer: the second counter may be ahead of the first.
+    // The writer is not stopped, so the second counter may be ahead of the first.
     uint64_t cpu = wall > off_cpu ? wall - off_cpu : 0;
     if (pulse_figures_set_number(dict, "wall_time_ns", pulse_clock_to_ns(wall)) < 0 ||
         pulse_figures_set_number(dict, "cpu_time_ns", pulse_clock_to_ns(cpu)) < 0 ||

@@ -14,7 +14,7 @@ pulse_governed_budget(const pulse_governed *governed)
 static void
 refill(pulse_governed *governed)
 {
-    // Once a poll, on the first use: polls that spend nothing pay nothing.
+    // On the first use in a poll, so that polls that spend nothing pay nothing.
     uint32_t poll = (uint32_t)pulse_counter_read(&governed->polls);
     if (governed->operations_poll != poll) {
         governed->operations_poll = poll;
@@ -77,8 +77,8 @@ pulse_governed_new_task(pulse_governor *governor, PyObject *coro)
     return (PyObject *)governed;
 }
 
-// The nearest that was given by name, the task's or its group's. Accounts keep to their caps by themselves; but a task shares
-// its group's tier, and nothing beyond Warn happens to what is critical unless that was asked for.
+// The nearest cap that was given by name: the task's, or its group's. Accounts keep to their caps by themselves, but a task
+// shares its group's tier. A critical task goes no further than Warn, unless a cap was given.
 static unsigned
 cap_of(const pulse_governed *governed)
 {

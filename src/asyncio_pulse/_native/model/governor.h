@@ -15,21 +15,21 @@
 #include "model/worst.h"
 
 enum {
-    // No poll of this governor is measured any more.
+    // Polls of this governor are no longer measured.
     PULSE_GOVERNOR_DETACHED = 1u << 0,
     // `hooks` is set.
     PULSE_GOVERNOR_HOOKED = 1u << 1,
-    // The watchdog was stopped for a fork, and is to be started again.
+    // The watchdog was stopped for a fork and has to be started again.
     PULSE_GOVERNOR_WATCHDOG_DUE = 1u << 2,
-    // Bad polls are to be told to the decisions.
+    // Bad polls are due to be reported to the decisions.
     PULSE_GOVERNOR_DUE = 1u << 3,
-    // Switched off: no poll is measured until it is switched on again.
+    // Switched off: polls are not measured until it is switched on again.
     PULSE_GOVERNOR_OFF = 1u << 4,
     // `chaos` is set.
     PULSE_GOVERNOR_CHAOS = 1u << 5,
-    // Something is parked: who begins to await it lifts that.
+    // Something is parked. A coroutine that begins to await it releases it.
     PULSE_GOVERNOR_PARKS = 1u << 6,
-    // Turns have a budget, and somebody urgent lives.
+    // Turns have a budget, and an urgent coroutine is alive.
     PULSE_GOVERNOR_CUTS_TURNS = 1u << 7,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
@@ -40,8 +40,8 @@ enum {
     PULSE_MOST_DUE = 64,
 };
 
-// A bad poll that the decisions were not told of yet. It keeps a coroutine alive only once that has ended: what waits in the
-// middle may hold its loop, and is let go of when its task is.
+// A bad poll not yet reported to the decisions. It keeps its coroutine alive only once the coroutine has ended. A coroutine
+// suspended in the middle of its code may hold its loop, and is dropped together with its task.
 typedef struct {
     PyObject *governed;
     bool is_held;
@@ -52,31 +52,31 @@ typedef struct {
     uint64_t over_budget;
     bool violation;
     bool slow;
-    // Others were kept waiting by it, if that is known.
+    // Others are known to have waited because of it.
     bool waited;
 } pulse_due;
 
-// How far tasks may be preempted, and what came of it.
+// How far tasks may be preempted, and the outcome.
 typedef struct {
-    // At Yield and above, unless a task or its group says otherwise.
+    // For Yield and above, unless a task or its group says otherwise.
     uint8_t mode;
     bool through_iteration;
-    // Tasks that are in no explicit group may not be preempted, whatever they ask for.
+    // Tasks without an explicit group may not be preempted, whatever they ask for.
     bool off_without_group;
-    // Packages that may be preempted beside the one that opted in: a frozenset; NULL for all that are not protected.
+    // Packages that may be preempted besides the one that opted in: a frozenset, or NULL for all that are not protected.
     PyObject *modules;
     pulse_counter preemptions;
     pulse_counter would_preempt;
-    // Attempts that were refused, by rule, and requests that were put off after a whole burst of them.
+    // Refused attempts, by rule; and requests put off after a whole burst of refusals.
     pulse_counter refused[PULSE_RULES];
     pulse_counter gave_up;
-    // From the deadline to the suspension.
+    // Time from the deadline to the suspension.
     pulse_histogram delay;
     // {(rule, function, file, line): requests put off there}, or NULL.
     PyObject *places;
 } pulse_preemption;
 
-// What a governor keeps of its loop's turns, also when they are no longer watched.
+// What a governor keeps of its loop's turns, even when they are no longer watched.
 typedef struct {
     pulse_counter turns;
     pulse_counter busy_ticks;
@@ -95,7 +95,7 @@ typedef struct pulse_governor {
     pulse_thread *thread;
     uint64_t cpu_sample_interval_ticks;
     uint64_t alarm_ticks[PULSE_PRIORITIES];
-    // And what it writes.
+    // All that the hot path writes.
     pulse_counter polls;
     pulse_account account;
     pulse_counter voluntary_yields;
@@ -105,38 +105,38 @@ typedef struct pulse_governor {
     uint64_t slow_ticks;
     pulse_counter tasks;
     pulse_counter alive;
-    // Coroutines that live and are more urgent than NORMAL.
+    // Number of live coroutines more urgent than NORMAL.
     uint32_t urgent_alive;
     uint64_t governed_since;
     // 0 while polls are measured.
     uint64_t governed_until;
     int worker_id;
-    // Held, for the state.
+    // Keeps the module alive, and with it the state.
     PyObject *module;
     pulse_state *state;
     pulse_group_table groups;
     pulse_worst worst;
-    // Called round each poll, or NULL.
+    // Called around each poll, or NULL.
     PyObject *hooks;
-    // Told of bad polls and runs of good ones; NULL where nobody decides.
+    // Called for bad polls and for runs of good ones; NULL if none are attached, or after they failed.
     PyObject *decisions;
     pulse_due due[PULSE_MOST_DUE];
     int due_count;
-    // Of so many it is known whether others waited.
+    // How many of these, from the first on, are known to have made others wait or not.
     int due_judged;
-    // Of what telling may cost beside the CPU time of all bad polls, ns.
+    // What reporting may cost, measured against the CPU time of all bad polls, ns.
     pulse_allowance tell_allowance;
     uint64_t bad_cpu_ns;
-    // When the last poll since the first of them ended, ticks.
+    // End of the latest poll since the first of those due, ticks.
     uint64_t busy_until;
-    // A poll up to this long is good at a tier, and so many are told at once.
+    // By tier: the longest poll that counts as good, and how many good polls are reported at once.
     uint64_t good_ticks[PULSE_TIERS];
     uint32_t evaluation_interval[PULSE_TIERS];
     uint64_t idle_ticks;
     bool observes;
-    // NULL where nothing is ever parked.
+    // NULL if nothing is ever parked.
     struct pulse_pump *pump;
-    // How long the polls of a turn may be together; 0 for as long as they are.
+    // Time budget for the polls of one turn together; 0 for no limit.
     uint64_t turn_ticks;
     pulse_chaos chaos;
     pulse_counter would_park;
@@ -146,23 +146,23 @@ typedef struct pulse_governor {
     pulse_turn_record turn_record;
     pulse_worst stalls;
     uint64_t stall_ticks;
-    // Weak, for the watchdog's question whether the loop runs; NULL while its turns are not watched.
+    // Weak; the watchdog asks through it whether the loop runs. NULL while the loop's turns are not watched.
     PyObject *loop_reference;
-    // Borrowed, only to be compared: the heartbeat that goes on.
+    // The heartbeat in force; borrowed, and only compared.
     void *heartbeat;
 } pulse_governor;
 
-// Have the watchdog look at polls that last longer than this.
+// Make the watchdog look at polls that last longer than this. A shorter threshold of another loop stays in force.
 void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
 
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
 
-// The budget of a turn, or how many are urgent, is another one now.
+// The budget of a turn, or the number of urgent coroutines, has changed.
 void pulse_governor_turn_budget_changed(pulse_governor *governor);
 
-// Take what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off: they would fail again
-// with every poll. Leaves no exception.
+// Take over what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off, because they
+// would fail again at every poll. Leaves no exception.
 void pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result);
 
 PULSE_INLINE pulse_thread *

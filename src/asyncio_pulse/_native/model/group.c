@@ -52,7 +52,7 @@ get_standing(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(standing != NULL ? standing : Py_None);
 }
 
-// A number from 0 to 3, or None for PULSE_UNSET.
+// Set a number from 0 to 3, or PULSE_UNSET for None.
 static PyObject *
 set_number(PyObject *value, const char *what, int8_t *number)
 {
@@ -235,7 +235,7 @@ collect_idle(PyObject *named, pulse_group **idle)
     return found;
 }
 
-// Fold an eighth of the table at once, so that a stream of ever new names costs a scan only now and then.
+// Fold an eighth of the table at once, so that a stream of new names costs a scan only now and then.
 static int
 make_room(pulse_group_table *table)
 {

@@ -6,7 +6,7 @@
 #include "model/governor.h"
 #include "model/standing.h"
 
-// `numbers` has room for ten and two for each bucket. How many were written.
+// `numbers` has room for ten, and for two per bucket. Returns how many were written.
 static size_t
 write_numbers(const pulse_group *group, uint64_t *numbers)
 {
@@ -23,7 +23,7 @@ write_numbers(const pulse_group *group, uint64_t *numbers)
     uint64_t off_cpu = pulse_counter_read(&group->account.off_cpu_ticks);
     numbers[0] = polls;
     numbers[1] = pulse_clock_to_ns(wall);
-    // Read without stopping the writer: the second counter may be ahead of the first.
+    // The writer is not stopped, so the second counter may be ahead of the first.
     numbers[2] = pulse_clock_to_ns(wall > off_cpu ? wall - off_cpu : 0);
     numbers[3] = pulse_clock_to_ns(pulse_counter_read(&group->account.gc_ticks));
     numbers[4] = pulse_counter_read(&group->account.violations);
@@ -55,7 +55,7 @@ by_wall_time(const void *left, const void *right)
     return first != second ? (first < second) - (first > second) : PyUnicode_Compare(a->name, b->name);
 }
 
-// A new list of all groups; of `(other)` if there was any.
+// A new list of all groups, with `(other)` if it had any task.
 static PyObject *
 all_groups(pulse_group_table *table)
 {
@@ -76,7 +76,7 @@ pulse_group_report_of(pulse_group_table *table)
     if (groups == NULL) {
         return NULL;
     }
-    // Nobody else has this list, and comparing runs no Python code. An empty one has nothing to point at.
+    // No other code has this list, and comparing runs no Python code. An empty list has no items to point at.
     if (PyList_GET_SIZE(groups) > 0) {
         qsort(PySequence_Fast_ITEMS(groups), (size_t)PyList_GET_SIZE(groups), sizeof(PyObject *), by_wall_time);
     }
@@ -141,7 +141,7 @@ add_group(pulse_group_table *into, pulse_state *state, pulse_group *group, bool 
     if (with_alive) {
         pulse_counter_add(&total->alive, pulse_counter_read(&group->alive));
     }
-    // The highest tier of all stands for all.
+    // The highest tier among the groups added up stands for all of them.
     const pulse_standing *known = (const pulse_standing *)total->standing;
     const pulse_standing *other = (const pulse_standing *)group->standing;
     if (total != into->other && other != NULL && (known == NULL || other->tier > known->tier)) {

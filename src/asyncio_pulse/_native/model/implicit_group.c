@@ -1,11 +1,11 @@
-// The implicit group of a coroutine: named by its qualified name, and by its module where two modules have that name.
+// The implicit group of a coroutine: named by its qualified name, and by its module too where two modules share that name.
 #include "model/implicit_group.h"
 
 #include "base/text.h"
 
 enum { MOST_WRAPPERS = 4 };
 
-// A variable, or where its name has a dot an attribute of one; new reference.
+// The value of a variable, or of an attribute of one if the path has a dot; new reference.
 static PyObject *
 value_at(PyObject *variables, PyObject *path)
 {
@@ -23,8 +23,8 @@ value_at(PyObject *variables, PyObject *path)
     return value;
 }
 
-// Name of the coroutine that does the work: through wrappers whose code is the same for every task. New references to the
-// name and to that coroutine.
+// Name of the coroutine that does the work, found through wrappers whose code is the same for every task. New references to
+// the name and to that coroutine.
 static PyObject *
 name_of_work(pulse_state *state, PyObject *coro, PyObject **work)
 {
@@ -40,14 +40,14 @@ name_of_work(pulse_state *state, PyObject *coro, PyObject **work)
         PyObject *wrapped = variables == NULL ? NULL : value_at(variables, variable);
         PyObject *wrapped_name = wrapped == NULL ? NULL : PyObject_GetAttr(wrapped, state->str_qualname);
         if (variables != NULL && PyDict_CheckExact(variables)) {
-            // Before 3.13 a copy that the frame keeps: it must not keep alive what the program lets go of.
+            // Before 3.13 this is a copy that the frame keeps. It must not keep alive what the program drops.
             PyDict_Clear(variables);
         }
         Py_XDECREF(variables);
         Py_XDECREF(frame);
         Py_DECREF(variable);
         if (wrapped_name == NULL) {
-            // Another version of that library: the wrapper's own name is the best we have.
+            // Another version of that library: the wrapper's own name is the best there is.
             PyErr_Clear();
             Py_XDECREF(wrapped);
             break;
@@ -64,7 +64,7 @@ name_of_work(pulse_state *state, PyObject *coro, PyObject **work)
     return pulse_text_bounded(name);
 }
 
-// File of the code that a coroutine runs, new reference; NULL without an exception if it does not tell.
+// File of the code that a coroutine runs; new reference. NULL without an exception if unknown.
 static PyObject *
 file_of(pulse_state *state, PyObject *coro)
 {
@@ -77,7 +77,7 @@ file_of(pulse_state *state, PyObject *coro)
     return file;
 }
 
-// The name of its module, likewise.
+// Name of the module of a coroutine, likewise.
 static PyObject *
 module_of(pulse_state *state, PyObject *coro)
 {
@@ -107,7 +107,8 @@ with_module(PyObject *module, PyObject *name)
     return pulse_text_bounded(PyUnicode_FromFormat("%U.%U", module, name));
 }
 
-// The group of the same name in another module. Both show their modules from now on. Takes over `group`.
+// The group of the same name in another module. Both groups show their modules from now on. Steals the reference to
+// `group`.
 static pulse_group *
 in_module(pulse_group_table *table, pulse_state *state, pulse_group *group, PyObject *module)
 {
@@ -122,7 +123,8 @@ in_module(pulse_group_table *table, pulse_state *state, pulse_group *group, PyOb
     return other;
 }
 
-// The file is compared first: it is at hand, and one object for all functions of a module. Takes over `group`.
+// The group of this name in the coroutine's module. The file is compared first: it is at hand, and the same object for all
+// functions of a module. Steals the reference to `group`.
 static pulse_group *
 of_module(pulse_group_table *table, pulse_state *state, pulse_group *group, PyObject *coro)
 {

@@ -1,4 +1,4 @@
-// The implicit group of a coroutine. Needs the GIL; Python code of coroutines of other kinds may run.
+// The implicit group of a coroutine. Needs the GIL. Python code may run if the coroutine is not a native one.
 #ifndef PULSE_IMPLICIT_GROUP_H
 #define PULSE_IMPLICIT_GROUP_H
 

@@ -159,7 +159,7 @@ static PyType_Slot options_slots[] = {
     {0, NULL},
 };
 
-// Not tracked by the collector: it holds a name and a code object, which cannot lead back here.
+// Not tracked by the collector: it holds a name and a code object, which cannot lead back to it.
 PyType_Spec pulse_options_spec = {
     .name = "asyncio_pulse._core.Options",
     .basicsize = sizeof(pulse_options),

@@ -1,6 +1,6 @@
-// What a caller asked for one task or call. Immutable, so one object serves every coroutine of a decorated function.
+// What a caller asked for one task or call. Immutable, so that one object serves every coroutine of a decorated function.
 //
-// Values are checked in Python before they come here; the core only checks types. Needs the GIL.
+// Python checks the values first; the core checks only types and ranges. Needs the GIL.
 #ifndef PULSE_OPTIONS_H
 #define PULSE_OPTIONS_H
 
@@ -15,7 +15,7 @@ enum {
 typedef struct {
     PyObject_HEAD
     PyObject *group;
-    // The code object that all coroutines of decorated functions share, or NULL: see poll/first_poll.c.
+    // The code object shared by all coroutines of decorated functions, or NULL; see poll/first_poll.c.
     PyObject *code;
     int64_t budget_us;
     int8_t priority;
@@ -25,7 +25,8 @@ typedef struct {
 
 extern PyType_Spec pulse_options_spec;
 
-// A new reference: `upper` where it is set, else `lower`; either may be NULL. NULL with an exception on failure.
+// A new reference: each option of `upper` where it is set, else that of `lower`. Either may be NULL. NULL with an exception
+// on failure.
 PyObject *pulse_options_merge(pulse_state *state, PyObject *upper, PyObject *lower);
 
 #endif

@@ -23,7 +23,7 @@ pulse_samples_is_importing(PyObject *stack)
     return false;
 }
 
-// A place: so many of the innermost functions.
+// A place is this many of the innermost functions.
 enum { FRAMES_OF_PLACE = 3 };
 
 static bool
@@ -78,7 +78,7 @@ pulse_samples_most(const pulse_samples *samples, uint64_t poll)
     }
     int most = 0;
     for (int i = 1; i < samples->places; i++) {
-        // The later of two: the longer a poll lasts, the more seldom it is looked at.
+        // Of two equals the later one: the longer a poll lasts, the less often the watchdog looks.
         most = samples->counts[i] >= samples->counts[most] ? i : most;
     }
     return samples->stacks[most];

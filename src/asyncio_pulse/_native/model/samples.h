@@ -1,6 +1,6 @@
-// What the watchdog saw of a long poll, each time that it looked: a few stacks, and how often each.
+// What the watchdog saw of a long poll: a few stacks, and how often it saw each.
 //
-// The samples own their references. Needs the GIL, but for `poll` and `due`, which the watchdog reads without.
+// The samples own their references. Needs the GIL, except for `poll` and `due`, which the watchdog reads without it.
 #ifndef PULSE_SAMPLES_H
 #define PULSE_SAMPLES_H
 
@@ -9,11 +9,11 @@
 enum { PULSE_MOST_SAMPLED_PLACES = 8 };
 
 typedef struct {
-    // The poll that they are of, named by its start; 0 for none.
+    // The poll that was seen, named by its start; 0 for none.
     _Atomic(uint64_t) poll;
-    // When the next one is due, ticks: the longer the poll, the more seldom.
+    // When the next sample is due, ticks. The longer the poll lasts, the rarer the samples.
     _Atomic(uint64_t) due;
-    // The first stack seen at each place, and how often it was seen there.
+    // The first stack seen at each place, and how often that place was seen.
     PyObject *stacks[PULSE_MOST_SAMPLED_PLACES];
     unsigned counts[PULSE_MOST_SAMPLED_PLACES];
     int places;
@@ -21,16 +21,16 @@ typedef struct {
     unsigned importing;
 } pulse_samples;
 
-// The poll that began at `poll` is looked at: what was seen of another one is gone, and the next look is due later.
+// Turn to the poll that began at `poll`: drop the samples of any other poll, and set the time of the next look.
 void pulse_samples_look_at(pulse_samples *samples, uint64_t poll, uint64_t now);
 
-// Add a stack, a tuple of (function, filename, line), innermost first, of the poll that is looked at.
+// Add a stack of that poll: a tuple of (function, filename, line), innermost first.
 void pulse_samples_add(pulse_samples *samples, PyObject *stack);
 
-// The stack of the place where the poll was seen most often; borrowed, NULL if that poll was never seen.
+// The stack of the place where the poll was seen most often; borrowed. NULL if that poll was never seen.
 PyObject *pulse_samples_most(const pulse_samples *samples, uint64_t poll);
 
-// Whether a stack imports a module.
+// Whether a stack is importing a module.
 bool pulse_samples_is_importing(PyObject *stack);
 
 void pulse_samples_clear(pulse_samples *samples);

@@ -27,7 +27,7 @@ standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
     }
     pulse_standing *standing = pulse_standing_of(self);
     if (standing->tier == 0) {
-        // Kept up from now on; a change of tier that idleness brought is no poll.
+        // Kept up to date from now on. A later change of tier does not count as a poll: it may come from idleness.
         standing->last_poll = pulse_clock_ticks();
     }
     standing->tier = (uint8_t)tier;
@@ -36,7 +36,7 @@ standing_set_tier(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-// `closure` is where in a standing the time is.
+// `closure` is the offset of the time in a standing.
 static uint64_t *
 time_of(PyObject *self, void *closure)
 {

@@ -1,25 +1,25 @@
 // Standing: the tier of an account, where the core looks it up. Python decides it, and adds how it came about.
 //
-// Coroutines and groups hold one once there is something to say against them. Needs the GIL; runs no Python code.
+// Coroutines and groups have none until they first misbehave. Needs the GIL; runs no Python code.
 #ifndef PULSE_STANDING_H
 #define PULSE_STANDING_H
 
 #include "model/state.h"
 
-// The base of an account's standing; the rest of it is Python's.
+// The base of an account's standing. Python adds the rest.
 typedef struct {
     PyObject_HEAD
     uint8_t tier;
-    // Its tier is decided and counted, but not acted upon.
+    // The tier is decided and counted, but not acted upon.
     bool observed;
-    // Good polls in a row, and how many of them the decisions do not know of.
+    // Good polls in a row, and how many of them were not yet reported to the decisions.
     uint32_t good_run;
     uint32_t untold;
-    // Ticks; only kept up above Monitor.
+    // Ticks; kept up to date only above Monitor.
     uint64_t last_poll;
-    // Until then good polls can change nothing, and are not told.
+    // Good polls before this time cannot change the tier, so they are not reported.
     uint64_t quiet_until;
-    // The same for bad ones: those that break the budget are counted, and told with the next.
+    // The same for bad polls. Those over budget are counted, and reported with the next bad poll.
     uint64_t settled_until;
     uint32_t untold_violations;
 } pulse_standing;
@@ -32,14 +32,14 @@ pulse_standing_of(PyObject *standing)
     return (pulse_standing *)standing;
 }
 
-// 0 where there is none.
+// 0 without a standing.
 static inline unsigned
 pulse_standing_tier(PyObject *standing)
 {
     return standing == NULL ? 0 : pulse_standing_of(standing)->tier;
 }
 
-// -1 with an exception unless it is a Standing or None.
+// -1 with an exception unless the object is a Standing or None.
 int pulse_standing_check(pulse_state *state, PyObject *standing);
 
 #endif

@@ -10,7 +10,7 @@ pulse_state_contain_error(pulse_state *state)
     PyErr_Clear();
 }
 
-// Runs in the main thread, in whatever Python code is next.
+// Runs in the main thread, within whatever Python code is next.
 static int
 raise_there(void *exception)
 {
@@ -19,9 +19,9 @@ raise_there(void *exception)
     return -1;
 }
 
-// Hooks and decisions deal with their own faults in Python, where they are called one by one. What still comes out is either
-// a fault of ours or the exception of a user's signal handler that happened to run in there, Ctrl-C or SystemExit: that is
-// raised once more, outside of our code.
+// Hooks and decisions handle their own faults in Python, where each is called. What still gets out is either a fault of
+// ours, or Ctrl-C or SystemExit from a user's signal handler that ran in there. The latter is raised again, outside our
+// code.
 void
 pulse_state_settle(pulse_state *state, PyObject *result)
 {
@@ -34,7 +34,7 @@ pulse_state_settle(pulse_state *state, PyObject *result)
         return;
     }
     if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        // By the signal, which the loop may handle in its own way.
+        // Raised again through the signal, which the loop may handle in its own way.
         PyErr_Clear();
         PyErr_SetInterrupt();
         return;

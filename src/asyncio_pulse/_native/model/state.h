@@ -1,4 +1,4 @@
-// What one import of the module owns. Every interpreter has its own; nothing mutable is global.
+// What one import of the module owns. Every interpreter has its own, so mutable data belongs here and not in globals.
 #ifndef PULSE_STATE_H
 #define PULSE_STATE_H
 
@@ -32,10 +32,10 @@ typedef struct {
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
     PyObject *task_type;
-    // The namespace of asyncio.tasks, where a program may put another Task than the one that was there.
+    // The namespace of asyncio.tasks, where a program may have replaced Task.
     PyObject *tasks_namespace;
     PyObject *stock_task;
-    // BaseEventLoop's.
+    // The method of BaseEventLoop.
     PyObject *stock_create_future;
     PyObject *current_task;
     PyObject *task_get_name;
@@ -44,14 +44,14 @@ typedef struct {
     PyObject *context_keyword;
     PyObject *cancelled_error;
 
-    // The explicit group that children inherit: its name, or unset.
+    // The explicit group that children inherit: a context variable with its name, or unset.
     PyObject *group_variable;
     // Names of coroutines that only wrap another one, mapped to the variable that holds the wrapped one.
     PyObject *wrappers;
-    // Finds the bodies of `async with` of a code object, or NULL; and what it found, by the address of the code object.
+    // Finds the bodies of `async with` in a code object, or NULL; and the results, by the address of the code object.
     PyObject *find_regions;
     PyObject *held_regions;
-    // What was asked for last, by some bits of the address; borrowed from `held_regions`.
+    // The latest lookups in `held_regions`, by some bits of the address; borrowed from there.
     struct {
         PyObject *code, *regions;
     } held_lately[PULSE_HELD_LATELY];
@@ -78,21 +78,21 @@ typedef struct {
     PyObject *str_source_traceback;
     PyObject *str_task;
 
-    // Newest first; pushed by threads that hold the GIL, walked by the watchdog, which does not.
+    // Newest first. Threads that hold the GIL push; the watchdog walks without it.
     _Atomic(struct pulse_thread *) threads;
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     uint64_t watchdog_interval_us;
-    // Called once, by the first coroutine that is to be armed; or NULL.
+    // Called once, for the first coroutine to be armed; or NULL.
     PyObject *preemption_starter;
-    // The same, for when it has to be started anew.
+    // The same, for when preemption has to be started again.
     PyObject *preemption_restarter;
     uint64_t last_task_id;
-    // Faults of ours that were contained.
+    // Number of our own faults that were contained.
     pulse_counter internal_errors;
 } pulse_state;
 
-// Objects that use the state hold the module: a type may be cleared by the collector before its last instance is gone.
+// Objects that use the state hold the module, because the collector may clear a type before its last instance is gone.
 static inline pulse_state *
 pulse_state_of_type(PyTypeObject *type)
 {
@@ -105,10 +105,10 @@ pulse_state_of_module(PyObject *module)
     return (pulse_state *)PyModule_GetState(module);
 }
 
-// Contain a fault of ours: count it, show it once where unraisable exceptions go, clear it.
+// Contain a fault of ours: count it, report the first one as an unraisable exception, clear it.
 void pulse_state_contain_error(pulse_state *state);
 
-// End of a call of Python code that is not the task's: takes over the result, contains what was raised.
+// Finish a call of Python code that is not the task's. Takes over the result, and contains what was raised.
 void pulse_state_settle(pulse_state *state, PyObject *result);
 
 #endif

@@ -22,7 +22,7 @@ is_alive(uint64_t python_id)
     return false;
 }
 
-// Called in the thread of that number, or with 0 for none.
+// Call it in the thread with that number, or with 0 for no thread.
 static void
 give_to(pulse_thread *thread, uint64_t python_id)
 {
@@ -65,7 +65,7 @@ pulse_thread_find(pulse_state *state, bool create)
     if (!create) {
         return NULL;
     }
-    // Slots of threads that ended are used again, so their number is bounded by the threads alive at one time.
+    // Slots of threads that ended are reused, so their number is bounded by the threads alive at one time.
     for (pulse_thread *each = first(state); each != NULL; each = each->next) {
         if (!is_alive(atomic_load_explicit(&each->python_id, memory_order_relaxed))) {
             give_to(each, python_id);
@@ -113,7 +113,7 @@ pulse_threads_after_fork(pulse_state *state)
         each->cpu_sampled_at = each->cpu_sampled_ns = each->cpu_samples = 0;
         each->off_cpu = (pulse_off_cpu_reading){0};
         pulse_samples_clear(&each->samples);
-        // The thread that forked is the child's main one, and has another number.
+        // The thread that forked is the child's main thread, and has a new number.
         each->os_thread = pulse_os_thread_self();
         each->preemption_waits = false;
         if (atomic_load_explicit(&each->python_id, memory_order_relaxed) != python_id) {

@@ -1,7 +1,8 @@
 // One slot for each thread that has run a governed poll: what runs there now.
 //
-// Ownership: the state owns all slots; a slot is never freed before the module, so the watchdog may follow pointers
-// without the GIL. Threads: the slot's own thread writes; `poll_started` may be read anywhere, the rest with the GIL.
+// Ownership: the state owns all slots. A slot is never freed before the module, so the watchdog may follow pointers without
+// the GIL. Threads: the slot's own thread writes; other threads write only with the GIL. Atomic fields may be read
+// anywhere, the others only with the GIL.
 #ifndef PULSE_THREAD_H
 #define PULSE_THREAD_H
 
@@ -14,22 +15,22 @@ struct pulse_governed;
 
 typedef struct pulse_thread {
     struct pulse_thread *next;
-    // PyThreadState_GetID: never used twice, unlike addresses and thread identifiers.
+    // PyThreadState_GetID. Unlike addresses and thread identifiers, it is never reused.
     _Atomic(uint64_t) python_id;
-    // Start of the innermost governed poll, 0 outside one. It names the poll, too: no two begin at the same tick.
+    // Start of the innermost governed poll, 0 outside one. It also names the poll: no two begin at the same tick.
     _Atomic(uint64_t) poll_started;
-    // A poll older than this is worth a look at its stack: the shortest threshold of the loops that run here.
+    // The stack of a poll older than this is worth a look: the shortest threshold of the loops that run here.
     _Atomic(uint64_t) sample_after_ticks;
     // When the collector began, 0 while it does not run.
     _Atomic(uint64_t) gc_started;
-    // How long it has run in all, up to then.
+    // How long earlier collections took in all.
     pulse_counter collected_ticks;
-    // Borrowed: a poll that has not ended holds its coroutine.
+    // Borrowed: a poll holds its coroutine until it ends.
     struct pulse_governed *current;
-    // How often polls did not end last-in first-out; see pulse_poll_untangle.
+    // How often polls did not end last in, first out; see pulse_poll_untangle.
     uint64_t tangles;
 
-    // Used inside the innermost poll so far, by polls within it and by the collector.
+    // Time used inside the innermost poll so far, by polls within it and by the collector.
     uint64_t nested_ticks;
     uint64_t nested_off_cpu_ticks;
     uint64_t gc_ticks;
@@ -39,38 +40,40 @@ typedef struct pulse_thread {
     uint64_t cpu_sampled_ns;
     uint64_t cpu_samples;
 
-    // What the system told of the thread at the end of the last slow poll that was off the CPU.
+    // What the system said of the thread at the end of the last slow poll that was off the CPU.
     pulse_off_cpu_reading off_cpu;
 
-    // What the watchdog saw of the poll that it last looked at.
+    // Samples of the poll that the watchdog last looked at.
     pulse_samples samples;
-    // How many modules the interpreter had when last asked.
+    // How many modules the interpreter had at the last check.
     Py_ssize_t modules;
 
-    // The operating system's number of the thread, 0 where unknown. Read by the watchdog, with the GIL.
+    // The operating system's number of the thread, 0 where unknown. The watchdog reads it, with the GIL.
     uint64_t os_thread;
 
-    // The thread has asked to start preemption in vain: only the main one can.
+    // The thread tried to start preemption and failed: only the main thread can.
     bool preemption_waits;
 
-    // The task, only to be compared, whose time at checkpoints outside governed polls is taken, and since when.
+    // For checkpoints outside governed polls: the task whose time is taken, only to be compared, and the start of that
+    // time.
     void *clocked_task;
     uint64_t clocked_since;
 } pulse_thread;
 
-// How long the collector has run so far in threads of the state, by now, in ticks. May be called without the GIL.
+// How long the collector has run so far in the threads of the state, ticks. May be called without the GIL.
 uint64_t pulse_threads_collected(pulse_state *state);
 
-// The slot of the calling thread; NULL with an exception on failure. `create` says whether to make one.
+// The slot of the calling thread; made if need be and if `create` is true. NULL with an exception on failure.
 pulse_thread *pulse_thread_find(pulse_state *state, bool create);
 
 // Read the CPU clock into the slot. Returns the ticks after the reading.
 uint64_t pulse_thread_sample_cpu(pulse_thread *thread);
 
-// Whether modules were imported since this was last asked in that thread, as polls do when they begin after some time.
+// Whether modules were imported since the last call for this thread. A poll that begins after some time calls it, too, so
+// that earlier imports do not count as its own.
 bool pulse_thread_modules_grew(pulse_thread *thread);
 
-// The forked child has one thread: forget the slots of the others, and the number and the clock that it had in the parent.
+// A forked child has one thread. Forget the slots of the others, and this thread's number and clock from the parent.
 void pulse_threads_after_fork(pulse_state *state);
 
 int pulse_threads_traverse(pulse_state *state, visitproc visit, void *arg);

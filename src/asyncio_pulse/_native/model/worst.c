@@ -9,12 +9,12 @@ pulse_worst_task_name(pulse_state *state, PyObject *task)
 {
     PyObject *name = NULL;
     if (task != NULL && !Py_IsNone(task)) {
-        // asyncio's own method, not a subclass's, which may be Python code.
+        // asyncio's own method: that of a subclass may be Python code.
         name = PyObject_CallOneArg(state->task_get_name, task);
     }
     Py_XDECREF(task);
     if (name == NULL || !PyUnicode_Check(name)) {
-        // A task of somebody else's making may have no name: that is no fault of ours.
+        // A task of a foreign class may have no name. That is no fault of ours.
         PyErr_Clear();
         Py_XDECREF(name);
         name = PyUnicode_FromString("");
@@ -48,7 +48,7 @@ pulse_worst_copy(const pulse_worst_entry *entry)
     return copy;
 }
 
-// Fill in function, filename and line from a coroutine that nobody saw running.
+// Fill in function, filename and line from a coroutine that was not seen running.
 static int
 place_of_coroutine(pulse_worst_entry *entry, pulse_state *state, PyObject *coroutine)
 {
@@ -111,7 +111,8 @@ poorer(pulse_worst_entry *one, pulse_worst_entry *other)
     return one == NULL || other->credit_ticks < one->credit_ticks ? other : one;
 }
 
-// Where a new place goes: a free entry, or that of the poorest place, of its group if that has as many as it may, or NULL.
+// The slot for a new place: a free one, or that of the place with the least credit. If the group has as many places as it
+// may, only its own are considered. NULL if the new place has too little time.
 static pulse_worst_entry *
 choose_slot(pulse_worst *worst, const pulse_worst_entry *fresh)
 {
@@ -184,7 +185,7 @@ pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyOb
     return 0;
 }
 
-// What polls and stalls have in common; new reference.
+// The fields that polls and stalls have in common; new reference.
 static PyObject *
 entry_to_dict(const pulse_worst_entry *entry)
 {
