@@ -20,10 +20,10 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 COMPILE_ARGUMENTS = {
     "release": ["-O2"],
     "debug": ["-O0", "-g3", "-UNDEBUG"],
-    # Counters are updated by the watchdog thread too.
+    # The watchdog thread updates the coverage counters, too.
     "coverage": ["-O0", "-g", "--coverage", "-fprofile-update=atomic"],
     "sanitize": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", *SANITIZERS],
-    # For what builds the core by itself, and needs the rest of the package installed.
+    # For an installation of the package whose core is built elsewhere.
     "none": [],
 }
 LINK_ARGUMENTS = {"release": [], "debug": [], "coverage": ["--coverage"], "sanitize": SANITIZERS, "none": []}
@@ -39,7 +39,7 @@ def require_compiler(command):
 
 
 class BuildTogether(build_ext):
-    """Compiles as many files at once as there are processors; distutils would take one after the other."""
+    """Compile as many files at once as there are processors; distutils compiles one after another."""
 
     def build_extensions(self):
         """Build the core, if there is a compiler for it."""
@@ -60,7 +60,7 @@ class BuildTogether(build_ext):
                     job.result()
             return objects
 
-        # Only compilers of the Unix kind have a function for one file.
+        # Only Unix-style compilers have a function that compiles one file.
         if compile_one is not None:
             self.compiler.compile = compile_together
         super().build_extension(ext)
@@ -88,10 +88,10 @@ setup(
         Extension(
             "asyncio_pulse._core",
             sources=sorted(glob(f"{NATIVE}/*/*.c")),
-            # A header is named with its folder. greenlet installs its own beside its modules: <greenlet/greenlet.h>.
+            # Headers are included with their folder. greenlet installs its own beside its modules: <greenlet/greenlet.h>.
             include_dirs=[NATIVE, os.path.join(os.path.dirname(greenlet.__file__), os.pardir)],
             depends=sorted(glob(f"{NATIVE}/*/*.h")),
-            # -std=c11 hides what POSIX and glibc add; Python.h shows it again, but not every file includes that.
+            # -std=c11 hides the extensions of POSIX and glibc. Python.h enables them again, but not every file includes it.
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=compile_arguments,
             extra_link_args=link_arguments,
