@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.lowlevel import Flow, SlowQueue
+from asyncio_pulse.runtime.group_values import group_values
 
 PLACES = 64
 MOST_STRIKES = 30
@@ -50,17 +51,23 @@ def read_while(act: Any, read: Any) -> None:
     assert strikes > 0
 
 
-def check_worst_polls() -> None:
-    """Worse polls come while the list of them is made."""
+def governor_with_few_rules(max_groups: int = 1000) -> _core.Governor:
+    """Make one that measures, with the lowest thresholds."""
     governor = _core.Governor(0)
     governor.configure(
         poll_budget_us=(1, 1, 1, 1),
         operation_budget=(1, 1, 1, 1),
         slow_poll_threshold_us=1000,
         cpu_sample_interval_us=200,
-        max_groups=1000,
+        max_groups=max_groups,
         stall_threshold_us=1000,
     )
+    return governor
+
+
+def check_worst_polls() -> None:
+    """Worse polls come while the list of them is made."""
+    governor = governor_with_few_rules()
     made = 0
 
     def make_worse() -> None:
@@ -80,6 +87,30 @@ def check_worst_polls() -> None:
             assert group.name.startswith(("long ", "(")), group.name
 
     read_while(make_worse, read)
+
+
+def check_new_groups() -> None:
+    """A standing that goes to make room for a new group makes a task of that group: there is one, and it has both."""
+    governor = governor_with_few_rules(max_groups=8)
+    joined = 0
+
+    def join(name: str) -> _core.ManualTask:
+        return _core.ManualTask(governor, _core.Options(group=name))
+
+    class Joining(_core.Standing):
+        def __del__(self) -> None:
+            nonlocal joined
+            if joined == 0:
+                joined += 1
+                join("new")
+
+    for i in range(8):
+        join(f"old {i}")
+    for group, _, _ in governor.groups():
+        group.stand(Joining())
+    join("new")
+    assert joined == 1
+    assert {group.name: group.tasks for group in group_values(governor.groups())}["new"] == 2
 
 
 def check_flows() -> None:
@@ -158,6 +189,7 @@ def check_manual_polls() -> None:
 
 
 check_worst_polls()
+check_new_groups()
 check_flows()
 check_discipline()
 check_manual_polls()

@@ -290,10 +290,11 @@ pulse_groups_find(pulse_group_table *table, pulse_state *state, PyObject *name, 
         return NULL;
     }
     group->last_used = pulse_clock_ticks();
-    if (PyDict_SetItem(named, name, (PyObject *)group) < 0) {
-        Py_CLEAR(group);
-    }
-    return group;
+    // Making room and allocating may run Python code, which may have made a group of this name meanwhile. Borrowed.
+    PyObject *first = PyDict_SetDefault(named, name, (PyObject *)group);
+    Py_XINCREF(first);
+    Py_DECREF((PyObject *)group);
+    return (pulse_group *)first;
 }
 
 Py_ssize_t
