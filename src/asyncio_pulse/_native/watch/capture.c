@@ -7,9 +7,9 @@
 
 enum {
     MOST_FRAMES = 48,
-    // So far the first frame of the program's own code is looked for.
+    // Search depth for the first frame of the program's own code.
     MOST_WALKED = 500,
-    // While the GIL is kept from those that had it: so often it is looked whether they stand still, and so far apart.
+    // While the watchdog holds the GIL, the suspects are checked at most this often, this far apart.
     LOOKS_AT_SUSPECTS = 5,
     LOOK_EVERY_US = 200,
 };
@@ -31,7 +31,7 @@ describe_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
     int line = PyFrame_GetLineNumber(frame);
-    // Some instructions belong to no line.
+    // Some instructions have no line.
     PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, line > 0 ? line : code->co_firstlineno);
     Py_DECREF(code);
     return described;
@@ -61,7 +61,7 @@ static const struct {
     {"uvloop/__init__.py", "run"},
 };
 
-// Whether a frame runs the loop, rather than in it: beyond it stands whoever started the loop.
+// Whether a frame belongs to the loop itself. The frames beyond it belong to the code that started the loop.
 static bool
 runs_the_loop(PyFrameObject *frame)
 {
@@ -75,21 +75,21 @@ runs_the_loop(PyFrameObject *frame)
     return answer;
 }
 
-// Whether a file is the program's own: neither of the standard library nor installed. Without an exception set.
+// Whether a file is the program's own, neither part of the standard library nor installed. Leaves no exception.
 static bool
 is_own_file(PyObject *filename)
 {
     const char *path = PyUnicode_AsUTF8(filename);
     PyObject *library = PySys_GetObject("_stdlib_dir");
     const char *standard = library != NULL && PyUnicode_Check(library) ? PyUnicode_AsUTF8(library) : NULL;
-    // Either path may be one that UTF-8 cannot tell.
+    // UTF-8 cannot encode every path.
     PyErr_Clear();
     return path != NULL && strncmp(path, "<frozen ", 8) != 0 && strstr(path, "site-packages") == NULL &&
            strstr(path, "dist-packages") == NULL &&
            (standard == NULL || strncmp(path, standard, strlen(standard)) != 0);
 }
 
-// Append a frame; beyond the most, only the first one of the program's own code. -1 with an exception on failure.
+// Append a frame. A full list takes only the first frame of the program's own code. -1 with an exception on failure.
 static int
 append_frame(PyObject *list, PyFrameObject *frame, bool *has_own)
 {
@@ -106,8 +106,8 @@ append_frame(PyObject *list, PyFrameObject *frame, bool *has_own)
     return result;
 }
 
-// The frames of a thread, from the innermost one to `outermost`; where that is NULL, to the one before the loop's own. In a
-// greenlet of another library (SQLAlchemy) they end before: then `outermost` stands for what lies between.
+// The frames of a thread, from the innermost one to `outermost`, or to the last one before the loop's own if `outermost` is
+// NULL. In a greenlet of another library (SQLAlchemy) the frames end earlier. `outermost` then stands for the missing ones.
 static PyObject *
 describe_stack(PyThreadState *python, PyObject *outermost)
 {
@@ -145,12 +145,12 @@ pulse_capture_poll(pulse_state *state, pulse_thread *thread)
     if (thread->current == NULL) {
         return NULL;
     }
-    // Held, and the thread looked for afterwards: a coroutine of somebody else's may have its frame told by Python code.
+    // Hold the coroutine, and look for the thread afterwards: `cr_frame` of a foreign coroutine may run Python code.
     PyObject *coro = Py_NewRef(thread->current->coro);
     PyObject *outermost = PyObject_GetAttr(coro, state->str_cr_frame);
     Py_DECREF(coro);
     if (outermost == NULL) {
-        // Not every coroutine has a frame; then the stack reaches to the loop.
+        // Not every coroutine has a frame. Without one, the stack extends to the loop.
         PyErr_Clear();
     }
     else if (!PyFrame_Check(outermost)) {
@@ -165,7 +165,8 @@ pulse_capture_poll(pulse_state *state, pulse_thread *thread)
     return stack;
 }
 
-// Ask a loop itself. The collector, which would run finalisers of the program on this thread, is only on where that is Python code.
+// Ask the loop itself. The collector would run finalisers of the program on this thread, so it is off, except during a
+// method written in Python.
 static bool
 ask_loop(PyObject *loop, PyObject *name)
 {
@@ -185,7 +186,7 @@ ask_loop(PyObject *loop, PyObject *name)
     return answer;
 }
 
-// asyncio's own loops have an attribute for it; their is_running is Python code, in which the GIL changes hands.
+// asyncio's own loops have an attribute for this. Their is_running is Python code, and the GIL may change hands in it.
 static bool
 loop_is_running(pulse_state *state, PyObject *loop)
 {
@@ -200,7 +201,7 @@ bool
 pulse_capture_is_running(pulse_governor *governor)
 {
     pulse_thread *thread = atomic_load(&governor->turns->thread);
-    // A forked child has the loops of all threads of its parent, but only one of the threads.
+    // A forked child has the loops of all threads of its parent, but only one of these threads.
     if (thread == NULL || python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed)) == NULL) {
         return false;
     }
@@ -211,7 +212,7 @@ pulse_capture_is_running(pulse_governor *governor)
     return answer;
 }
 
-// A stack for whatever runs in the loop's thread; where there is no Python frame, one that says so.
+// The stack of the code that runs in the loop's thread. If there is no Python frame, the stack says so.
 static PyObject *
 stack_of_loop(pulse_governor *governor, pulse_thread *thread)
 {
@@ -226,7 +227,8 @@ stack_of_loop(pulse_governor *governor, pulse_thread *thread)
     return stack;
 }
 
-// The Python thread of that number which is in Python code; its frame is a new reference. NULL for none.
+// The Python thread with the number `os_thread` of the operating system, if it is in Python code; otherwise NULL. `*frame`
+// is a new reference.
 static PyThreadState *
 find_suspect(uint64_t os_thread, PyFrameObject **frame)
 {
@@ -242,7 +244,7 @@ find_suspect(uint64_t os_thread, PyFrameObject **frame)
 static PyObject *
 describe_culprit(PyThreadState *python, PyFrameObject *frame)
 {
-    // Not imported: the program may have an import hook.
+    // Look up without an import, because the program may have an import hook.
     PyObject *modules = PyImport_GetModuleDict();
     PyObject *threading = modules == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(modules, "threading"));
     PyObject *active = threading == NULL ? NULL : PyObject_GetAttrString(threading, "_active");
@@ -265,8 +267,8 @@ describe_culprit(PyThreadState *python, PyFrameObject *frame)
     return text;
 }
 
-// Which of the threads stand still while we have the GIL. They may need a moment to come to rest, all of them at the same
-// time; a thread that computes without the GIL does not.
+// Find the threads that stand still while we have the GIL. They may need a moment to come to rest, all of them at the same
+// time. A thread that computes without the GIL does not come to rest.
 static void
 find_still(const uint64_t *os_threads, int count, bool *is_still)
 {
@@ -311,7 +313,7 @@ pulse_capture_culprit(const uint64_t *suspects, int count, pulse_worst_entry *en
 int
 pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, pulse_worst_entry *entry)
 {
-    // Once: the loop may cease to be watched while Python code runs.
+    // Read once, because Python code may stop the watching of the loop.
     pulse_thread *thread = atomic_load(&governor->turns->thread);
     PyObject *stack = stack_of_loop(governor, thread);
     if (stack == NULL) {

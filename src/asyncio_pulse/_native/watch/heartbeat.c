@@ -1,6 +1,6 @@
-// The heartbeat: a timer that a loop runs for us where its selector is out of sight (uvloop).
+// The heartbeat: a timer on a loop whose selector we cannot see (uvloop).
 //
-// How late it comes is the loop's lag. Where libuv lets us ask how long it idled, the rest of the time was work.
+// The lag of the loop is how late the timer runs. Where libuv reports its idle time, the rest of the time was work.
 #include "watch/heartbeat.h"
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     pulse_governor *governor;
-    // Weak: the loop holds the timer, and this must not hold the loop.
+    // Weak: the loop holds the timer, and the timer must not hold the loop.
     PyObject *loop_reference;
     PyObject *period_seconds;
     uint64_t period_ticks;
@@ -53,7 +53,7 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
     pulse_heartbeat *heartbeat = (pulse_heartbeat *)self;
     pulse_turns *turns = heartbeat->governor->turns;
     if (turns == NULL || heartbeat->governor->heartbeat != heartbeat) {
-        // No longer watched, or watched anew by another one: the timer is not armed again.
+        // No longer watched, or watched by a newer heartbeat: the timer is not armed again.
         Py_RETURN_NONE;
     }
     pulse_turns_bind_thread(turns);
@@ -63,7 +63,7 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
         pulse_turns_note(turns, due, now > due ? now - due : 0);
     }
     if (heartbeat->governor->turns != turns) {
-        // What was told of a stall has uninstalled us.
+        // The report of a stall has uninstalled us.
         Py_RETURN_NONE;
     }
     note_idle(heartbeat, turns, now);
@@ -90,8 +90,8 @@ find_idle_time(pulse_heartbeat *heartbeat, const char *library, void *libuv_loop
 
 #else
 
-// uvloop exports the functions of its libuv, and hands out its uv_loop_t. Called on the loop's own thread from a callback
-// of that loop, they cannot outlive it.
+// uvloop exports the functions of its libuv and hands out its uv_loop_t. We call them on the loop's own thread, from a
+// callback of that loop, so the loop still exists.
 static void
 find_idle_time(pulse_heartbeat *heartbeat, const char *library, void *libuv_loop)
 {

@@ -1,7 +1,7 @@
-// How a loop is watched through what it waits with: the selector's select method, or beneath it the epoll object.
+// Watches a loop through the object that it waits with: the selector's select method, or the epoll object beneath it.
 //
-// It stands in the place of either. An epoll object is called by the selector's own method, in Python, whose call of ours
-// costs about a tenth of a microsecond less a turn than one of a Python method by ours: so it is preferred.
+// Our object replaces one of the two. The epoll object is preferred: the selector's own method, written in Python, calls
+// our object, which takes about a tenth of a microsecond less per turn than a call of a Python method by our object.
 #include "watch/select_watch.h"
 
 #include <stddef.h>
@@ -15,7 +15,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     pulse_governor *governor;
     PyObject *waited_with;
-    // The method that waits, and the others of an epoll object (NULL where there is none); bound.
+    // The bound method that waits, and the other bound methods of an epoll object (NULL where there are none).
     PyObject *wait;
     PyObject *register_;
     PyObject *unregister;
@@ -24,7 +24,8 @@ typedef struct {
     PyObject *fileno;
 } pulse_select_watch;
 
-// What is waited for: a time-out of 0 only looks, and a loop that never does more is never idle.
+// Whether a call with these arguments may wait. A timeout of 0 only checks, and a loop that never uses another is never
+// idle.
 static bool
 may_wait(PyObject *const *args, Py_ssize_t count)
 {
@@ -32,7 +33,7 @@ may_wait(PyObject *const *args, Py_ssize_t count)
         return true;
     }
     if (PyLong_CheckExact(args[0])) {
-        // -1 is for ever.
+        // -1 waits for ever.
         return PyObject_IsTrue(args[0]) == 1;
     }
     return !PyFloat_CheckExact(args[0]) || PyFloat_AS_DOUBLE(args[0]) != 0;
@@ -64,7 +65,7 @@ watched_wait(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *key
     pulse_turns_bind_thread(turns);
     uint64_t now = pulse_clock_ticks();
     end_turn(turns, now);
-    // What was told of a stall may have uninstalled us.
+    // The report of a stall may have uninstalled us, so `turns` is compared again below.
     bool waits = may_wait(args, PyVectorcall_NARGS(nargsf));
     PyObject *result = PyObject_Vectorcall(watch->wait, args, nargsf, keywords);
     if (watch->governor->turns == turns) {
@@ -72,7 +73,7 @@ watched_wait(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *key
             now = pulse_clock_ticks();
             atomic_store_explicit(&turns->last_waited, now, memory_order_relaxed);
         }
-        // A look without waiting is work of the turn that it begins.
+        // A check without waiting is work of the turn that it begins.
         atomic_store_explicit(&turns->busy_since, now, memory_order_relaxed);
     }
     return result;

@@ -1,5 +1,5 @@
-// What makes a loop spin: found out in the loop's own thread, because between two callbacks there is nothing to see, and
-// that is just when another thread gets the GIL.
+// Finds what makes a loop spin. This is done in the loop's own thread: other threads get the GIL between two callbacks,
+// when there is nothing to see.
 #include "watch/spin.h"
 
 #include "model/governed.h"
@@ -18,7 +18,7 @@ pulse_spin_is_seen(pulse_turns *turns)
     return runs && limit < UINT64_MAX / SPINNING_STALLS && now > waited && now - waited > limit * SPINNING_STALLS;
 }
 
-// Takes over the references to group and task.
+// Takes over the references to `group` and `task`.
 static void
 enter(pulse_turns *turns, pulse_governor *governor, PyObject *group, PyObject *task, PyObject *stack)
 {
@@ -28,7 +28,7 @@ enter(pulse_turns *turns, pulse_governor *governor, PyObject *group, PyObject *t
         .stall_class = PULSE_STALL_SPINNING,
         .wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited),
     };
-    // Once for each period.
+    // Report once for each period.
     atomic_store(&turns->last_waited, pulse_clock_ticks());
     if (entry.group != NULL && entry.task != NULL) {
         pulse_worst_place(&entry, stack);
@@ -39,7 +39,7 @@ enter(pulse_turns *turns, pulse_governor *governor, PyObject *group, PyObject *t
     }
 }
 
-// The callable behind partials and bound methods; takes over and returns a reference.
+// The callable inside partials and bound methods. Takes over a reference and returns one.
 static PyObject *
 function_of(PyObject *callback)
 {
@@ -58,7 +58,8 @@ function_of(PyObject *callback)
     return callback;
 }
 
-// A stack of one frame from something that has a code object; new reference, NULL without an exception if it has none.
+// A stack of one frame, for an object with a code object. New reference; NULL without an exception if it has no code
+// object.
 static PyObject *
 stack_of(PyObject *owner, const char *code_name)
 {
@@ -73,7 +74,7 @@ stack_of(PyObject *owner, const char *code_name)
     return stack;
 }
 
-// The first of the callbacks that the loop is about to call; new reference or NULL.
+// The next callback that the loop will call. New reference, or NULL.
 static PyObject *
 next_callback(pulse_governor *governor)
 {
@@ -127,13 +128,13 @@ void
 pulse_spin_name(pulse_turns *turns)
 {
     atomic_store(&turns->asked, false);
-    // Attributes of a program's objects are read here: in their code the loop may cease to be watched.
+    // Reading attributes of the program's objects may run code that stops the watching of the loop.
     PyObject *held = Py_NewRef((PyObject *)turns->governor);
     name_spin(turns, (pulse_governor *)held);
     Py_DECREF(held);
 }
 
-// Runs in the main thread at its next bytecode boundary, which for a loop written in C is inside a callback.
+// Runs in the main thread at its next bytecode boundary. For a loop written in C, that is inside a callback.
 static int
 name_spin_here(void *argument)
 {
@@ -152,7 +153,7 @@ name_spin_here(void *argument)
     }
     else {
         entry.wall_ticks = pulse_clock_ticks() - atomic_load(&turns->last_waited);
-        // Not told: the program is in the middle of its code, and may hold the lock of a handler of its log.
+        // Not reported to the decisions: the program is in the middle of its code, and may hold the lock of a log handler.
         pulse_worst_enter(&governor->stalls, &entry);
         atomic_store(&turns->last_waited, pulse_clock_ticks());
     }
@@ -167,7 +168,7 @@ pulse_spin_ask(pulse_turns *turns)
     if (atomic_exchange(&turns->asked, true)) {
         return;
     }
-    // A loop with a selector in sight looks at `asked` itself.
+    // A loop whose selector we see checks `asked` itself.
     if (atomic_load(&turns->beat_due) != 0 && Py_AddPendingCall(name_spin_here, turns) < 0) {
         atomic_store(&turns->asked, false);
     }

@@ -44,7 +44,6 @@ pulse_turns_new(pulse_state *state, pulse_governor *governor)
     return turns;
 }
 
-// The thread that runs the loop, found again when another one does.
 void
 pulse_turns_bind_thread(pulse_turns *turns)
 {
@@ -57,7 +56,7 @@ pulse_turns_bind_thread(pulse_turns *turns)
     }
 }
 
-// The place of a stall that was one long poll is where that poll was seen most often.
+// If the stall was one long poll, its place is the one where that poll was seen most often.
 static void
 settle_place(pulse_turns *turns)
 {
@@ -74,7 +73,7 @@ settle_place(pulse_turns *turns)
     }
 }
 
-// Take what is pending, which lasted so long.
+// Take the pending stall, which lasted `ticks`.
 static pulse_worst_entry
 take_pending(pulse_turns *turns, uint64_t ticks)
 {
@@ -126,7 +125,7 @@ pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
         pulse_counter_set(&record->longest_lag, lag_ticks);
     }
     if (PULSE_UNLIKELY(lag_ticks > atomic_load_explicit(&turns->stall_after_ticks, memory_order_relaxed))) {
-        // One long turn is a stall; spinning is many short ones.
+        // One long turn is a stall. Spinning is many short turns.
         atomic_store(&turns->last_waited, pulse_clock_ticks());
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->captured, memory_order_relaxed) == key)) {
@@ -142,7 +141,7 @@ pulse_turns_release(pulse_turns *turns)
     if (captured != 0) {
         pulse_worst_entry entry = take_pending(turns, pulse_clock_ticks() - captured);
         if (entry.stack != NULL) {
-            // Not told: locks are held.
+            // Not reported to the decisions, because locks are held.
             pulse_worst_enter(&turns->governor->stalls, &entry);
         }
     }

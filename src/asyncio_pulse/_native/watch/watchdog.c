@@ -14,9 +14,10 @@
 #endif
 
 enum {
-    // Two readings of all threads, this far apart, tell what kept one of them: six periods of the GIL's switch interval.
+    // Two readings of all threads, this far apart, show what kept one of them: six switch intervals of the GIL.
     OBSERVE_US = 30000,
-    // So often the GIL is asked for meanwhile. Who gets it at once found it free; seen: below 20 us.
+    // Requests for the GIL between these readings. A request that is met within FREE_GIL_US found the GIL free. Measured:
+    // below 20 us.
     PROBES = 3,
     FREE_GIL_US = 200,
 };
@@ -24,22 +25,22 @@ enum {
 typedef struct pulse_watchdog {
     pulse_state *state;
     uint64_t interval_us;
-    // Held by whoever started the thread; letting it go ends the wait.
+    // Held by the code that started the thread. Its release ends the thread's sleep.
     PyThread_type_lock stop;
-    // Held until the thread has its own state of the interpreter, or none is to be had.
+    // Held until the thread has its own thread state, or could not get one.
     PyThread_type_lock begun;
     // Held by the thread while it lives.
     PyThread_type_lock alive;
     bool stopping;
     unsigned long identity;
-    // The thread's own state of the interpreter while it does not hold the GIL.
+    // The thread's own thread state, while it does not hold the GIL.
     PyThreadState *saved;
-    // Stopped from itself: nobody waits for it, and it frees what it has.
+    // Stopped from its own thread: no other thread joins it, so it frees this record itself.
     _Atomic(bool) orphaned;
     pulse_counter wake_ups;
-    // Of what looking at polls may cost.
+    // Limits what looking at polls may cost.
     pulse_allowance allowance;
-    // As it was when the GIL was last had, without which nobody may ask.
+    // The GIL's switch interval when the watchdog last had the GIL. It cannot be read without the GIL.
     uint64_t switch_interval_ns;
     pulse_os_snapshot before;
     pulse_os_snapshot after;
@@ -67,7 +68,8 @@ observe(pulse_os_snapshot *snapshot)
     pulse_diagnosis_snapshot(snapshot, now_ns());
 }
 
-// With the GIL, for which the program waits: there may be hundreds of threads, but few run loops.
+// Called with the GIL, for which the program waits. There may be hundreds of threads, so only the few whose loops are
+// overdue are read in full.
 static void
 observe_at_once(pulse_watchdog *watchdog)
 {
@@ -80,7 +82,8 @@ observe_at_once(pulse_watchdog *watchdog)
     }
 }
 
-// A stall as it was when the GIL was had: Python code that runs meanwhile may end it, or the watching of its loop.
+// A stall as it was when the watchdog got the GIL. Python code that runs later may end the stall, or the watching of its
+// loop.
 typedef struct {
     pulse_turns *turns;
     // Held.
@@ -123,7 +126,7 @@ capture_stall(pulse_watchdog *watchdog, const stall_in_sight *stall, pulse_evide
     atomic_store(&turns->captured, stall->key);
 }
 
-// With the GIL.
+// Needs the GIL.
 static void
 capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence *evidence, uint64_t gil_wait_ticks)
 {
@@ -135,7 +138,7 @@ capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence 
     Py_INCREF((PyObject *)stall.governor);
     bool runs = pulse_capture_is_running(stall.governor);
     if (runs && !is_gone(&stall)) {
-        // Not before: the program may switch the collector on or off while its loop is asked.
+        // Not earlier: the program may switch the collector on or off while the watchdog asks its loop.
         int collects = PyGC_Disable();
         capture_stall(watchdog, &stall, evidence, gil_wait_ticks);
         if (collects) {
@@ -143,13 +146,13 @@ capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence 
         }
     }
     else if (!runs && !is_gone(&stall)) {
-        // Asked once: nothing is overdue until the loop runs again.
+        // Ask only once: nothing is overdue until the loop runs again.
         atomic_compare_exchange_strong(field, &stall.key, 0);
     }
     Py_DECREF((PyObject *)stall.governor);
 }
 
-// With the GIL: the poll cannot end while we look; it may have ended before.
+// Needs the GIL. The poll cannot end meanwhile, but may have ended before.
 static void
 capture_poll(pulse_state *state, pulse_thread *thread)
 {
@@ -158,9 +161,10 @@ capture_poll(pulse_state *state, pulse_thread *thread)
         return;
     }
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
-    // Also where there is nothing to see, as of a thread that is no more: else it would be due with every look.
+    // Note the look even if there is nothing to see, as for a thread that has ended. Otherwise the poll would be due at
+    // every look.
     pulse_samples_look_at(&thread->samples, started, pulse_clock_ticks());
-    // The thread's threshold is the shortest of the loops that it ran; this poll may belong to a more patient one.
+    // The thread's threshold is the shortest one of the loops that it ran. The loop of this poll may have a longer one.
     if (polled == NULL || pulse_overdue_age(started) <= polled->governor->slow_ticks) {
         return;
     }
@@ -187,7 +191,7 @@ capture_polls(pulse_state *state)
     }
 }
 
-// Take the GIL; how long that took, ticks.
+// Take the GIL. Returns how long that took, in ticks.
 static uint64_t
 take_gil(pulse_watchdog *watchdog)
 {
@@ -202,7 +206,7 @@ release_gil(pulse_watchdog *watchdog)
     watchdog->saved = PyEval_SaveThread();
 }
 
-// Whether the thread of a loop that is overdue may wait for the GIL.
+// Whether the thread of an overdue loop may be waiting for the GIL.
 static bool
 somebody_may_wait_for_gil(pulse_watchdog *watchdog, pulse_evidence evidence)
 {
@@ -219,8 +223,9 @@ somebody_may_wait_for_gil(pulse_watchdog *watchdog, pulse_evidence evidence)
     return false;
 }
 
-// Watch the threads for a moment and take the GIL, unless we are to stop. Whoever keeps the GIL from us for longer than that
-// moment is watched meanwhile. How long the last asking took goes into `waited`; how often the GIL was not free is returned.
+// Watch the threads for OBSERVE_US and take the GIL, unless the watchdog is to stop. A request for the GIL that takes
+// longer than OBSERVE_US ends the watch: the threads are then compared over the time of the request. Returns how many
+// requests did not find the GIL free. `*waited` is how long the last request took.
 static int
 watch_threads(pulse_watchdog *watchdog, const pulse_evidence *evidence, uint64_t *waited)
 {
@@ -246,7 +251,7 @@ watch_threads(pulse_watchdog *watchdog, const pulse_evidence *evidence, uint64_t
     return kept;
 }
 
-// Something is overdue: take the GIL and capture all that still is.
+// Something is overdue. Take the GIL and capture everything that is still overdue then.
 static void
 capture_overdue(pulse_watchdog *watchdog, bool stalled)
 {
@@ -272,10 +277,11 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
         observe_at_once(watchdog);
         stalled = true;
     }
-    // One of several may be chance: the GIL changes hands also where nobody keeps it for long.
+    // A single wait may be chance: the GIL changes hands even if no thread keeps it for long.
     evidence.gil_kept = kept_long || kept > 1;
     evidence.switch_interval_ns = watchdog->switch_interval_ns = pulse_switch_interval_ns();
-    // The GIL is had only between two collections. Code that makes many objects is interrupted by some, and still the culprit.
+    // The watchdog gets the GIL only between two collections. Code that creates many objects is interrupted by some
+    // collections and is still the culprit, unless they took most of the time.
     collected = pulse_clock_to_ns(pulse_threads_collected(state) - collected);
     evidence.collecting = collected > (now_ns() - watchdog->before.taken_ns) / 2;
     for (pulse_turns *each = atomic_load(&state->turns); stalled && each != NULL; each = each->next) {
@@ -285,13 +291,13 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
     release_gil(watchdog);
 }
 
-// Capture, and look at no poll for a while if that took long: there may be many threads, and polls one after the other.
+// Capture. If that took long, look at no poll for a while: there may be many threads, and many polls in succession.
 static void
 capture(pulse_watchdog *watchdog, bool stalled)
 {
     uint64_t began_ns = pulse_thread_clock_ns();
     capture_overdue(watchdog, stalled);
-    // Those that wait for the GIL meanwhile spend about as much.
+    // Threads that wait for the GIL meanwhile spend about as much.
     uint64_t spent = 2 * (pulse_thread_clock_ns() - began_ns);
     pulse_allowance_spend(&watchdog->allowance, spent, now_ns(), pulse_thread_clock_process_ns());
 }
@@ -317,7 +323,7 @@ look(pulse_watchdog *watchdog)
     }
 }
 
-// Until the next look; sooner when a turn that is already long, or a heartbeat that is already late, will be overdue before.
+// Time until the next look. It is shorter if a long turn or a late heartbeat would become overdue before.
 static uint64_t
 next_look_us(pulse_watchdog *watchdog)
 {
@@ -326,7 +332,7 @@ next_look_us(pulse_watchdog *watchdog)
         uint64_t limit = atomic_load(&each->stall_after_ticks);
         uint64_t busy = pulse_overdue_age(atomic_load(&each->busy_since)), late = pulse_overdue_age(atomic_load(&each->beat_due));
         uint64_t since = busy > late ? busy : late;
-        // With the default threshold what is shorter is looked at again in good time.
+        // With the default threshold, a shorter one is looked at again in time.
         if (since > limit / 10 && since < limit && limit - since < next) {
             next = limit - since;
         }
@@ -357,8 +363,8 @@ watchdog_main(void *argument)
     prctl(PR_SET_NAME, "pulse-watchdog");
 #endif
     watchdog->identity = PyThread_get_thread_ident();
-    // One state for the thread's whole life, made while whoever starts it holds the GIL: before 3.12.9 and 3.13.2 it crashes to
-    // allocate without, if the program stops tracemalloc meanwhile (python/cpython#128679).
+    // One thread state for the whole life of the thread, created while the starting thread holds the GIL. Before 3.12.9 and
+    // 3.13.2, allocating without the GIL crashes if the program stops tracemalloc meanwhile (python/cpython#128679).
     watchdog->saved = PyThreadState_New(PyInterpreterState_Main());
     bool has_state = watchdog->saved != NULL;
     PyThread_release_lock(watchdog->begun);
@@ -409,7 +415,8 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
     if (state->watchdog != NULL) {
         return 0;
     }
-    // Elsewhere stalls go unseen: who is asked for the GIL by a thread like this knows the main interpreter only.
+    // Stalls in a subinterpreter go unseen: a native thread like the watchdog can take the GIL of the main interpreter
+    // only.
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0;
     }
@@ -423,7 +430,7 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
         PyErr_SetString(PyExc_RuntimeError, "the watchdog's thread cannot be started");
         return -1;
     }
-    // With the GIL, which keeps the program from changing the allocators under the thread.
+    // The GIL is held here. It keeps the program from changing the allocators while the thread starts.
     PyThread_acquire_lock(watchdog->begun, WAIT_LOCK);
     if (watchdog->saved == NULL) {
         watchdog_free(watchdog);
@@ -437,7 +444,8 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
 void
 pulse_watchdog_stop(pulse_state *state)
 {
-    // The end of a collection that is under way will not be told: whoever stops the watchdog takes back the callback.
+    // The end of a running collection will not be reported, because the caller of this function also removes the gc
+    // callback.
     for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
         atomic_store(&each->gc_started, 0);
     }
@@ -462,8 +470,8 @@ pulse_watchdog_stop(pulse_state *state)
 void
 pulse_watchdog_after_fork(pulse_state *state)
 {
-    // Not freed: its thread, which is no more, may have been waiting for one of the locks, and destroying such a lock hangs on
-    // some systems.
+    // Not freed: the thread, which does not exist in the child, may have been waiting for one of the locks. Destroying such
+    // a lock hangs on some systems.
     state->watchdog = NULL;
 }
 
