@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-// Deeper chains of awaiting coroutines are looked into so far.
+// A chain of awaiting coroutines is searched to the depth MOST_AWAITED.
 enum { MOST_AWAITED = 16, MOST_CODES = 4096 };
 
 void
@@ -27,7 +27,7 @@ find_regions(pulse_state *state, PyObject *code)
         if (PyDict_GET_SIZE(state->held_regions) >= MOST_CODES) {
             pulse_holders_forget(state);
         }
-        // With the code object, so that nothing else ever has its address.
+        // The entry holds the code object, so that no other object ever has its address.
         known = found == NULL ? NULL : PyTuple_Pack(2, code, found);
         Py_XDECREF(found);
         if (known == NULL || PyDict_SetItem(state->held_regions, key, known) < 0) {
@@ -40,7 +40,8 @@ find_regions(pulse_state *state, PyObject *code)
     return regions;
 }
 
-// The regions of a code object: bytes, pairs of uint32, from and to, as f_lasti counts. New reference; NULL on failure.
+// The regions of a code object: bytes, pairs of uint32, from and to, in the unit of f_lasti. New reference; NULL on
+// failure.
 static PyObject *
 regions_of(pulse_state *state, PyObject *code)
 {
@@ -79,7 +80,7 @@ holds_in_frame(pulse_state *state, PyObject *coro)
     PyObject *regions = code == NULL ? NULL : regions_of(state, code);
     Py_XDECREF(code);
     if (regions == NULL || !PyBytes_Check(regions) || PyBytes_GET_SIZE(regions) == 0) {
-        // Most functions: spares them the frame object, which is made when it is asked for.
+        // Most functions end here. They are spared the frame object, which would be created on request.
         Py_XDECREF(regions);
         return false;
     }
@@ -90,7 +91,8 @@ holds_in_frame(pulse_state *state, PyObject *coro)
     return answer;
 }
 
-// The coroutine that one awaits, or the one that a governed one wraps; takes a reference and gives one, NULL at the end.
+// The coroutine that `coro` awaits, or that a governed `coro` wraps; NULL at the end. Takes over a reference and returns
+// one.
 static PyObject *
 next_awaited(pulse_state *state, PyObject *coro)
 {
@@ -118,7 +120,7 @@ pulse_holders_is_one(pulse_governor *governor, PyObject *coro)
     }
     Py_XDECREF(each);
     if (PyErr_Occurred()) {
-        // Code is analysed in Python, where a signal's handler may run.
+        // Code is analysed in Python, where a signal handler may run.
         pulse_state_settle(governor->state, NULL);
     }
     pulse_exception_put_back(raised);
@@ -146,7 +148,8 @@ pulse_holders_has_urgent_call(pulse_governed *governed)
 pulse_governed *
 pulse_holders_waiter_of(pulse_state *state, PyObject *callback)
 {
-    // By type and not by attribute: most callbacks are others, and an error that is raised costs more than all the rest.
+    // Test the type, not an attribute: most callbacks are of other types, and raising an error costs more than all the
+    // rest.
     PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
                       : PyMethod_Check(callback) ? PyMethod_GET_SELF(callback)
                                                  : NULL;
@@ -170,7 +173,7 @@ pulse_holders_is_waited_for(pulse_governed *governed, unsigned *priority)
     PyObject *callbacks = task == NULL || Py_IsNone(task) ? NULL : PyObject_GetAttr(task, state->str_callbacks);
     bool answer = false;
     for (Py_ssize_t i = 0; callbacks != NULL && PyList_Check(callbacks) && i < PyList_GET_SIZE(callbacks); i++) {
-        // Of a task written in Python this is the list itself, which Python code may change.
+        // For a task written in Python this is the list itself, which Python code may change.
         PyObject *entry = Py_NewRef(PyList_GET_ITEM(callbacks, i));
         pulse_governed *waiter = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry) > 0
                                      ? pulse_holders_waiter_of(state, PyTuple_GET_ITEM(entry, 0))

@@ -4,7 +4,7 @@
 #include "park/holders.h"
 #include "park/pump.h"
 
-// A slice that wakes more is a broadcast, of which the latest do.
+// A slice that wakes more tasks than this is a broadcast. The latest of them stand for all.
 enum { MOST_WOKEN = 16, MOST_PAIRS = 64 };
 
 Py_ssize_t
@@ -31,7 +31,7 @@ count_pair(pulse_governed *waiter, pulse_governed *holder)
     PyObject *pair = waiting == NULL || holding == NULL || pump->kept_waiting == NULL
                          ? NULL
                          : PyTuple_Pack(3, waiting, holding, holder->group->name);
-    // A name may be an object of somebody else's, whose hash is Python code.
+    // A name may be a foreign object whose hash is Python code.
     PyObject *known = pair == NULL ? NULL : Py_XNewRef(PyDict_GetItemWithError(pump->kept_waiting, pair));
     unsigned long long count = 0, longest = 0, waited = pulse_clock_to_ns(holder->parking->waited_ticks);
     if (known == NULL || PyArg_ParseTuple(known, "KK", &count, &longest)) {

@@ -23,8 +23,8 @@ parking_of(pulse_governed *governed)
     return governed->parking;
 }
 
-// From now on Python code may run until it is decided whether this one waits. False if it cannot: memory ran out, it runs
-// already, or such code has parked it meanwhile.
+// From here until the decision whether the coroutine waits, Python code may run. False if the coroutine cannot wait: memory
+// ran out, it runs already, or such code has parked it meanwhile.
 static bool
 begin_deciding(pulse_governed *governed)
 {
@@ -44,7 +44,7 @@ wants_parking(const pulse_governed *governed)
            pulse_governed_tier(governed) >= PULSE_TIER_YIELD && !pulse_governed_is_observed(governed);
 }
 
-// By chaos, whatever its tier.
+// Whether chaos parks it, whatever its tier.
 static bool
 is_struck(pulse_governor *governor)
 {
@@ -59,7 +59,7 @@ way_of(const pulse_governed *governed)
     return pulse_governed_tier(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
 }
 
-// Whether it may run at once: there is allowance left, and nobody of its flow is ahead.
+// Whether it may run at once: some allowance is left, and nothing of its flow is queued.
 static bool
 is_admitted(const pulse_governed *governed, unsigned priority)
 {
@@ -83,7 +83,8 @@ join_flow(pulse_governed *governed, unsigned priority)
     Py_XDECREF(earlier);
 }
 
-// As the loop's create_future makes it, which on asyncio is Python code that calls the class.
+// Make a future as the loop's create_future does. asyncio's own create_future is Python code that calls the class, so here
+// the class is called directly.
 static PyObject *
 make_future(const pulse_state *state, pulse_pump *pump, PyObject *loop)
 {
@@ -122,7 +123,7 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent, bool is_hol
     };
     parking->is_urgent = is_urgent;
     if (is_holder) {
-        // It keeps others waiting: it is not held to the share of the isolated.
+        // A holder keeps others waiting, so it is not limited to the share of the isolated.
         parking->waits = PULSE_WAITS_AS_OFFENDER;
     }
     pulse_runqueue *queue = governed->governor->pump->queues[parking->waits];
@@ -133,14 +134,16 @@ enqueue(pulse_governed *governed, unsigned priority, bool is_urgent, bool is_hol
     return true;
 }
 
-// Between two calls that may run Python code: it is in the queue with everything that releases it, or nothing has changed.
+// Runs between two calls that may run Python code. Afterwards the coroutine is in the queue with everything that releases
+// it, or nothing has changed.
 static bool
 enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future, unsigned priority, bool is_urgent,
             bool is_holder)
 {
     pulse_governor *governor = governed->governor;
     pulse_parking *parking = governed->parking;
-    // Switched off meanwhile, or the loop was closed and has dropped what was to release it.
+    // The governor may have been switched off meanwhile, or the loop closed. A closed loop has dropped the callable that
+    // would release the task.
     bool can_wait = !(governor->flags & PULSE_GOVERNOR_UNMEASURED) && !governor->observes && governor->pump->armed != NULL;
     if (!can_wait || !enqueue(governed, priority, is_urgent, is_holder)) {
         return false;
@@ -159,9 +162,11 @@ enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future
     return true;
 }
 
-// Put it into the queue with what was delivered; the future to wait for, or NULL: then it has to run.
+// Put the coroutine into the queue with what was delivered. Returns the future to wait for; NULL if the coroutine has to
+// run.
 //
-// Whatever may run Python code comes first, because that may do anything: release everybody, uninstall, close the loop.
+// Everything that may run Python code comes first, because such code may do anything: release all tasks, uninstall, close
+// the loop.
 static PyObject *
 put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority, bool is_urgent)
 {
@@ -175,18 +180,18 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
         return future;
     }
     if (PyErr_Occurred()) {
-        // The loop's methods are Python code, where a signal's handler may run.
+        // The loop's methods are Python code, where a signal handler may run.
         pulse_state_settle(governor->state, NULL);
     }
     if (governor->pump->armed == NULL) {
-        // Nobody would release those that were parked while the loop was asked.
+        // No pump would release the tasks that were parked while the loop was asked.
         pulse_pump_release_all(governor);
     }
     Py_XDECREF(future);
     return NULL;
 }
 
-// Who is no offender waits only for the next turn, if this one is overlong.
+// A non-offender waits only for the next turn, and only if this one is overlong.
 static PyObject *
 wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
 {
@@ -197,12 +202,12 @@ wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
     pulse_parking *parking = governed->parking;
     parking->waits = PULSE_WAITS_FOR_TURN;
     parking->expected_ticks = 0;
-    // One line for all of them.
+    // All of them wait in one flow.
     parking->node.key = 0;
     return put_aside(governed, delivery, PULSE_PRIORITY_NORMAL, false);
 }
 
-// A new offender, or one that ran and was resumed.
+// A resumption of a coroutine that is not parked.
 static PyObject *
 park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
 {
@@ -230,7 +235,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
         if (future != NULL) {
             return future;
         }
-        // The queue is full, or this is no task of a running loop: it simply runs.
+        // The queue is full, or this is no task of a running loop: it runs.
     }
     else {
         pulse_counter_add(&pump->admitted, 1);
@@ -247,10 +252,10 @@ take_kept(pulse_parking *parking, pulse_delivery *delivery)
     pulse_delivery kept = {parking->value, parking->exception};
     parking->value = parking->exception = NULL;
     if (delivery->exception != NULL && was_woken && pulse_thrown_is_repeated(delivery->exception)) {
-        // It was woken before, and is cancelled again when it waits for something else.
+        // The task had been woken already. The cancellation comes again when it waits for something else.
         Py_CLEAR(delivery->exception);
     }
-    // Cancelled, before or after its future was done: asyncio drops what would have been delivered.
+    // The task was cancelled, before or after its future was done. asyncio drops what would have been delivered.
     pulse_delivery dropped = delivery->exception != NULL ? kept : *delivery;
     if (delivery->exception == NULL) {
         *delivery = kept;
@@ -259,7 +264,7 @@ take_kept(pulse_parking *parking, pulse_delivery *delivery)
     Py_XDECREF(dropped.exception);
 }
 
-// One that was parked is resumed: because it was released, or was cancelled.
+// A parked coroutine is resumed, because it was released or cancelled.
 static PyObject *
 resume(pulse_governed *governed, pulse_delivery *delivery)
 {
@@ -275,7 +280,7 @@ resume(pulse_governed *governed, pulse_delivery *delivery)
         parking->expected_ticks = 0;
         pulse_counter_add(&pump->cancelled, 1);
         if (is_cancelled && wants_parking(governed) && pump->cancel_allowance_ticks <= 0) {
-            // Its turn comes before everybody else's, but not all at once.
+            // Cancelled tasks go before all others, but not all in one turn.
             PyObject *future = put_aside(governed, delivery, parking->node.priority, true);
             if (future != NULL) {
                 return future;
@@ -292,7 +297,7 @@ pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future
     if (governed->parking != NULL && governed->parking->is_deciding) {
         return false;
     }
-    // The task that resumes it holds it; but leaving the queue may be the end of everybody else's interest.
+    // Held here: once the coroutine has left the queue, only the task that resumes it may still hold it.
     Py_INCREF((PyObject *)governed);
     *future = governed->flags & PULSE_GOVERNED_PARKED ? resume(governed, delivery) : park_or_admit(governed, delivery);
     if (governed->parking != NULL) {
@@ -325,7 +330,7 @@ pulse_park_suspended(pulse_governed *governed, PyObject *awaited)
     pulse_exception_put_back(raised);
 }
 
-// Take a slice off what offenders, or those at Isolate, may use; what was expected of it is off already.
+// Take a slice off what offenders, or the tasks at Isolate, may use. Its expected length is already off.
 static void
 take_off_allowance(pulse_pump *pump, const pulse_parking *parking, uint64_t own_ticks)
 {
@@ -345,7 +350,7 @@ charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
     pulse_waiting_charge(parking, own_ticks);
-    // A poll of who waited for a turn is one as any other.
+    // A poll that waited for a turn is like any other poll.
     if (parking->waits != PULSE_WAITS_FOR_TURN) {
         take_off_allowance(governed->governor->pump, parking, own_ticks);
     }
@@ -363,7 +368,7 @@ pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempt
         charge_slice(governed, own_ticks);
     }
     else if (preempted && governed->governor->pump != NULL && parking_of(governed) != NULL) {
-        // It was not in the queue before, but will be: the flow pays for this, too.
+        // It does not come from the queue but will enter it, so its flow pays for this poll, too.
         governed->parking->waits = PULSE_WAITS_AS_OFFENDER;
         governed->parking->is_urgent = false;
         join_flow(governed, governed->priority);

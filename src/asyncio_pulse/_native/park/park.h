@@ -1,36 +1,36 @@
 // Parking: a resumption of an offender waits in the slow queue.
 //
-// What the coroutine should receive, a value or an exception, is kept, and its task is given a future of the loop to wait
-// for. When that is done the task resumes the coroutine, which then gets what was kept. So nothing of asyncio is changed: a
-// parked task is a task that waits for a future, and it is cancelled as one.
+// The value or exception that the coroutine should receive is kept, and its task gets a future of the loop to wait for.
+// When the future is done, the task resumes the coroutine, which then receives what was kept. This changes nothing in
+// asyncio: a parked task is a task that waits for a future, and is cancelled as one.
 #ifndef PULSE_PARK_H
 #define PULSE_PARK_H
 
 #include "model/governed.h"
 #include "park/waiting.h"
 
-// What a coroutine is resumed with: one of the two, owned.
+// What a coroutine is resumed with: either a value or an exception, owned.
 typedef struct {
     PyObject *value;
     PyObject *exception;
 } pulse_delivery;
 
-// A resumption begins. Either it is to run now, with what `delivery` then holds; or it is parked: then true, `delivery` is
-// empty, and `*future` is what the task is to wait for. Never fails: what cannot be parked runs.
+// A resumption begins. False: it runs now, with the contents of `delivery`. True: it is parked, `delivery` is empty, and
+// the task waits for `*future`. Never fails: a resumption that cannot be parked runs.
 bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **future);
 
-// A coroutine has just suspended with what it waits for. If that is a task which is parked, and this is no offender, the task
-// need not wait any longer. Never fails.
+// A coroutine has just suspended on `awaited`. If that is a parked task, and the coroutine is no offender, the task is
+// released at once. Never fails.
 void pulse_park_suspended(pulse_governed *governed, PyObject *awaited);
 
-// A poll ended that may have been a slice, or was left in the middle of its code.
+// A poll has ended that may have been a slice, or that was preempted.
 void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted);
 
-// After that: a preempted coroutine waits in the queue until it goes on. `*result` is what its task gets, None, and becomes
-// a future if it can be parked.
+// Called after that: a preempted coroutine waits in the queue until it goes on. `*result` is None, which its task would
+// get; it becomes a future if the coroutine can be parked.
 void pulse_park_preempted(pulse_governed *governed, PyObject **result);
 
-// The same, of one that was released but is not measured any more.
+// A coroutine that was released is resumed, but no longer measured. Its slice is charged with nothing.
 void pulse_park_unmeasured(pulse_governed *governed);
 
 #endif

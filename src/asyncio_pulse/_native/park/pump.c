@@ -7,14 +7,14 @@
 #include "watch/turns.h"
 
 enum {
-    // Whatever a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first, the task
-    // that it wakes in the second.
+    // Everything that a slice kept waiting has begun to run by the third turn after it: a timer's callback in the first
+    // turn, the task that it wakes in the second.
     TURNS_BETWEEN_GRANTS = 3,
-    // On asyncio one sees in the second whether anything was collected that is still to run.
+    // On asyncio the second turn shows whether the selector collected anything that is still to run.
     TURNS_BETWEEN_GRANTS_IDLE = 2,
-    // As long as others have work in every turn they go first, but not for ever.
+    // While others have work in every turn, they go first, but not for ever.
     MOST_TURNS_BETWEEN_GRANTS = 4,
-    // Turns are told apart, at the cost of a callback each, while their polls take this part of the budget.
+    // Turns are told apart, at the cost of a callback each, while their polls take at least a quarter of the budget.
     TRACKED_PART = 4,
 };
 
@@ -35,7 +35,7 @@ tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *
     pulse_governor_settle_decisions(governor, result);
 }
 
-// After a round of releases: Python code runs in here.
+// Called after a round of releases. Runs Python code.
 static void
 tell_of_releases(pulse_governor *governor)
 {
@@ -49,8 +49,8 @@ tell_of_releases(pulse_governor *governor)
     Py_XDECREF(groups);
 }
 
-// The isolated get their share of the time that goes by; all of it when nobody else wants it; and one slice when they have
-// waited for the starvation threshold.
+// The isolated tasks get their share of the time that passes. They get all of it when no other task wants it, and one slice
+// when they have waited for the starvation threshold.
 static void
 grant_isolated(pulse_governor *governor, bool others_wait)
 {
@@ -58,7 +58,7 @@ grant_isolated(pulse_governor *governor, bool others_wait)
     uint64_t now = pulse_clock_ticks();
     int64_t credit = pump->isolated_credit_ticks;
     credit += (int64_t)((double)(now - pump->isolated_credited_at) * pump->isolated_share);
-    // Saved up while nothing was isolated: one slice at most.
+    // While nothing was isolated, at most one slice is saved up.
     pump->isolated_credit_ticks = credit < (int64_t)pump->slice_ticks ? credit : (int64_t)pump->slice_ticks;
     pump->isolated_credited_at = now;
     if (pulse_waiting_count(pump, PULSE_WAITS_ISOLATED) == 0) {
@@ -84,7 +84,7 @@ grant(pulse_governor *governor, bool is_quiet)
     pump->allowance_ticks = pulse_waiting_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
 }
 
-// Once a turn: it takes longer than to ask for its length, which is done with every slice.
+// Called once a turn, because it takes longer than reading the queue's length, which happens at every slice.
 static void
 find_ready(pulse_governor *governor)
 {
@@ -98,7 +98,7 @@ find_ready(pulse_governor *governor)
 Py_ssize_t
 pulse_pump_ready(const pulse_pump *pump)
 {
-    // Held: that of a loop of somebody else's may be counted by Python code, in which we may let go of it.
+    // Held: the length of a foreign loop's queue may be computed by Python code, in which the pump may drop the queue.
     PyObject *ready = Py_XNewRef(pump->ready);
     Py_ssize_t count = ready == NULL ? -1 : PyObject_Size(ready);
     if (count < 0) {
@@ -115,11 +115,11 @@ is_time_to_grant(const pulse_governor *governor, bool is_quiet)
     if (turns >= MOST_TURNS_BETWEEN_GRANTS || (turns >= TURNS_BETWEEN_GRANTS && is_quiet)) {
         return true;
     }
-    // Nothing is ready but us.
+    // Nothing is ready but the pump.
     return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && pulse_pump_ready(governor->pump) == 0;
 }
 
-// Also with nothing queued, until the allowance is whole again.
+// Also true with nothing queued, until the allowance is whole again.
 static bool
 has_offenders(const pulse_pump *pump)
 {
@@ -143,9 +143,9 @@ run_pump(pulse_governor *governor)
     }
 }
 
-// Have the loop that runs now call the pump in its next turn. Leaves no exception.
+// Have the running loop call the pump in its next turn. Leaves no exception.
 //
-// Twice, if a signal's handler that ran in the loop's method raised: what is parked must not wait for ever.
+// A second attempt follows if a signal handler that ran in the loop's method raised: what is parked must not wait for ever.
 static void
 arm_here(pulse_governor *governor)
 {
@@ -167,7 +167,7 @@ used_in_turn(const pulse_governor *governor)
     return pulse_counter_read(&governor->account.wall_ticks) - governor->pump->used_before_turn;
 }
 
-// Somebody urgent waits for it, or is a call inside of it.
+// Whether an urgent task waits for it, or an urgent call is inside it.
 static bool
 is_needed(pulse_governed *governed)
 {
@@ -186,7 +186,7 @@ pulse_pump_turn_is_over(pulse_governed *governed)
         return false;
     }
     if (pump->armed == NULL) {
-        // Nobody knows when this turn began: it begins now, if there has been enough to do.
+        // The beginning of this turn is unknown. Let it begin now, if there has been enough work.
         if (used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks) {
             arm_here(governor);
         }
@@ -196,7 +196,7 @@ pulse_pump_turn_is_over(pulse_governed *governed)
     return (is_overlong || pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) > 0) && !is_needed(governed);
 }
 
-// A turn begins: release what it has room for. Whether the next one is to be told, too.
+// A turn begins: release what it has room for. Returns whether the beginning of the next turn must be seen, too.
 static bool
 begin_turn(pulse_governor *governor)
 {
@@ -230,7 +230,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
     bool is_tracked = begin_turn(governor);
     if (has_offenders(pump)) {
         if (governor->turns != NULL) {
-            // It is the pump that keeps the loop from waiting.
+            // The pump itself keeps the loop from waiting: this is not spinning.
             atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
         }
         find_ready(governor);
@@ -275,7 +275,7 @@ schedule(pulse_governor *governor, PyObject *loop, PyObject *method)
     if (handle == NULL && pump->armed == token) {
         pump->armed = NULL;
     }
-    // The loop's handle holds it alone: if that is dropped uncalled, the token tells us.
+    // The loop's handle alone holds the token. If the handle is dropped uncalled, the token is deallocated and reports it.
     Py_XDECREF(handle);
     Py_DECREF(token);
     return handle == NULL ? -1 : 0;
@@ -323,7 +323,7 @@ pulse_pump_release_all(pulse_governor *governor)
     if (loop == NULL || Py_IsNone(loop) || loop == running) {
         release_all_here(governor);
     }
-    // Otherwise the pump does it, in the loop's thread, and soon.
+    // Otherwise the pump does this soon, in the loop's thread.
     else if (schedule(governor, loop, governor->state->str_call_soon_threadsafe) < 0) {
         PyErr_Clear();
         pulse_waiting_drop_all(pump);

@@ -2,7 +2,7 @@
 
 #include "preempt/segment.h"
 
-// Often enough for a breaker to open at once, seldom enough to cost nothing.
+// Often enough for a circuit breaker to open at once, and rarely enough to cost nothing.
 enum { RELEASES_TOLD_EVERY_NS = 100000000 };
 
 uint32_t
@@ -55,7 +55,7 @@ queue_settings(const pulse_pump_settings *settings)
     return own;
 }
 
-// Who waits for a turn does so in one flow, which belongs to no group.
+// Tasks that wait for a turn wait in one flow, which belongs to no group.
 static pulse_queue_settings
 settings_of(const pulse_queue_settings *own, pulse_way_to_wait waits)
 {
@@ -169,14 +169,14 @@ note_wait(pulse_pump *pump, pulse_parking *parking)
     group->longest_wait_ticks = waited > group->longest_wait_ticks ? waited : group->longest_wait_ticks;
     if (now - group->releases_told_at > pulse_clock_from_ns(RELEASES_TOLD_EVERY_NS)) {
         group->releases_told_at = now;
-        // The list is set when the collector has run, which may come here again.
+        // Creating a list may run the collector, which may come here again. So the list is set afterwards.
         PyObject *fresh = pump->released == NULL ? PyList_New(0) : NULL;
         if (pump->released == NULL) {
             pump->released = Py_XNewRef(fresh);
         }
         Py_XDECREF(fresh);
         if (pump->released == NULL || PyList_Append(pump->released, (PyObject *)group) < 0) {
-            // They are told of with the next ones.
+            // These releases are reported with the next ones.
             PyErr_Clear();
         }
     }
@@ -216,7 +216,7 @@ static uint64_t
 expected_ticks(const pulse_pump *pump, const pulse_parking *parking)
 {
     uint64_t known = parking->governed->group->slice_ticks;
-    // Of whom nothing is known the worst is expected: it gets a turn of its own.
+    // If nothing is known, the worst is expected: a slice that fills a grant of its own.
     return known != 0 ? known : pump->slice_ticks;
 }
 
@@ -270,15 +270,15 @@ void
 pulse_waiting_abandon(pulse_governed *governed)
 {
     if (pulse_counter_read(&governed->polls) == 0) {
-        // Without us it would have begun: nobody is to hear that it was never awaited.
+        // Without parking it would have begun. Closing it prevents the warning that it was never awaited.
         PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
         if (closed == NULL) {
             PyErr_WriteUnraisable(governed->coro);
         }
         Py_XDECREF(closed);
     }
+    // A coroutine left in the middle of its code is unwound: otherwise the collector would find it running.
     if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
-        // Left in the middle of its code: the collector would find its coroutine running.
         PyErr_WriteUnraisable(governed->coro);
     }
     pulse_waiting_forget(governed);

@@ -1,6 +1,6 @@
-// Those that wait: what is kept of a parked coroutine, the queues of a loop's pump, and how one gets into them and out.
+// What waits: the record of a parked coroutine, the queues of a loop's pump, and how a coroutine enters and leaves them.
 //
-// A queue holds what waits in it. Needs the GIL; in the loop's thread.
+// A queue holds the coroutines that wait in it. Needs the GIL; in the loop's thread.
 #ifndef PULSE_WAITING_H
 #define PULSE_WAITING_H
 
@@ -17,38 +17,39 @@ typedef enum {
     PULSE_IN_SLICE,
 } pulse_parking_state;
 
-// What one that is parked waits for; each has a queue of its own.
+// What a parked coroutine waits for. Each kind has its own queue.
 typedef enum {
     // Its turn among the offenders.
     PULSE_WAITS_AS_OFFENDER,
-    // The share of those at Isolate.
+    // The share of the tasks at Isolate.
     PULSE_WAITS_ISOLATED,
     // A turn of the loop that is not overlong.
     PULSE_WAITS_FOR_TURN,
     PULSE_WAYS_TO_WAIT,
 } pulse_way_to_wait;
 
-// Of one coroutine, from the first time that it may be parked.
+// The record of one coroutine, made the first time that it may be parked.
 typedef struct pulse_parking {
-    // First: the queue knows only this.
+    // First member, because the queue knows only this.
     pulse_queue_node node;
-    // Borrowed: its owner.
+    // Borrowed: the owner of this record.
     pulse_governed *governed;
     pulse_parking_state state;
     pulse_way_to_wait waits;
-    // Whose time is nobody's: it was critical, or about to be cancelled.
+    // Its time is charged to no flow, because it was critical or about to be cancelled.
     bool is_urgent;
-    // It is being decided whether it waits: whoever resumes it meanwhile, from Python code that runs in there, runs it.
+    // The decision whether it waits is under way, and Python code may run in it. A coroutine that such code resumes runs at
+    // once.
     bool is_deciding;
-    // Held: the node's key is its address.
+    // Held, because its address is the node's key.
     pulse_group *group;
-    // Already taken off the allowance when it was released.
+    // Taken off the allowance already, when it was released.
     uint64_t expected_ticks;
     uint64_t parked_at;
-    // Until it was released.
+    // Time from parking to release.
     uint64_t waited_ticks;
     PyObject *future;
-    // What was delivered: one of the two.
+    // What was delivered: either a value or an exception.
     PyObject *value;
     PyObject *exception;
 } pulse_parking;
@@ -60,31 +61,32 @@ typedef struct pulse_pump {
     uint64_t used_before_turn;
     double isolated_share;
     uint64_t starvation_ticks;
-    // Who waited longer was released late.
+    // A task that waited longer was released late.
     uint64_t breaker_ticks;
-    // Groups whose releases the decisions are to be told of, a list, or NULL.
+    // List of the groups whose releases are to be reported to the decisions, or NULL.
     PyObject *released;
-    // Who is no offender and waited for one that was parked, a dict, or NULL.
+    // Dict of the non-offenders that waited for a parked task, or NULL.
     PyObject *kept_waiting;
-    // What offenders may still use before the next grant; below 0 when a slice was longer than expected.
+    // What offenders may still use before the next grant; negative after a slice that was longer than expected.
     int64_t allowance_ticks;
-    // The same for those who were cancelled while parked, each turn.
+    // The same for tasks that were cancelled while parked, granted each turn.
     int64_t cancel_allowance_ticks;
     int64_t isolated_credit_ticks;
     uint64_t isolated_credited_at;
     uint64_t isolated_served_at;
-    // The ready queue of the loop, held from one turn to the next while anything is parked; NULL where it is hidden.
+    // The loop's ready queue, held from one turn to the next while anything is parked; NULL where it is hidden.
     PyObject *ready;
-    // What the create_future of asyncio's loops calls, if the loop has that one; NULL if it has another, or has made none yet.
+    // The class that asyncio's own create_future calls. NULL if the loop has another create_future, or has made no future
+    // yet.
     PyObject *future_type;
-    // Borrowed: the callable that the loop holds; it tells us when the loop drops it uncalled.
+    // Borrowed: the callable that the loop holds. Its deallocation shows that the loop has dropped it uncalled.
     PyObject *armed;
-    // Runs outside of every task's context.
+    // The pump runs in this context, outside of every task's context.
     PyObject *context;
     // Turns since the last grant.
     unsigned turns;
     uint64_t polls_seen;
-    // Polls that were slices; all others are of those who came first.
+    // Polls that were slices. All other polls are of tasks that come first.
     pulse_counter slices;
     pulse_counter parked;
     pulse_counter admitted;
@@ -103,19 +105,19 @@ typedef struct {
     uint64_t turn_ticks;
 } pulse_pump_settings;
 
-// Make or change a governor's pump; everything parked stays. -1 with an exception on failure.
+// Create or change a governor's pump. Everything parked stays parked. -1 with an exception on failure.
 int pulse_waiting_configure(pulse_governor *governor, const pulse_pump_settings *settings);
 
-// How many are parked in that way.
+// How many coroutines wait in that way.
 uint32_t pulse_waiting_count(const pulse_pump *pump, pulse_way_to_wait waits);
 bool pulse_waiting_is_empty(const pulse_pump *pump);
 
-// A coroutine's parking changes its state.
+// Change the state of a coroutine's parking.
 static inline void
 pulse_waiting_set_state(pulse_governed *governed, pulse_parking_state state)
 {
     governed->parking->state = state;
-    // What is kept must be found again, whatever its tier is by then.
+    // The flag leads to what is kept, whatever the tier is when the coroutine is resumed.
     if (state == PULSE_PARKED || state == PULSE_RELEASED) {
         governed->flags |= PULSE_GOVERNED_PARKED;
     }
@@ -124,42 +126,43 @@ pulse_waiting_set_state(pulse_governed *governed, pulse_parking_state state)
     }
 }
 
-// Out of the queue, which lets go of the coroutine; the caller holds it.
+// Take a coroutine out of its queue, which drops its reference. The caller holds another one.
 void pulse_waiting_leave_queue(pulse_governed *governed);
 
-// Charge the flow that one waited in with what its slice used.
+// Charge the use of a slice to the flow in which its coroutine waited.
 void pulse_waiting_charge(pulse_parking *parking, uint64_t used_ticks);
 
-// Release what waits in that way, in its order, until so much time is expected to be used. Returns what is left of it.
+// Release what waits in that way, in order, until `ticks` are expected to be used. Returns what is left of `ticks`.
 int64_t pulse_waiting_release(pulse_governor *governor, pulse_way_to_wait waits, int64_t ticks);
 
-// Release one that is queued, out of its turn.
+// Release a queued coroutine out of its turn.
 void pulse_waiting_lift(pulse_governor *governor, pulse_parking *parking);
 
-// Take out anybody, to empty the queues; NULL when nobody is left.
+// Take any node out of the queues, to empty them. NULL when they are empty.
 pulse_queue_node *pulse_waiting_take_any(pulse_pump *pump);
 
-// It is out of the queue, which held it, and its future is done from now on.
+// Complete the future of a coroutine that is out of its queue. Takes over the queue's reference to the coroutine.
 void pulse_waiting_release_one(pulse_governor *governor, pulse_queue_node *node);
 
-// The coroutine ends: it is out of the queue, and what was kept for it is gone. Python code may run.
+// The coroutine ends: take it out of its queue, and drop what was kept for it. Python code may run.
 void pulse_waiting_forget(pulse_governed *governed);
 
-// Its wrapper goes. Not before: whoever decides whether it waits has the parking in hand while Python code runs.
+// The wrapper is deallocated: free the parking. Not earlier, because the code that decides whether the coroutine waits
+// still uses the parking after Python code has run.
 void pulse_waiting_free(pulse_governed *governed);
 
-// It is out of the queue, and nobody will ever resume it. Python code may run; nothing is raised.
+// Give up a coroutine that is out of its queue and will never be resumed. Python code may run; nothing is raised.
 void pulse_waiting_abandon(pulse_governed *governed);
 
 int pulse_waiting_traverse(const pulse_governed *governed, visitproc visit, void *arg);
 
-// The loop is gone, and nobody who is parked will run: let go of them.
+// The loop is gone, and no parked coroutine will run: drop them all.
 void pulse_waiting_drop_all(pulse_pump *pump);
 
-// The governor goes: nothing is parked any more, and its pump is gone.
+// The governor is deallocated: drop everything parked, and free the pump.
 void pulse_waiting_free_pump(pulse_governor *governor);
 
-// New dict of counters, and what the queues tell.
+// New dict of counters and of the statistics of the queues.
 PyObject *pulse_waiting_statistics(const pulse_governor *governor);
 
 #endif
