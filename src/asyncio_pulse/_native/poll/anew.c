@@ -1,4 +1,4 @@
-// What a forked child forgets: everything that its parent counted. What lives, waits or is configured stays.
+// What a forked child forgets: everything that its parent counted. Everything that lives, waits or is configured stays.
 #include "poll/anew.h"
 
 #include "model/governor.h"
@@ -25,7 +25,7 @@ clear_counters(pulse_governor *governor)
     governor->governed_since = pulse_clock_ticks();
 }
 
-// The turn in which it was forked, if it was one, begins anew as well.
+// If the process was forked during a turn, that turn begins anew as well.
 static void
 clear_turns(pulse_governor *governor)
 {
@@ -65,7 +65,7 @@ clear_slow_queue(pulse_pump *pump)
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
         pulse_counter_set(counters[i], 0);
     }
-    // They follow counters that begin anew.
+    // These follow counters that begin anew.
     pump->polls_seen = pump->used_before_turn = 0;
     Py_CLEAR(pump->kept_waiting);
     Py_CLEAR(pump->released);

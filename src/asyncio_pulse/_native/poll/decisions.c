@@ -5,16 +5,16 @@
 #include "base/thread_clock.h"
 #include "poll/due.h"
 
-// Who begins to run so soon after a bad poll, or after further polls of the same task that followed on it as closely, had
-// been kept waiting by it: an idle loop would have been asleep.
+// A task that begins to run within this time after a bad poll had been kept waiting by it, because an idle loop would have
+// been asleep. The time starts again with each further poll of the same task that follows as closely.
 enum { WAITED_WITHIN_US = 250 };
 enum {
-    // So many are judged even if nobody else came to run meanwhile.
+    // This many polls are judged even if no other task has come to run meanwhile.
     MOST_UNJUDGED = 4,
-    // So many are told whatever that costs; the rest is room for polls that are nested.
+    // This many polls are reported whatever that costs. The rest of the array is room for nested polls.
     MOST_UNTOLD = PULSE_MOST_DUE - 8,
-    // Whoever offends for the first time in a while is told of at once: telling costs up to 200 us, where Python's code has
-    // gone from the caches.
+    // The first offence in a while is reported at once. A report costs up to 200 us where Python's code has left the
+    // caches.
     TOLD_AT_ONCE_NS = 4000000,
 };
 
@@ -46,9 +46,8 @@ count_untold(PyObject *standing, const pulse_verdict *verdict)
     }
 }
 
-// Whether a bad poll can change no tier in force: account and group are as high as they may come. A group that is there
-// speaks for those of its tasks that may come no higher, either. Telling Python costs 200 us where its code has gone from
-// the caches.
+// Whether a bad poll can change no tier in force, because account and group are as high as they may get. Such a group also
+// speaks for those of its tasks that may get no higher. A report to Python costs 200 us where its code has left the caches.
 static bool
 can_change_nothing(const pulse_governed *governed, uint64_t now)
 {
@@ -56,7 +55,7 @@ can_change_nothing(const pulse_governed *governed, uint64_t now)
         return is_settled(governed->standing, now);
     }
     const pulse_options *options = (const pulse_options *)governed->options;
-    // What is critical is urgent as long as its own account is low.
+    // A critical task is urgent while its own account is low, so its group does not speak for it.
     bool is_spoken_for = governed->priority != 0 && (options == NULL || options->max_tier == PULSE_UNSET);
     return is_settled(pulse_governed_group_standing(governed), now) && (is_spoken_for || is_settled(governed->standing, now));
 }
@@ -109,7 +108,7 @@ is_of_another(const pulse_due *due, const pulse_governed *next)
     return (const PyObject *)next != due->governed;
 }
 
-// Find out who waited for the polls that are due; false while that is not known of the latest.
+// Find out for which of the due polls others waited. False while this is unknown for the latest poll.
 static bool
 judge_due(pulse_governor *governor, const pulse_governed *next)
 {
@@ -208,7 +207,7 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
     }
     pulse_standing *known = pulse_standing_of(standing);
     known->last_poll = pulse_clock_ticks();
-    // Past its alarm it may have been bad, whatever the tier calls good.
+    // A poll past its alarm may have been bad, whatever its tier counts as good.
     if (own_ticks > alarm_ticks || own_ticks > governor->good_ticks[tier]) {
         break_run(standing);
         return;

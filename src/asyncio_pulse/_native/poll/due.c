@@ -47,7 +47,7 @@ let_go(const pulse_due *due, int count)
     }
 }
 
-// Forget those of one coroutine, or those that may keep others alive.
+// Forget the polls of one coroutine, or those that may keep other objects alive.
 static void
 forget(pulse_governor *governor, bool (*is_meant)(const pulse_due *due, const void *what), const void *what)
 {

@@ -1,12 +1,12 @@
-// How a coroutine comes to its governor, its group and its options, at its first poll.
+// Finds the governor, the group and the options of a coroutine, at its first poll.
 //
-// At the first poll and not at creation, because only then the task's own context is in force, whose explicit group
-// it inherits; and creation stays cheap.
+// Not at its creation: the task's own context, from which it inherits an explicit group, is in force only from the first
+// poll on. This also keeps creation cheap.
 #include "poll/first_poll.h"
 
 #include "model/implicit_group.h"
 
-// Name of the explicit group to enter, new reference, or NULL: without an exception if there is none.
+// Name of the explicit group to enter. New reference; NULL without an exception if there is none.
 static PyObject *
 explicit_name(pulse_state *state, pulse_options *options)
 {
@@ -30,7 +30,7 @@ enter_group(pulse_governed *governed, pulse_group *group)
     if (governed->group != NULL && governed->counted_alive) {
         atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
         if (pulse_counter_read(&governed->polls) == 0) {
-            // In its first poll, before anything was counted there: it never was of that group.
+            // It is in its first poll, before anything was counted in that group: it never belonged to it.
             atomic_fetch_sub_explicit(&governed->group->tasks, 1, memory_order_relaxed);
         }
     }
@@ -53,13 +53,13 @@ publish_group(pulse_governed *governed, PyObject *name)
         governed->group_token = token;
     }
     else {
-        // The first one leads back to what was before us.
+        // The first token restores what was set before ours.
         Py_DECREF(token);
     }
     return 0;
 }
 
-// A new explicit group is shown to the decisions, which may know its name.
+// Show a new explicit group to the decisions, which may know its name.
 static void
 introduce(pulse_governor *governor, pulse_group *group)
 {
@@ -130,15 +130,15 @@ apply(pulse_governed *governed, pulse_options *options)
     return result;
 }
 
-// A task made of a decorated function runs the decorator's coroutine, which awaits the governed call at once: then the
-// options are meant for the task. `code` is what all those coroutines share.
+// A task made of a decorated function runs the decorator's coroutine, which awaits the governed call at once. In that case
+// the options are meant for the task. `code` is the code object that all those coroutines share.
 static int
 is_decorator_of(const pulse_governed *outer, const pulse_governed *call)
 {
     pulse_options *options = (pulse_options *)call->options;
     pulse_options *given = (pulse_options *)outer->options;
     if (options == NULL || options->code == NULL || pulse_counter_read(&outer->polls) != 0 ||
-        // The decorator's options were given already: this is another decorated function, called by the first.
+        // The decorator's options were given already: this is another decorated function, called by the first one.
         (given != NULL && given->code != NULL)) {
         return 0;
     }
@@ -155,7 +155,7 @@ is_decorator_of(const pulse_governed *outer, const pulse_governed *call)
 static int
 give_options_to(pulse_governed *outer, pulse_governed *call)
 {
-    // What was said when the task was spawned is nearer than what the decorator says.
+    // Options given when the task was spawned override those of the decorator.
     PyObject *merged = pulse_options_merge(outer->governor->state, outer->options, call->options);
     if (merged == NULL) {
         return -1;
@@ -165,8 +165,8 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     return result;
 }
 
-// A task whose options come from the function that it was made of is in its first poll already: too late for that poll to
-// run in a segment. The call still can.
+// A task that gets its options from its own function is already in its first poll, too late to run that poll in a segment.
+// Its call can still run in one.
 static int
 stand_in_for(pulse_governed *outer, pulse_governed *call)
 {
@@ -240,7 +240,7 @@ pulse_first_poll_update(PyObject *self, PyObject *options)
     }
     pulse_thread *thread = pulse_thread_find(state, false);
     if (((pulse_options *)options)->group != NULL && (thread == NULL || thread->current != governed)) {
-        // Its children inherit the group through its context, which is only in force while it runs.
+        // Children inherit the group through the task's context, which is in force only while the task runs.
         PyErr_SetString(PyExc_RuntimeError, "the group of a task can only be changed from inside the task");
         return NULL;
     }
@@ -250,7 +250,7 @@ pulse_first_poll_update(PyObject *self, PyObject *options)
     }
     int result = 0;
     if (((pulse_options *)options)->group == NULL) {
-        // Its group is as it was, so it is not entered a second time.
+        // The group has not changed, so it is not entered a second time.
         pulse_options *kept = (pulse_options *)merged;
         PyObject *group = kept->group;
         kept->group = NULL;

@@ -1,6 +1,7 @@
-// Hooks round the polls of a governor. Absent, they cost nothing: a hooked governor has a flag, and is not plain.
+// Hooks before and after the polls of a governor. Without hooks they cost nothing: a governor with hooks has a flag, and
+// none of its polls is plain.
 //
-// Python code of users runs here. What it raises never reaches the task.
+// Python code of users runs here. Its exceptions never reach the task.
 #ifndef PULSE_HOOKS_H
 #define PULSE_HOOKS_H
 
@@ -12,14 +13,15 @@ typedef enum {
     PULSE_POLL_FAILED,
 } pulse_poll_result;
 
-// Before a poll: before_poll(task, worker, priority, group). No exception may be set, and none is afterwards.
+// Before a poll: call before_poll(task, worker, priority, group). No exception may be set, and none is set afterwards.
 void pulse_hooks_before_poll(pulse_governed *governed);
 
-// Tell of one thing that a task did: on_yield(task) or on_completion(task). The same of exceptions. Nothing without hooks.
+// Report one event of a task: on_yield(task) or on_completion(task). The same holds for exceptions. Does nothing without
+// hooks.
 void pulse_hooks_tell(pulse_governed *governed, const char *what);
 
-// After it: after_poll(task, result, ns), then on_yield(task) or on_completion(task) as the case may be. An exception that
-// is set stays set.
+// After a poll: call after_poll(task, result, ns), then on_yield(task) or on_completion(task) if one of them applies. An
+// exception that is set stays set.
 void pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint64_t ticks, bool yielded);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include "poll/due.h"
 
-// End of the group that was set in the context. A token cannot be used in another context than its own; a coroutine that
-// was driven in several of them has none of its own to restore.
+// End the group that was set in the context. A token works only in its own context. A coroutine that was driven in several
+// contexts has no context of its own to restore.
 static void
 restore_group(pulse_governed *governed)
 {

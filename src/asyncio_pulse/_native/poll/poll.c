@@ -7,8 +7,8 @@
 #include "preempt/preemption.h"
 #include "preempt/record.h"
 
-// Whether modules were imported in a poll: they have become more since it began, and if the watchdog saw the poll, it
-// saw it importing. That happens once, as a rule at a server's start, and is no offence.
+// Whether modules were imported in a poll: their number has grown since it began, and the watchdog, if it saw the poll, saw
+// it importing. This happens once, usually at a server's start, and is no offence.
 static bool
 is_importing(const pulse_poll *poll)
 {
@@ -29,7 +29,7 @@ cpu_since_sample(const pulse_poll *poll)
     return now > poll->cpu_sampled_ns ? pulse_clock_from_ns(now - poll->cpu_sampled_ns) : 0;
 }
 
-// What of a poll's time off the CPU it was blocked, ticks.
+// The part of a poll's time off the CPU in which it was blocked, in ticks.
 static uint64_t
 blocked_ticks(pulse_thread *thread, uint64_t off_cpu)
 {
@@ -43,8 +43,8 @@ blocked_ticks(pulse_thread *thread, uint64_t off_cpu)
     return pulse_clock_from_ns(blocked_ns);
 }
 
-// Whether a slow poll took long by its own doing: it computed or blocked, for most of its time, rather than wait for the GIL
-// or a processor, or collect garbage.
+// Whether a slow poll took long by its own doing: for most of its time it computed or blocked. Waiting for the GIL or a
+// processor, and garbage collection, do not count.
 static bool
 is_own_doing(pulse_thread *thread, const pulse_verdict *verdict, uint64_t gc_ticks)
 {
@@ -70,7 +70,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         .cpu_since_sample = cpu_since_sample(poll),
         .cpu_sampled = poll->begun - poll->cpu_sampled_at,
     };
-    // That it was left late is not the task's fault.
+    // A task is not at fault if it is preempted late.
     uint64_t budget = poll->preempted ? pulse_record_alarm(governed) : pulse_governed_budget(governed);
     pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
     bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
@@ -133,17 +133,17 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     uint64_t alarm = poll->preempted ? pulse_record_alarm(governed) : budget < slow ? budget : slow;
     uint64_t violations = pulse_counter_read(&governed->account.violations);
-    // The call that stands in for a task counts for their group; what is left of the task is its decorator.
+    // A call that stands in for its task counts in the group of both. All that is left of the task is its decorator.
     bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
     pulse_record_count(governed, own, is_forced);
-    // "coroutine already executing" ends nothing.
+    // The error "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_last_poll_finish(governed);
     }
     if (governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        // Not from its begin and its own time: it may have nested others.
+        // Not computed from its beginning and its own time, because other polls may be nested in it.
         governed->governor->busy_until = pulse_clock_ticks();
     }
     if (governed->parking != NULL || poll->preempted) {
@@ -157,7 +157,7 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     }
 }
 
-// The collector's time belongs to nobody: it is shown with the accounts, and never held against a task.
+// The collector's time belongs to no task: accounts show it, but it never counts against a task.
 static void
 book_collection(pulse_thread *thread, uint64_t ticks)
 {

@@ -1,4 +1,4 @@
-// The hot path: what is done at the beginning and at the end of every poll.
+// The hot path: what happens at the beginning and at the end of every poll.
 //
 // Inlined into its few callers. Nothing here may call Python code, raise, or touch an exception that is set.
 #ifndef PULSE_POLL_H
@@ -6,7 +6,7 @@
 
 #include "poll/hooks.h"
 
-// What the enclosing poll had, kept on the C stack of this one; only read when this one ends.
+// Fields of the enclosing poll, kept on the C stack of this one and read only when this one ends.
 typedef struct {
     pulse_thread *thread;
     uint64_t begun;
@@ -18,16 +18,16 @@ typedef struct {
     uint64_t outer_gc_ticks;
     uint64_t cpu_sampled_at;
     uint64_t cpu_sampled_ns;
-    // Hooks were told that it began.
+    // Hooks were called at its beginning.
     bool hooked;
-    // It was left in the middle of its code.
+    // It was suspended in the middle of its code.
     bool preempted;
 } pulse_poll;
 
-// As `cpu_sampled_ns` of a poll whose length somebody else told: all of it counts as CPU time.
+// Value of `cpu_sampled_ns` for a poll whose length the caller supplied: all of it counts as CPU time.
 #define PULSE_ALL_ON_CPU UINT64_MAX
 
-// A poll past its alarm: look at the CPU clock, judge, book, remember the place. Returns the own time off the CPU.
+// A poll past its alarm: read the CPU clock, judge, book, remember the place. Returns the poll's own time off the CPU.
 uint64_t pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall);
 
 PULSE_INLINE void
@@ -47,7 +47,7 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     if (PULSE_UNLIKELY(now - thread->cpu_sampled_at > governed->governor->cpu_sample_interval_ticks)) {
         now = pulse_thread_sample_cpu(thread);
         if (poll->outer == NULL) {
-            // What was imported before, outside of polls, is not held in this one's favour.
+            // Modules that were imported earlier, outside of polls, do not count in favour of this poll.
             pulse_thread_modules_grew(thread);
         }
     }
@@ -58,13 +58,13 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);
 }
 
-// Other greenlets may begin and end polls while this one is suspended in the middle: then nobody can tell whose time was
-// whose, and the `outer` that polls remember may be gone. All polls under way in this thread are given up: they go on
-// uncounted.
+// Other greenlets may begin and end polls while this poll is suspended in its middle. Then the times of the polls cannot be
+// told apart, and the `outer` that a poll remembers may be gone. All polls under way in this thread are given up: they go
+// on uncounted.
 void pulse_poll_untangle(pulse_thread *thread);
 
-// Returns the poll's own time, ticks. `is_step` and `in_group` are constants on the hot path: a governed call inside a
-// task's step is no step of its own, and a task in whose place its call stands is counted by that in their group.
+// Returns the poll's own time, in ticks. `is_step` and `in_group` are constants on the hot path. A governed call inside a
+// task's step is not a step of its own. If a call stands in for its task, only the call is counted in the group of both.
 PULSE_INLINE uint64_t
 pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_ticks, bool is_step, bool in_group,
                bool bare_yield)
@@ -77,7 +77,7 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
         return 0;
     }
     uint64_t now = pulse_clock_ticks();
-    // A counter that was set back (a suspended machine, one that was moved) must not count for ages.
+    // A counter that was set back (the machine was suspended or migrated) must not count as a very long poll.
     uint64_t wall = now > poll->begun ? now - poll->begun : 0;
     uint64_t own = wall > thread->nested_ticks ? wall - thread->nested_ticks : 0;
     uint64_t own_off_cpu = 0;
@@ -107,7 +107,7 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
     return own;
 }
 
-// The same for polls that are not plain: governed calls, budgets of their own, hooks.
+// The same for polls that are not plain: governed calls, own budgets, hooks.
 void pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed *governed);
 void pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result,
                             bool bare_yield);

@@ -1,4 +1,4 @@
-// A resumption that is not plain: it may have to wait, runs in a segment, is told to hooks and decisions.
+// A resumption that is not plain: it may have to wait, may run in a segment, and may be reported to hooks and decisions.
 #include "poll/step.h"
 
 #include "park/kept_waiting.h"
@@ -10,7 +10,7 @@
 #include "preempt/preemption.h"
 #include "watch/watchdog.h"
 
-// The slot in which to measure a poll that is not plain, or NULL if it is not measured.
+// The slot in which to measure a poll that is not plain; NULL if the poll is not measured.
 static pulse_thread *
 thread_to_measure_in(pulse_governed *governed)
 {
@@ -41,7 +41,7 @@ throw_into(pulse_governed *governed, PyObject *exception)
     return PyObject_VectorcallMethod(pulse_state_of_module(governed->module)->str_throw, stack, 2, NULL);
 }
 
-// Resume the coroutine itself. `poll` is NULL if it is not measured.
+// Resume the coroutine itself. `poll` is NULL if the poll is not measured.
 static PySendResult
 deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delivery, PyObject **result)
 {
@@ -66,7 +66,8 @@ deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delive
     return pulse_stop_iteration_take(result) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-// "coroutine already executing" ends nothing. Only native coroutines are asked: others might run Python code.
+// The error "coroutine already executing" ends nothing. Only native coroutines are asked, because others might run Python
+// code.
 static bool
 is_executing(PyObject *coro)
 {
@@ -86,7 +87,7 @@ deliver_unmeasured(pulse_governed *governed, const pulse_delivery *delivery, PyO
 {
     pulse_park_unmeasured(governed);
     PySendResult outcome = deliver(governed, NULL, delivery, result);
-    // It may have been counted alive, and set its group, when polls were still measured.
+    // It may have been counted as alive, and may have set its group, while polls were still measured.
     if (outcome != PYGEN_NEXT && !is_executing(governed->coro)) {
         pulse_last_poll_finish(governed);
     }
@@ -113,13 +114,12 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
     return outcome;
 }
 
-// A resumption that is not plain. Takes over what is delivered.
 PULSE_NOINLINE PySendResult
 pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
 {
     pulse_thread *thread = thread_to_measure_in(governed);
     if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
-        // Before it is decided whether it has to wait.
+        // Reports come first: a new tier decides whether the coroutine has to wait.
         pulse_decisions_tell(governed->governor, governed);
     }
     if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
