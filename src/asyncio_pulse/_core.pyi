@@ -1,4 +1,4 @@
-"""The native core: what Python may ask of it. Mechanism only; decisions live in `policy` and `runtime`."""
+"""The interface of the native core. It holds mechanism only; decisions live in `policy` and `runtime`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
@@ -12,7 +12,7 @@ _Item = TypeVar("_Item")
 
 @final
 class Options:
-    """What a caller asked for one task or call; immutable, shared by every coroutine of a decorated function."""
+    """The options of one task or call. Immutable, and shared by all coroutines of a decorated function."""
 
     def __new__(
         cls,
@@ -37,7 +37,7 @@ class Options:
 
 @disjoint_base
 class Standing:
-    """The tier of an account, where the core looks it up."""
+    """The tier of an account, as the core reads it."""
 
     tier: int
     observed: bool
@@ -49,7 +49,7 @@ class Standing:
 
 @final
 class Group:
-    """Counters of one group of one governor; it outlives its place in the table while a task holds it."""
+    """The counters of one group of one governor. A task that holds it keeps it after its removal from the table."""
 
     @property
     def name(self) -> str: ...
@@ -64,7 +64,7 @@ class Group:
 
 @final
 class GovernedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine whose every poll is measured."""
+    """A coroutine that measures each of its polls."""
 
     def __new__(cls, coro: Coroutine[Any, Any, Any], options: Options | None = None) -> GovernedCoroutine: ...
     @property
@@ -111,7 +111,7 @@ class GovernedCoroutine(Coroutine[Any, Any, Any]):
 
 @final
 class TaskFactory:
-    """The callable that a governed loop has as its task factory."""
+    """The task factory of a governed loop."""
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, /, **kwargs: Any) -> asyncio.Future[Any]: ...
     @property
@@ -121,7 +121,7 @@ class TaskFactory:
 
 @final
 class Governor:
-    """Measures one loop. Its counters have one writer, the thread that runs the loop; any thread may read them."""
+    """Measures one loop. Only the thread that runs the loop writes the counters; any thread may read them."""
 
     def __new__(cls, worker_id: int) -> Governor: ...
     @property
@@ -219,7 +219,7 @@ class CpuTimer:
 
 @final
 class Flow(structseq[int | str], tuple[int, str, int, int, int, int]):
-    """What waits at one priority for one group, at one moment."""
+    """The items that wait at one priority for one group, at one moment."""
 
     __match_args__: Final = ("priority", "group", "queued", "served", "waited_ns", "deficit_us")
     @property
@@ -240,7 +240,7 @@ class _Chooses(Protocol):
 
 @final
 class SlowQueue(Generic[_Item]):
-    """A bounded queue of any objects that is fair between flows: priorities and groups."""
+    """A bounded queue of any objects. It is fair between flows; a flow is one priority and one group."""
 
     def __new__(
         cls,

@@ -46,7 +46,7 @@ awaiter_next(PyObject *self)
     return Py_TYPE(target)->tp_iternext(target);
 }
 
-// send, throw and close, and what else one may ask of it, are the target's.
+// send, throw, close and all further attributes are the target's.
 static PyObject *
 awaiter_getattro(PyObject *self, PyObject *name)
 {

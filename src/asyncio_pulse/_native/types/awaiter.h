@@ -1,7 +1,7 @@
-// Awaiter: what `governed.__await__()` returns to Python code, which may want to `yield from` it.
+// Awaiter: the object that `governed.__await__()` returns to Python code, which may want to `yield from` it.
 //
-// `await` itself needs none. It is an iterator, as a coroutine's own is, so that the governed coroutine need not be one:
-// with `__iter__` it would pass for a generator.
+// `await` itself needs none. The awaiter is an iterator, like that of a coroutine, so that the governed coroutine need not
+// be one: with `__iter__` it would pass for a generator.
 #ifndef PULSE_AWAITER_H
 #define PULSE_AWAITER_H
 
@@ -9,7 +9,7 @@
 
 extern PyType_Spec pulse_awaiter_spec;
 
-// A new awaiter of an object that has am_send, send, throw and close (borrowed).
+// A new awaiter of `target` (borrowed), an object with am_send, send, throw and close.
 PyObject *pulse_awaiter_new(pulse_state *state, PyObject *target);
 
 #endif

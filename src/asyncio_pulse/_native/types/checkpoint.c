@@ -82,8 +82,8 @@ pulse_checkpoint_current(PyObject *module, PyObject *Py_UNUSED(ignored))
     return Py_NewRef((PyObject *)thread->current);
 }
 
-// The task that is running here, of any kind, only to be compared; NULL if none is. What drives its coroutines in another
-// way, as trio does, would not know what to do with a bare yield.
+// The running task, of any kind, only to be compared; NULL if no task runs. Code that drives its coroutines in another way,
+// such as trio, could not handle a bare yield.
 static void *
 running_task(pulse_state *state)
 {
@@ -96,9 +96,9 @@ running_task(pulse_state *state)
     return Py_IsNone(task) ? NULL : task;
 }
 
-// Where nothing is governed, or all is off: whether a task has met checkpoints for its budget's time without giving way.
-// Nobody tells when a poll begins, so one that follows an idle time may give way once without need, and one that follows
-// another task's may take twice its time.
+// Called where nothing is governed, or everything is off: whether a task has met checkpoints for the time of its budget
+// without yielding. The beginning of a poll is not known here. So a poll after an idle time may yield once without need,
+// and a poll after that of another task may take twice its time.
 static int
 spend_ungoverned(pulse_state *state, pulse_thread *thread)
 {
@@ -123,7 +123,7 @@ spend_ungoverned(pulse_state *state, pulse_thread *thread)
     return spent;
 }
 
-// 1 if the running poll's budget is used up, 0 if not, -1 with an exception.
+// 1 if the budget of the running poll is used up, 0 if not, -1 with an exception on failure.
 static int
 spend(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords, const char *name)
 {

@@ -1,4 +1,4 @@
-// Cooperative budgets: spend operations of the running poll, and give way when they are used up.
+// Cooperative budgets: spend operations of the running poll, and yield to the loop when they are used up.
 #ifndef PULSE_CHECKPOINT_H
 #define PULSE_CHECKPOINT_H
 
@@ -6,7 +6,7 @@
 
 extern PyType_Spec pulse_checkpoint_spec;
 
-// A new awaitable; one that yields gives way to the loop once, one that does not is done at once.
+// A new awaitable. It yields to the loop once if `yields` is true; otherwise it is done at once.
 PyObject *pulse_checkpoint_new(pulse_state *state, bool yields);
 
 // Module functions.

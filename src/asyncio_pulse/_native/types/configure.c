@@ -44,7 +44,7 @@ pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
         governor->operations[i] = operations[i];
         governor->alarm_ticks[i] = budget < governor->slow_ticks ? budget : governor->slow_ticks;
     }
-    // The slot may belong to another thread by now.
+    // The slot may belong to another thread now.
     pulse_thread *thread = governor->thread;
     if (thread != NULL && atomic_load(&thread->python_id) == governor->python_thread_id) {
         pulse_governor_look_after(thread, governor->slow_ticks);

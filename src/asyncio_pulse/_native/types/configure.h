@@ -1,4 +1,4 @@
-// Methods of a governor that put numbers in force; they are checked in Python.
+// Methods of a governor that put numbers in force. Python code checks the numbers.
 #ifndef PULSE_CONFIGURE_H
 #define PULSE_CONFIGURE_H
 

@@ -64,7 +64,7 @@ governed_clear(PyObject *self)
     pulse_governed *governed = (pulse_governed *)self;
     pulse_governed_no_longer_alive(governed);
     pulse_waiting_forget(governed);
-    // Whoever still holds this object finds a coroutine that does nothing, never a NULL.
+    // Code that still holds this object finds a coroutine that does nothing, never a NULL.
     PyObject *coro = governed->coro;
     governed->coro = Py_NewRef(Py_None);
     governed->flags |= PULSE_GOVERNED_TRANSPARENT;
@@ -75,7 +75,7 @@ governed_clear(PyObject *self)
     return 0;
 }
 
-// Dropped in the middle of its code: as one that is closed.
+// A coroutine that is dropped in the middle of its code ends like one that is closed.
 static void
 governed_finalize(PyObject *self)
 {
@@ -98,7 +98,8 @@ governed_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
-    // Before anything that may run code of the program: whoever tells what is due holds it.
+    // Before anything that may run code of the program, because a report of due polls would take a reference to this
+    // object.
     if (governed->flags & PULSE_GOVERNED_DUE) {
         pulse_due_forget(governed);
     }
@@ -126,7 +127,7 @@ send_special(pulse_governed *governed, PyObject *value, PyObject **result)
     return pulse_step_resume(governed, (pulse_delivery){.value = Py_NewRef(value)}, result);
 }
 
-// PyIter_Send without the call: nearly everything that is governed has am_send.
+// PyIter_Send without the extra call: nearly every governed object has am_send.
 PULSE_INLINE PySendResult
 send_to(PyObject *coro, PyObject *value, PyObject **result)
 {
@@ -161,7 +162,7 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     return outcome;
 }
 
-// As the `send` of a coroutine tells it: a value, or NULL with StopIteration or another exception.
+// The outcome in the form of a coroutine's `send`: a value, or NULL with StopIteration or another exception.
 static PyObject *
 outcome_to_object(PySendResult outcome, PyObject *result)
 {
@@ -173,7 +174,7 @@ outcome_to_object(PySendResult outcome, PyObject *result)
         PyErr_SetNone(PyExc_StopIteration);
         return NULL;
     }
-    // An instance, because a bare tuple or exception as value would be taken for the arguments of StopIteration.
+    // An instance, because a bare tuple or exception would be taken for the arguments of StopIteration.
     PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
     Py_DECREF(result);
     if (stop != NULL) {
@@ -237,8 +238,8 @@ governed_python_await(PyObject *self, PyObject *Py_UNUSED(ignored))
     return pulse_awaiter_new(pulse_state_of_module(((pulse_governed *)self)->module), self);
 }
 
-// What a coroutine has beyond this type (the gi_ names of generator-based ones, those of other compilers) is the wrapped
-// one's own.
+// Attributes that a coroutine has beyond those of this type are read from the wrapped one: the gi_ names of generator-based
+// coroutines, and those of other compilers.
 static PyObject *
 governed_getattro(PyObject *self, PyObject *name)
 {
@@ -268,7 +269,7 @@ wrapped_attribute(PyObject *self, void *name)
     return PyObject_GetAttrString(((pulse_governed *)self)->coro, name);
 }
 
-// In the middle of its code: its frame says that it runs, and it does not.
+// Whether it is suspended in the middle of its code. Its frame then says that it runs, but it does not.
 static bool
 is_left(PyObject *self)
 {
@@ -288,7 +289,7 @@ get_suspended(PyObject *self, void *name)
     return is_left(self) ? Py_NewRef(Py_True) : wrapped_attribute(self, name);
 }
 
-// asyncio tells the type of a coroutine that has no name at all; it must not be ours.
+// For a coroutine without any name asyncio shows the type, which must not be ours.
 static PyObject *
 wrapped_qualname(PyObject *self, void *name)
 {

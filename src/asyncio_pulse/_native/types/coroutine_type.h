@@ -1,4 +1,5 @@
-// GovernedCoroutine as Python sees it: what drives a coroutine, and its attributes, most of which are the wrapped one's.
+// GovernedCoroutine as Python sees it: what drives a coroutine, and its attributes, most of which are those of the wrapped
+// one.
 #ifndef PULSE_COROUTINE_TYPE_H
 #define PULSE_COROUTINE_TYPE_H
 

@@ -9,7 +9,7 @@ typedef struct {
     uint64_t overhead_ns;
 } pulse_cpu_timer;
 
-// What one reading costs: the smallest difference of two in a row, because everything else only adds to it.
+// The cost of one reading: the smallest difference between two consecutive ones, because everything else only adds to it.
 static uint64_t
 smallest_difference(void)
 {

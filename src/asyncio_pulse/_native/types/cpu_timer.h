@@ -1,4 +1,4 @@
-// CpuTimer: the thread's CPU clock for Python, with its own cost taken out of what it measures.
+// CpuTimer: the thread's CPU clock for Python. It subtracts its own cost from what it measures.
 #ifndef PULSE_CPU_TIMER_H
 #define PULSE_CPU_TIMER_H
 

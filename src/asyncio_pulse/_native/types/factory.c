@@ -30,8 +30,8 @@ is_coroutine(pulse_state *state, PyObject *object)
     return truth;
 }
 
-// What to make the task of: new reference, or NULL with an exception. What is no coroutine passes through, so that
-// asyncio complains of it in its own words.
+// The object to make the task of. New reference; NULL with an exception on failure. An object that is no coroutine passes
+// through, so that asyncio rejects it in its own words.
 static PyObject *
 govern(pulse_governor *governor, PyObject *coro)
 {
@@ -49,7 +49,8 @@ govern(pulse_governor *governor, PyObject *coro)
     return is_coroutine(state, coro) ? pulse_governed_new_task(governor, coro) : Py_NewRef(coro);
 }
 
-// In debug mode BaseEventLoop.create_task takes its own frame off the traceback of a task that it made itself.
+// In debug mode BaseEventLoop.create_task removes its own frame from the traceback of a task that it made itself. A task
+// made by a factory keeps the frame, so it is removed here.
 static void
 trim_source_traceback(pulse_state *state, PyObject *task)
 {
@@ -88,8 +89,8 @@ names_with_loop(pulse_state *state, PyObject *keywords)
     return names;
 }
 
-// What makes the task, as BaseEventLoop.create_task finds it: a program may have put another class in asyncio.tasks, such
-// as the one written in Python. New reference.
+// The class that makes the task, looked up as BaseEventLoop.create_task does. A program may have put another class into
+// asyncio.tasks, such as the one written in Python. New reference.
 static PyObject *
 task_type(pulse_state *state)
 {
@@ -204,7 +205,8 @@ get_earlier(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(earlier != NULL ? earlier : Py_None);
 }
 
-// Marks that others leave on their factories (Sentry's says that it is there already) are found through ours.
+// Marks that other libraries leave on their factories are found through ours. Sentry, for one, marks that it is there
+// already.
 static PyObject *
 factory_getattro(PyObject *self, PyObject *name)
 {

@@ -6,7 +6,7 @@
 
 extern PyType_Spec pulse_factory_spec;
 
-// A new factory; `earlier` (borrowed, may be NULL) makes the tasks, else asyncio.Task does.
+// A new factory. `earlier` (borrowed, may be NULL) makes the tasks; without it, asyncio.Task does.
 PyObject *pulse_factory_new(pulse_governor *governor, PyObject *earlier);
 
 #endif

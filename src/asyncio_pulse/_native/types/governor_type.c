@@ -111,7 +111,7 @@ governor_detach(PyObject *self, PyObject *Py_UNUSED(ignored))
         governor->flags |= PULSE_GOVERNOR_DETACHED;
         governor->governed_until = pulse_clock_ticks();
         pulse_turns_stop_watching(governor);
-        // They know us, and we them, and the collector does not see it.
+        // The hooks refer to us and we to them, a cycle that the collector does not see.
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_HOOKED;
         Py_CLEAR(governor->hooks);
     }
@@ -122,7 +122,7 @@ static PyObject *
 governor_tell_due(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governor *governor = (pulse_governor *)self;
-    // Who decides runs in the loop's thread.
+    // Decisions run in the loop's thread.
     if (governor->python_thread_id == PyThreadState_GetID(PyThreadState_Get())) {
         pulse_decisions_tell(governor, NULL);
     }
@@ -151,7 +151,7 @@ governor_resume_watchdog(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-// Begin to watch the turns of a loop, however that is done then.
+// Begin to watch the turns of a loop: the part that all ways of watching share.
 static int
 start_watching(pulse_governor *governor, PyObject *loop)
 {
@@ -239,7 +239,7 @@ governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
-// The stall that lasts, if one was captured, and those that are over.
+// The stall that still lasts, if it was captured, and the stalls that are over.
 static PyObject *
 governor_stalls(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -364,7 +364,7 @@ static PyType_Slot governor_slots[] = {
     {0, NULL},
 };
 
-// Not tracked by the collector: it holds names, counters and stacks as text, none of which can lead back here.
+// Not tracked by the collector: a governor holds names, counters and stacks as text, and none of these can lead back to it.
 PyType_Spec pulse_governor_type_spec = {
     .name = "asyncio_pulse._core.Governor",
     .basicsize = sizeof(pulse_governor),

@@ -1,4 +1,4 @@
-// Governor as Python sees it: how a loop is put under it, and what it shows.
+// Governor as Python sees it: how a loop comes under a governor, and what the governor shows.
 #ifndef PULSE_GOVERNOR_TYPE_H
 #define PULSE_GOVERNOR_TYPE_H
 

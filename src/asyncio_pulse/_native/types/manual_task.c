@@ -27,7 +27,7 @@ manual_task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (task == NULL) {
         return NULL;
     }
-    // What is polled has no coroutine that we know: None stands for it, and is never driven.
+    // The polled task has no coroutine that we know. None stands for the coroutine and is never driven.
     task->governed = (pulse_governed *)pulse_governed_new_task((pulse_governor *)governor, Py_None);
     if (task->governed == NULL) {
         Py_CLEAR(task);
@@ -51,11 +51,11 @@ manual_task_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     pulse_thread *thread = task->polling ? task->poll.thread : NULL;
     if (thread != NULL && thread->current == task->governed) {
-        // Dropped in the middle of a poll: the slot must not point at it any longer.
+        // Dropped in the middle of a poll: the slot must not point at this task any longer.
         pulse_poll_end_special(&task->poll, task->governed, PULSE_POLL_FAILED, false);
     }
     else if (thread != NULL && thread->tangles == task->poll.tangles) {
-        // Polls inside of it remember it, and would lead back to it.
+        // Polls nested in this one remember it, and would lead back to it.
         pulse_poll_untangle(thread);
     }
     Py_XDECREF(task->governed);
@@ -85,7 +85,7 @@ manual_task_begin(PyObject *self, PyObject *Py_UNUSED(ignored))
             return NULL;
         }
     }
-    // Hooks run in here: one that begins the same task again is refused, and so is one that ends it.
+    // Hooks run in here. A hook that begins the same task again is refused, and so is one that ends it.
     task->polling = true;
     task->poll.thread = thread;
     if (thread != NULL) {
@@ -108,7 +108,7 @@ manual_task_end(PyObject *self, PyObject *args)
         return NULL;
     }
     if (task->poll.thread == NULL || task->poll.thread->tangles != task->poll.tangles) {
-        // Not measured, or given up with a poll that it was inside of.
+        // Not measured, or given up together with a poll that enclosed it.
         task->polling = false;
         Py_RETURN_NONE;
     }
@@ -117,7 +117,7 @@ manual_task_end(PyObject *self, PyObject *args)
         return NULL;
     }
     task->polling = false;
-    // The caller's clock decides how long it was.
+    // The caller's clock decides how long the poll was.
     task->poll.begun = task->poll.cpu_sampled_at = pulse_clock_ticks() - pulse_clock_from_ns(duration_ns);
     task->poll.cpu_sampled_ns = PULSE_ALL_ON_CPU;
     pulse_poll_end_special(&task->poll, task->governed, (pulse_poll_result)result, false);

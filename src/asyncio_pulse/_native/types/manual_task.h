@@ -1,4 +1,4 @@
-// ManualTask: the polls of a task that another kind of loop drives, told to us by whoever watches that loop.
+// ManualTask: the polls of a task that another kind of loop drives, as reported by the code that watches that loop.
 #ifndef PULSE_MANUAL_TASK_H
 #define PULSE_MANUAL_TASK_H
 

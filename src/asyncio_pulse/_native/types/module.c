@@ -322,7 +322,7 @@ module_clear(PyObject *module)
     return 0;
 }
 
-// The types of live objects keep the module alive, so when it is freed nothing of it is in use.
+// The types of live objects keep the module alive. So when it is freed, nothing of it is in use.
 static void
 module_free(void *module)
 {

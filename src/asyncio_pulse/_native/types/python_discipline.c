@@ -1,4 +1,4 @@
-// Disciplines in Python: what they are shown, what they may answer, and what becomes of one that fails.
+// Disciplines written in Python: what they see, what they may answer, and what happens to one that fails.
 #include "types/python_discipline.h"
 
 static PyStructSequence_Field flow_fields[] = {
@@ -24,7 +24,7 @@ PyStructSequence_Desc pulse_python_discipline_flow = {
 static PyObject *
 flow_show(PyTypeObject *type, const pulse_flow *known, uint64_t now_ns)
 {
-    // What is allocated here may run the collector, and a finaliser may use the queue: then the flow may be gone.
+    // An allocation here may run the collector, and a finaliser may use the queue. The flow may be gone afterwards.
     pulse_flow copy = *known;
     const pulse_flow *flow = &copy;
     PyObject *group = Py_NewRef((PyObject *)flow->key), *shown = PyStructSequence_New(type);
@@ -73,8 +73,8 @@ find_waiting(const pulse_slow_queue *self, uint8_t priority, PyObject *group)
     return flow != NULL && flow->queued > 0 ? flow : NULL;
 }
 
-// The group of the flow that an answer names, new reference, and its priority; NULL without an exception if it names none
-// that waits now.
+// The group of the flow that an answer names, as a new reference, and its priority. NULL without an exception if the answer
+// names no flow in which something waits now.
 static PyObject *
 group_of(const pulse_slow_queue *self, PyObject *answer, uint8_t *priority_named)
 {
@@ -95,7 +95,7 @@ group_of(const pulse_slow_queue *self, PyObject *answer, uint8_t *priority_named
     return Py_XNewRef(find_waiting(self, (uint8_t)priority, group) == NULL ? NULL : group);
 }
 
-// Log why a discipline goes: because of an exception, or of an answer.
+// Log why a discipline is removed: because of an exception, or because of its answer.
 static void
 log_removal(pulse_state *state, PyObject *discipline, PyObject *exception, PyObject *answer)
 {
@@ -126,7 +126,7 @@ static void
 remove_discipline(pulse_slow_queue *self, PyObject *discipline, PyObject *answer)
 {
     PyObject *exception = answer == NULL ? pulse_exception_take_object() : NULL;
-    // It may have put another one in its place.
+    // The discipline may have put another one in its place.
     if (self->discipline == discipline) {
         Py_CLEAR(self->discipline);
         log_removal(pulse_state_of_type(Py_TYPE(self)), discipline, exception, answer);
@@ -148,19 +148,19 @@ pulse_python_discipline_choose(pulse_slow_queue *self, uint64_t now_ns)
     uint8_t priority = 0;
     PyObject *group = answer == NULL ? NULL : group_of(self, answer, &priority);
     if (answer == NULL && PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        // Not the discipline's fault: raised once more, outside of our code.
+        // Not the discipline's fault: the interrupt is raised again, outside of our code.
         PyErr_Clear();
         PyErr_SetInterrupt();
     }
     else if (group == NULL) {
         remove_discipline(self, discipline, answer);
-        // What went on meanwhile, a destructor for one, may have raised too.
+        // Other code that ran meanwhile, such as a destructor, may have raised, too.
         PyErr_Clear();
     }
     Py_XDECREF(answer);
     Py_DECREF(flows);
     Py_DECREF(discipline);
-    // Last: the discipline's own finaliser, or one of its answer's, may have emptied the queue.
+    // Looked up last: a finaliser of the discipline or of its answer may have emptied the queue.
     pulse_flow *flow = group == NULL ? NULL : find_waiting(self, priority, group);
     Py_XDECREF(group);
     return flow;

@@ -1,4 +1,4 @@
-// Disciplines in Python: what they are shown, what they may answer, and what becomes of one that fails.
+// Disciplines written in Python: what they see, what they may answer, and what happens to one that fails.
 #ifndef PULSE_PYTHON_DISCIPLINE_H
 #define PULSE_PYTHON_DISCIPLINE_H
 
@@ -6,11 +6,12 @@
 
 extern PyStructSequence_Desc pulse_python_discipline_flow;
 
-// New list of Flow: all that are known, or only those that wait. NULL with an exception on failure.
+// New list of Flow: all known flows, or only those in which something waits. NULL with an exception on failure.
 PyObject *pulse_python_discipline_flows(pulse_slow_queue *self, bool only_waiting, uint64_t now_ns);
 
-// Ask the discipline that is plugged in for a flow that waits. Runs Python code, which may change the queue. NULL, and
-// no exception, when there is no answer: if that was its own fault it is removed, and the failure logged.
+// Ask the plugged-in discipline for a flow in which something waits. Runs Python code, which may change the queue. NULL
+// without an exception if there is no answer. If this is the discipline's own fault, it is removed and the failure is
+// logged.
 pulse_flow *pulse_python_discipline_choose(pulse_slow_queue *self, uint64_t now_ns);
 
 #endif

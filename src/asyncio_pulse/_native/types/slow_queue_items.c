@@ -71,8 +71,8 @@ check_flow(int priority, PyObject *group)
     return 0;
 }
 
-// The object that stands for all equal names; released again unless a flow uses it by then. NULL with an exception on
-// failure.
+// The object that stands for all equal names. Release it again afterwards: the name stays only while a flow uses it. NULL
+// with an exception on failure.
 static PyObject *
 hold_name(pulse_slow_queue *self, PyObject *group)
 {
@@ -108,7 +108,7 @@ pulse_slow_queue_items_enqueue(PyObject *object, PyObject *args, PyObject *kwarg
         pulse_slow_queue_items_number(cost, "cost_us", UINT32_MAX, self->default_cost_us, &cost_us) < 0) {
         return NULL;
     }
-    // What is critical goes first, unless its account is at Yield: then the caller says so.
+    // A critical item goes first, unless its account is at Yield. The caller passes `urgent` for that case.
     int is_urgent = Py_IsNone(urgent) ? priority == 0 : PyObject_IsTrue(urgent);
     if (is_urgent < 0) {
         return NULL;
@@ -143,7 +143,7 @@ take_next(pulse_slow_queue *self, uint64_t now_ns)
         return node;
     }
     pulse_flow *flow = pulse_python_discipline_choose(self, now_ns);
-    // Without an answer credit-based chooses, if the discipline left anything to choose from.
+    // Without an answer, credit-based chooses, if the discipline has left anything to choose from.
     return flow != NULL ? pulse_runqueue_next_of(self->queue, flow, now_ns) : pulse_runqueue_next(self->queue, now_ns);
 }
 
@@ -153,8 +153,8 @@ take_any(pulse_slow_queue *self, uint64_t Py_UNUSED(now_ns))
     return pulse_runqueue_take_any(self->queue);
 }
 
-// New list of at most `most` items. A place is made before an item is taken, so that none is lost when memory runs out: the
-// list is then shorter.
+// New list of at most `most` items. Room in the list is made before an item is taken, so that no item is lost when memory
+// runs out. The list is then shorter.
 static PyObject *
 take_items(pulse_slow_queue *self, pulse_queue_node *(*take)(pulse_slow_queue *, uint64_t), Py_ssize_t most,
            uint64_t now_ns)
@@ -242,7 +242,7 @@ is_wanted(pulse_queue_node *node, void *context)
     return search->found != NULL;
 }
 
-// NULL, without an exception, if the item does not wait.
+// NULL without an exception if the item does not wait.
 static pulse_queue_node *
 find_item(const pulse_slow_queue *self, const PyObject *item)
 {

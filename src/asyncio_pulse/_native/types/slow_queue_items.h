@@ -12,14 +12,14 @@ PyObject *pulse_slow_queue_items_charge(PyObject *self, PyObject *args);
 PyObject *pulse_slow_queue_items_remove(PyObject *self, PyObject *item);
 PyObject *pulse_slow_queue_items_promote(PyObject *self, PyObject *item);
 
-// New reference to the item of a node that left the queue; the node is gone.
+// New reference to the item of a node that has left the queue. Frees the node.
 PyObject *pulse_slow_queue_items_take(pulse_queue_node *node);
 
-// Forget a group's name, `key`, unless a flow has it; `context` is the slow queue.
+// Forget the name of a group, `key`, unless a flow uses it. `context` is the slow queue.
 void pulse_slow_queue_items_release_name(void *context, uintptr_t key);
 
-// A number from 0 to `highest`, or `otherwise` for None; a time in nanoseconds, now for None. -1 with an exception if it is
-// neither.
+// Convert a value to a number from 0 to `highest` (None: `otherwise`), or to a time in nanoseconds (None: now). -1 with an
+// exception if the value does not fit.
 int pulse_slow_queue_items_number(PyObject *value, const char *name, uint64_t highest, uint64_t otherwise, uint64_t *out);
 int pulse_slow_queue_items_time(PyObject *value, uint64_t *now_ns);
 

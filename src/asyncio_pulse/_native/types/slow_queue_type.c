@@ -25,7 +25,7 @@ plug_in(pulse_slow_queue *self, PyObject *discipline)
         return -1;
     }
     Py_DECREF(choose);
-    // It takes over should the discipline fail; it needs no memory.
+    // Credit-based takes over if the discipline fails. It needs no memory.
     (void)pulse_runqueue_set_algorithm(self->queue, PULSE_CREDIT_BASED);
     Py_XSETREF(self->discipline, Py_NewRef(discipline));
     return 0;
@@ -156,7 +156,7 @@ slow_queue_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     (void)slow_queue_clear(object);
-    // First, so that no name is looked up any more.
+    // Cleared first, so that no name is looked up any more.
     Py_CLEAR(self->groups);
     if (self->queue != NULL) {
         pulse_runqueue_free(self->queue);
