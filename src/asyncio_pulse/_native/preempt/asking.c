@@ -4,11 +4,12 @@
 #include "model/governed.h"
 
 enum {
-    // Boundaries of bytecodes that one request tries before it waits: queues and locks need 64, 0.5 ms of computing 1,000.
+    // Bytecode boundaries that one request tries before it waits. Queues and locks need 64; 0.5 ms of computing needs
+    // 1,000.
     BURST = 1000,
     // What one signal costs, with its way through kernel and interpreter.
     SIGNAL_NS = 20000,
-    // Beyond that a request in vain is not followed by a longer wait.
+    // Beyond this, a request in vain does not lengthen the wait.
     MOST_IN_VAIN_NS = 2000000,
 };
 
@@ -36,7 +37,7 @@ pulse_asking_begin_burst(pulse_request *request, bool is_hopeless)
     request->boundaries_left = is_hopeless ? 0 : BURST;
 }
 
-// What the boundaries that were tried in vain took, ns.
+// The CPU time of the boundaries that were tried in vain, ns.
 static uint64_t
 end_burst(pulse_request *request, uint64_t cpu_ns)
 {
@@ -67,7 +68,7 @@ pulse_asking_heard(pulse_request *request)
     pulse_group *group = request->segment->governed->group;
     group->asked_in_vain_ns = 0;
     group->ask_allowance = (pulse_allowance){0};
-    // Only what was tried in vain before counts: without that, asking is part of leaving.
+    // Only earlier attempts in vain are charged. Without any, asking is part of the suspension.
     if (request->burst_began_ns != 0) {
         uint64_t cpu_ns = pulse_thread_clock_ns();
         charge(group, end_burst(request, cpu_ns), cpu_ns);

@@ -16,10 +16,10 @@ static struct {
     int signal_number;
     PyObject *protected_modules;
     PyObject *library_paths;
-    // signal.getsignal, and the handler that it must tell.
+    // signal.getsignal, and the handler that it must return.
     PyObject *getsignal;
     PyObject *handler;
-    // The armed poll that runs: what is asked of it. Nested ones are kept on the C stack of the outer one.
+    // The request to the running armed poll. While a nested poll runs, the outer request is kept on the C stack.
     pulse_request request;
 } process;
 
@@ -35,8 +35,8 @@ is_under_chaos(const pulse_governor *governor)
     return governor->flags & PULSE_GOVERNOR_CHAOS && governor->chaos.preempt != 0;
 }
 
-// How far a coroutine may be preempted by what was asked for it, for its group, and for all: the nearest wins, but "off" of
-// a group's policy, which is an operator's, goes before what code asks for.
+// How far a coroutine may be preempted, by the settings for it, for its group, and for all. The nearest setting wins. As an
+// exception, "off" in a group's policy, which an operator writes, overrides what code asks for.
 static pulse_preempt_mode
 wanted_mode(const pulse_governed *governed)
 {
@@ -51,7 +51,7 @@ wanted_mode(const pulse_governed *governed)
         return PULSE_PREEMPT_ANYWHERE;
     }
     if (is_under_chaos(governed->governor)) {
-        // Whatever its tier, at the places that need nobody's consent.
+        // Whatever its tier, but only at the places that need no consent.
         return PULSE_PREEMPT_AWAIT;
     }
     if (pulse_governed_tier(governed) < PULSE_TIER_YIELD) {
@@ -60,7 +60,7 @@ wanted_mode(const pulse_governed *governed)
     return of_group == PULSE_UNSET ? (pulse_preempt_mode)preemption->mode : (pulse_preempt_mode)of_group;
 }
 
-// What encloses a governed call goes as far already.
+// Whether the poll that encloses a governed call goes as far already.
 static bool
 is_covered(const pulse_governed *governed, pulse_preempt_mode mode)
 {
@@ -78,8 +78,9 @@ may_arm(pulse_governed *governed, pulse_thread *thread)
         return false;
     }
     if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits && !pulse_profilers_follow()) {
-        // It starts the signal, or says once why it cannot; it is set again with the next installation, and by itself where
-        // another thread could start it. This thread then asks no more: asking is Python code, before each of its polls.
+        // The starter starts the signal, or says once why it cannot. The next installation sets the starter again. The
+        // starter itself does so where another thread could start the signal. This thread then asks no more, because asking
+        // is Python code before each of its polls.
         PyObject *starter = state->preemption_starter;
         state->preemption_starter = NULL;
         PyObject *done = PyObject_CallNoArgs(starter);
@@ -93,7 +94,8 @@ may_arm(pulse_governed *governed, pulse_thread *thread)
     return process.state == state && PyThread_get_thread_ident() == process.main_thread && !pulse_profilers_follow();
 }
 
-// The program handles our signal itself by now: send no more of them. Whoever is armed next has another one chosen.
+// The program now handles our signal itself: send no more of them. The next coroutine to be armed has another signal
+// chosen.
 static void
 retreat_if_displaced(pulse_state *state)
 {
@@ -109,7 +111,7 @@ retreat_if_displaced(pulse_state *state)
     pulse_exception_put_back(raised);
 }
 
-// The package whose code opted in; new reference, or NULL: without an exception if that is not known.
+// The package whose code opted in. New reference; NULL without an exception if it is not known.
 static PyObject *
 package_of(PyObject *coro)
 {
@@ -156,14 +158,15 @@ pulse_preemption_prepare(pulse_governed *governed, pulse_thread *thread)
     }
 }
 
-// What polls inside the segment had published, when it was left; see `put_back`.
+// What polls inside the segment had published when it was suspended; see `put_back`.
 typedef struct {
     pulse_governed *current;
     uint64_t poll_started;
 } inner_polls;
 
-// The segment goes on, in a new poll. If governed calls inside it are in the middle of polls of theirs, those are charged
-// from here on: all before was charged to the segment's own polls, and what others used meanwhile is not theirs.
+// The segment goes on, in a new poll. Governed calls inside it may be in the middle of their own polls. These are charged
+// from here on: everything before was charged to the segment's own polls, and the time that others used meanwhile is not
+// theirs.
 static void
 put_back(pulse_thread *thread, const pulse_governed *governed, const inner_polls *inner)
 {
@@ -176,7 +179,7 @@ put_back(pulse_thread *thread, const pulse_governed *governed, const inner_polls
     atomic_store_explicit(&thread->poll_started, inner->poll_started, memory_order_relaxed);
 }
 
-// Held: judging allocates, so that the collector and then another thread may run, which may configure anew.
+// Held: judging allocates, so that the collector and then another thread may run and change the configuration.
 static pulse_reach
 reach_of(const pulse_segment *segment)
 {
@@ -234,7 +237,7 @@ aim_after(uint64_t ns)
     pulse_aim_at(pulse_clock_ticks() + pulse_clock_from_ns(ns));
 }
 
-// Whether no later boundary will do either: what is in the way lasts, or a whole burst came to nothing in that code before.
+// Whether no later boundary will do either: the obstacle lasts, or a whole burst came to nothing in that code before.
 static bool
 is_hopeless(const pulse_request *request, pulse_rule rule, const pulse_frame *where)
 {
@@ -243,14 +246,14 @@ is_hopeless(const pulse_request *request, pulse_rule rule, const pulse_frame *wh
            (rule == PULSE_RULE_MODULE && pulse_record_knows_place(preemption, rule, where));
 }
 
-// Whether the request is still there. Where the GIL is given away, another thread may end all requests.
+// Whether the request still exists. Another thread may end all requests while the GIL is released.
 static bool
 is_asked(const pulse_request *request, const pulse_segment *segment)
 {
     return request->segment == segment && segment->governed != NULL;
 }
 
-// Not here: look again at the next boundary of bytecodes, or, after many of them, in a while.
+// Not here: look again at the next bytecode boundary or, after many of them, after a while.
 static void
 ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where)
 {
@@ -258,7 +261,7 @@ ask_again(pulse_request *request, pulse_rule rule, const pulse_frame *where)
     pulse_group *group = segment->governed->group;
     pulse_preemption *preemption = &segment->governed->governor->preemption;
     pulse_counter_add(&preemption->refused[rule], 1);
-    // Until the poll ends: the loop cannot look sooner for what its signals write.
+    // Until the poll ends, because the loop cannot read earlier what its signals write.
     pulse_wakeup_fd_divert();
     if (!is_asked(request, segment)) {
         return;
@@ -298,7 +301,7 @@ leave(pulse_request *request)
     segment->opted_in = mode_of(segment->governed) == PULSE_PREEMPT_ANYWHERE;
     Py_INCREF(segment);
     int result = pulse_segment_leave(segment);
-    // Gone with its wrapper: what was raised unwinds what is left.
+    // The segment is gone with its wrapper: the raised exception unwinds what is left.
     if (segment->governed != NULL) {
         put_back(thread, segment->governed, &inner);
         pulse_reach reach = reach_of(segment);
@@ -317,7 +320,7 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
 {
     pulse_request *request = &process.request;
     uint64_t began = pulse_clock_ticks(), deadline = atomic_load(&pulse_the_aim.deadline);
-    // It may have come late, for a poll that is over; or somebody else sent it.
+    // The signal may be late, for a poll that is over, or may have another sender.
     if (request->segment == NULL || request->segment->governed == NULL || deadline == 0 || began < deadline) {
         Py_RETURN_NONE;
     }
@@ -326,7 +329,7 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
     bool is_bound = request->burst_began_ns == 0 && !is_under_chaos(governed->governor);
     uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
     if (wait > 0) {
-        // Somebody else had the processor meanwhile.
+        // Other threads had the processor meanwhile.
         aim_after(wait);
         Py_RETURN_NONE;
     }
@@ -342,7 +345,7 @@ pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUS
     Py_RETURN_NONE;
 }
 
-// What is asked of the poll that begins now, while it lasts.
+// Set up the request to the poll that begins now.
 static void
 begin_request(pulse_governed *governed, pulse_thread *thread)
 {
@@ -363,7 +366,7 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
                    pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
     process.request = (pulse_request){.segment = governed->segment, .thread = thread, .due = at_once ? started : due};
     if (at_once) {
-        // Nobody else has to be woken for it.
+        // No thread has to be woken for this.
         atomic_store(&pulse_the_aim.deadline, started);
         pulse_wakeup_fd_divert();
         PyErr_SetInterruptEx(process.signal_number);
@@ -384,7 +387,7 @@ pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *
     begin_request(governed, thread);
     PySendResult outcome = pulse_segment_step(governed, value, exception, result);
     bool overdue = process.request.segment != NULL && pulse_clock_ticks() > process.request.due;
-    // It may have ended by itself while we looked for a place.
+    // The poll may have ended by itself during the search for a place.
     pulse_wakeup_fd_restore(process.signal_number);
     process.request = outer;
     atomic_store(&pulse_the_aim.deadline, outer.segment == NULL ? 0 : outer_deadline);
@@ -393,7 +396,7 @@ pulse_preemption_send(pulse_governed *governed, pulse_thread *thread, PyObject *
         retreat_if_displaced(process.state);
     }
     if (thread != NULL && (*preempted || goes_on)) {
-        // Polls inside it may be in the middle; all of this one is charged to the segment's own coroutine.
+        // Polls inside the segment may be in the middle. All of this poll is charged to the segment's own coroutine.
         thread->current = governed;
         thread->nested_ticks = thread->nested_off_cpu_ticks = 0;
     }

@@ -1,12 +1,13 @@
-// What came of preemption, by governor, and how far it may go there.
+// The results of preemption, by governor, and how far it may go there.
 #include "preempt/record.h"
 
 #include "model/figures.h"
 
 enum {
-    // Places where it was put off; more than anybody reads.
+    // Places where a request was put off; more than anyone reads.
     MOST_PLACES = 256,
-    // A poll that was left no later than this after its deadline, or than its budget if that is longer, is a forced yield.
+    // A poll is a forced yield if it was suspended at most this long after its deadline. For a longer budget, at most as long
+    // as the budget.
     GRACE_US = 1000,
 };
 
@@ -41,7 +42,7 @@ pulse_record_note_place(pulse_preemption *preemption, pulse_rule rule, const pul
     if (preemption->places == NULL) {
         preemption->places = PyDict_New();
     }
-    // Held: where the collector runs, another thread may, which may begin all counting anew.
+    // Held: the collector may run here, and then another thread, which may restart all counting.
     PyObject *places = Py_XNewRef(preemption->places);
     PyObject *key = places == NULL ? NULL : key_of_place(rule, where);
     PyObject *known = key == NULL ? NULL : PyDict_GetItemWithError(places, key);

@@ -73,7 +73,7 @@ throw_into(PyObject *coro, PyObject *exception, PyObject **result)
     return pulse_stop_iteration_take(result) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-// One step of the coroutine, inside the greenlet. The wrapper owns the coroutine; while it is suspended nobody else does.
+// One step of the coroutine, inside the greenlet. The wrapper owns the coroutine, and alone does so while it is suspended.
 static void
 step(pulse_segment *segment)
 {
@@ -93,7 +93,7 @@ step(pulse_segment *segment)
     segment->said = SAID_STEPPED;
 }
 
-// Give way to whoever resumed the segment. -1 with an exception if it is not to go on.
+// Give way to the greenlet that resumed the segment. -1 with an exception if the segment must not go on.
 static int
 give_way(pulse_segment *segment)
 {
@@ -122,7 +122,7 @@ body(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef body_definition = {"armed_segment", body, METH_NOARGS, NULL};
 
-// The same Context object, not a copy of it: what the coroutine sets is seen by all that share it.
+// Share the Context object instead of copying it, so that all that share it see what the coroutine sets.
 static int
 share_context(PyObject *greenlet)
 {
@@ -147,7 +147,7 @@ pulse_segment_arm(pulse_governed *governed)
     Py_XDECREF(run);
     int result = segment->greenlet == NULL ? -1 : share_context(segment->greenlet);
     if (result < 0 || governed->segment != NULL) {
-        // It failed, or is armed meanwhile, by Python code that ran in here. The greenlet leads back to the segment.
+        // It failed, or Python code that ran in here has armed it meanwhile. The greenlet refers back to the segment.
         Py_CLEAR(segment->greenlet);
         Py_DECREF(segment);
         return result;
@@ -157,7 +157,7 @@ pulse_segment_arm(pulse_governed *governed)
     return 0;
 }
 
-// Whoever resumes it now is whom it gives way to.
+// The segment gives way to the greenlet that resumes it now.
 static int
 set_parent(pulse_segment *segment)
 {
@@ -169,8 +169,8 @@ set_parent(pulse_segment *segment)
     return result;
 }
 
-// What another library's greenlet, started inside, gave to the one that the segment was resumed from: that was meant for
-// code inside the segment, which waits for it.
+// Another library's greenlet, started inside the segment, gave `got` to the greenlet from which the segment was resumed. It
+// was meant for code inside the segment, which waits for it.
 static PyObject *
 forward(pulse_segment *segment, PyObject *got)
 {
@@ -190,7 +190,7 @@ forward(pulse_segment *segment, PyObject *got)
     return got;
 }
 
-// Resume the greenlet until it says why it gave way. -1 with an exception if it ended without a word.
+// Resume the greenlet until it states why it gave way. -1 with an exception if it ended without a reason.
 static int
 resume(pulse_segment *segment)
 {
@@ -225,7 +225,7 @@ pulse_segment_raise_cancellation(pulse_segment *segment)
     return -1;
 }
 
-// How often the running task was asked to cancel and did not take it back; 0 if that is not known.
+// How often the running task was asked to cancel, without requests that were taken back; 0 if that is not known.
 static long
 count_requests(pulse_governed *governed)
 {
@@ -240,8 +240,8 @@ count_requests(pulse_governed *governed)
     return requests;
 }
 
-// The coroutine is told later. What made it be cancelled may be over by then, such as the time of a timeout whose block it
-// has left: without preemption it would never have been told.
+// The coroutine receives the cancellation later. Its cause may be over at that time, such as a timeout whose block the
+// coroutine has left. Without preemption the coroutine would never have received it.
 static void
 keep_cancellation(pulse_segment *segment, PyObject *exception)
 {
@@ -274,7 +274,7 @@ pulse_segment_is_cancelled(pulse_segment *segment)
     return segment->cancellation != NULL;
 }
 
-// The coroutine stopped at an await while a cancellation waits: what a task does about its own, `_must_cancel`.
+// The coroutine stopped at an await while a cancellation waits. Do what a task does in the case of its own `_must_cancel`.
 static PySendResult
 settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **result)
 {
@@ -302,7 +302,7 @@ settle_cancellation(pulse_segment *segment, PySendResult outcome, PyObject **res
         }
         Py_XDECREF(done);
         Py_XDECREF(arguments);
-        // What it awaits cannot be cancelled: then the cancellation is raised when it goes on.
+        // The awaited object cannot be cancelled, so the cancellation is raised when the coroutine goes on.
         PyErr_Clear();
     }
     return outcome;
@@ -318,7 +318,7 @@ pulse_segment_step(pulse_governed *governed, PyObject *value, PyObject *exceptio
         return exception == NULL ? PyIter_Send(governed->coro, value, result)
                                  : throw_into(governed->coro, exception, result);
     }
-    // The wrapper may be dropped by the code that it wraps.
+    // The wrapped code may drop the wrapper.
     Py_INCREF(segment);
     bool cancels = exception != NULL &&
                    PyErr_GivenExceptionMatches(exception, pulse_state_of_module(governed->module)->cancelled_error);
@@ -403,7 +403,7 @@ pulse_segment_unwind(pulse_governed *governed)
     PySendResult outcome = pulse_segment_step(governed, Py_None, exit, &result);
     Py_DECREF(exit);
     if (segment->preempted && outcome == PYGEN_ERROR) {
-        // Another thread's: greenlet kills it there, and until then its frames need the coroutine.
+        // The greenlet belongs to another thread and is killed there. Until then its frames need the coroutine.
         Py_XSETREF(segment->kept, Py_NewRef(governed->coro));
         return -1;
     }
@@ -429,7 +429,7 @@ pulse_segment_unwind_all(void)
         if (governed != NULL && pulse_segment_unwind(governed) < 0) {
             PyErr_WriteUnraisable(governed->coro);
         }
-        // Nothing more can be done about one that ignores it.
+        // Nothing more can be done about a coroutine that ignores it.
         delist(each);
         Py_XDECREF(governed);
         Py_DECREF(each);
@@ -443,7 +443,7 @@ pulse_segment_drop(pulse_governed *governed)
     if (segment != NULL) {
         governed->segment = NULL;
         segment->governed = NULL;
-        // A greenlet that waits at an await is killed by this; it leads back to the segment.
+        // This kills a greenlet that waits at an await. The greenlet refers back to the segment.
         Py_CLEAR(segment->greenlet);
         Py_DECREF(segment);
     }

@@ -1,7 +1,7 @@
-// Armed segments: a coroutine whose polls run in a greenlet of their own can be left in the middle of its Python code.
+// Armed segments: a coroutine whose polls run in their own greenlet can be suspended in the middle of its Python code.
 //
-// A segment holds its coroutine only borrowed, so that a task that is dropped is collected; it ends with the coroutine. It
-// may be resumed only in the thread in which it was armed. Needs the GIL; Python code runs in here.
+// A segment only borrows its coroutine, so that a dropped task is collected. It ends with the coroutine. It may be resumed
+// only in the thread in which it was armed. Needs the GIL; Python code runs in here.
 #ifndef PULSE_SEGMENT_H
 #define PULSE_SEGMENT_H
 
@@ -17,29 +17,30 @@ typedef struct pulse_segment {
     PyObject *exception;
     // A cancellation that waits for a place where it may be raised.
     PyObject *cancellation;
-    // How often the task was asked to cancel by then: fewer, and it was taken back.
+    // How often the task had been asked to cancel at that time. A smaller number later means that the request was taken
+    // back.
     long requests;
-    // Whoever asked asks again every turn.
+    // The code that cancelled the task asks again every turn.
     bool is_repeated;
-    // Only code that opted in is ended by one that waits when it returns; else what it returned would be lost, such as an
-    // item that it took from a queue.
+    // If a cancellation waits when the coroutine returns, only code that opted in is ended by it. Otherwise the result
+    // would be lost, such as an item that the code took from a queue.
     bool opted_in;
     // What its last step came to.
     PySendResult outcome;
     PyObject *result;
     pulse_exception raised;
-    // Why the greenlet gave way; nothing if another library's greenlet did.
+    // Why the greenlet gave way; no reason if another library's greenlet gave way.
     uint8_t said;
-    // Somebody resumed it and has not been given way to.
+    // It was resumed and has not given way yet.
     bool resumed;
-    // It stands in the middle of its code, rather than at an await.
+    // It was suspended in the middle of its code, not at an await.
     bool preempted;
-    // Is in the list of those that are.
+    // Links of the list of segments suspended in the middle of their code.
     struct pulse_segment *next_preempted;
     struct pulse_segment **previous_preempted;
     // First part of the name of the module that opted in, interned; or NULL.
     PyObject *package;
-    // Keeps the coroutine when its greenlet can only be left to its own thread.
+    // Holds the coroutine when its greenlet can only be ended by its own thread.
     PyObject *kept;
 } pulse_segment;
 
@@ -62,23 +63,23 @@ bool pulse_segment_is_running(const pulse_segment *segment);
 // be raised there.
 int pulse_segment_leave(pulse_segment *segment);
 
-// Whether a cancellation waits that still holds.
+// Whether a cancellation waits that was not taken back.
 bool pulse_segment_is_cancelled(pulse_segment *segment);
 
-// It cannot be raised where the segment goes on: forget it, if whoever asked asks again.
+// The cancellation cannot be raised where the segment goes on. Forget it, if the code that cancelled the task asks again.
 void pulse_segment_put_off(pulse_segment *segment);
 
-// Raise the cancellation that waits: returns -1, for the caller to pass on.
+// Raise the cancellation that waits. Returns -1, for the caller to pass on.
 int pulse_segment_raise_cancellation(pulse_segment *segment);
 
-// The coroutine is closed or dropped: raise GeneratorExit where it stands, if that is in the middle of its code. -1 with
-// an exception if it ignores that, or raises another one.
+// The coroutine is closed or dropped: raise GeneratorExit in it, if it is suspended in the middle of its code. -1 with an
+// exception if the coroutine ignores GeneratorExit or raises another exception.
 int pulse_segment_unwind(pulse_governed *governed);
 
-// The wrapper goes: end its greenlet. What stands in the middle of its code was unwound before.
+// The wrapper is deallocated: end its greenlet. A coroutine in the middle of its code was unwound before.
 void pulse_segment_drop(pulse_governed *governed);
 
-// Unwind all that stand in the middle of their code, before the interpreter ends.
+// Unwind all coroutines that are suspended in the middle of their code, before the interpreter ends.
 void pulse_segment_unwind_all(void);
 
 #endif

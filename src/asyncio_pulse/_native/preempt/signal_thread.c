@@ -13,14 +13,14 @@
 #include "base/own_thread.h"
 
 enum {
-    // While nothing armed runs it looks this often, so many times, before it sleeps for good: waking it costs an armed poll
-    // more than all that it does itself, and servers are seldom idle for longer.
+    // While nothing armed runs, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
+    // an armed poll more than all that the thread itself does, and servers are seldom idle for longer.
     LINGER_US = 1000,
     LINGERS = 10,
     // After a request it looks again this soon: the interrupted code may ask for another one.
     ASKED_US = 500,
-    // One that was not heard for so long is repeated: at the recursion limit a handler cannot be called. Then for twice as
-    // long, and so on: in a long call of C code each of them would only wait.
+    // A request that was not heard for this long is repeated, because no handler can be called at the recursion limit. The
+    // interval then doubles each time, because during a long call of C code all requests would only wait.
     PATIENCE_US = 10000,
     // The least that Linux takes as the slice of a thread.
     SLICE_NS = 100000,
@@ -29,7 +29,7 @@ enum {
 pulse_aim pulse_the_aim;
 
 typedef struct {
-    // Held by whoever started the thread; letting it go ends a wait.
+    // Held by the code that started the thread. Its release ends a wait.
     PyThread_type_lock wake;
     // Held by the thread while it lives.
     PyThread_type_lock alive;
@@ -54,8 +54,9 @@ request(preempt_watchdog *watchdog)
 #endif
 }
 
-// Sleep, unless there is something to aim at sooner that was not asked for yet; UINT64_MAX is for good. Whoever aims looks
-// at `sleeps_until` after that, and we look at the aim after having set it: one of us sees the other.
+// Sleep until `until`, or for good if that is UINT64_MAX. Do not sleep if there is an earlier aim that was not asked for
+// yet. A poll sets its aim before it reads `sleeps_until`, and this thread sets `sleeps_until` before it reads the aim, so
+// one of them sees the other.
 static void
 sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
 {
@@ -98,13 +99,14 @@ watch(preempt_watchdog *watchdog)
     }
 }
 
-// Since Linux 6.12 a thread that asks for short slices gets the processor from one with longer ones as soon as it wakes.
-// Otherwise whoever computes on the only processor may keep it for some milliseconds more. Earlier versions take no notice.
+// Since Linux 6.12 a thread that asks for short slices gets the processor from a thread with longer ones as soon as it
+// wakes. Otherwise a thread that computes on the only processor may keep it for some milliseconds more. Earlier versions
+// ignore the request.
 static void
 ask_for_short_slices(void)
 {
 #if defined(__linux__) && defined(SYS_sched_setattr)
-    // struct sched_attr, which the C library has lately, or not: sched_setattr(2).
+    // struct sched_attr, which only recent C libraries declare: sched_setattr(2).
     struct {
         uint32_t size, policy;
         uint64_t flags;
@@ -195,7 +197,7 @@ pulse_signal_thread_start(int signal_number)
 void
 pulse_signal_thread_wake(void)
 {
-    // Whoever sets it to 0 lets the lock go, once: letting go of one that is free is not allowed everywhere.
+    // The thread that sets it to 0 releases the lock, once: releasing a free lock is not allowed everywhere.
     if (the_watchdog != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
         PyThread_release_lock(the_watchdog->wake);
     }
@@ -214,7 +216,7 @@ pulse_signal_thread_stop(void)
     if (atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
         PyThread_release_lock(watchdog->wake);
     }
-    // Otherwise it is awake. It takes no GIL; others may go on while it ends.
+    // Otherwise the thread is awake. It takes no GIL, and other threads may go on while it ends.
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
     Py_END_ALLOW_THREADS
@@ -225,7 +227,7 @@ pulse_signal_thread_stop(void)
 void
 pulse_signal_thread_after_fork(void)
 {
-    // Not freed: its thread, which is no more, may have been waiting for one of the locks.
+    // Not freed: the thread, which does not exist in the child, may have been waiting for one of the locks.
     the_watchdog = NULL;
     atomic_store(&pulse_the_aim.deadline, 0);
     atomic_store(&pulse_the_aim.sleeps_until, 0);

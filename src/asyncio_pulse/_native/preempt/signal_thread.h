@@ -1,8 +1,8 @@
 // A native thread that sends a signal to the main thread when the armed poll that runs there has used its budget.
 //
-// It never takes the GIL. It sleeps until the deadline of the poll that it saw last, looks again, and sleeps for good when
-// nothing armed has run for a while; then the next armed poll wakes it, as does one whose deadline comes sooner. There is one for the process, because signals
-// belong to the process and their handlers run in the main thread only.
+// It never takes the GIL. It sleeps until the deadline of the last poll that it saw, and looks again. When nothing armed
+// has run for a while, it sleeps for good. The next armed poll wakes it, as does a poll with an earlier deadline. The
+// process has one such thread, because signals belong to the process and their handlers run in the main thread only.
 #ifndef PULSE_SIGNAL_THREAD_H
 #define PULSE_SIGNAL_THREAD_H
 
@@ -10,9 +10,9 @@
 #include "base/compat.h"
 
 typedef struct {
-    // When the running armed poll is to be interrupted, ticks; 0 while none runs. It names the request, too.
+    // When to interrupt the running armed poll, in ticks; 0 while none runs. It also identifies the request.
     _Atomic(uint64_t) deadline;
-    // Until then nobody looks at `deadline`, unless somebody wakes the thread; 0 while it is awake.
+    // The thread does not read `deadline` before this time unless it is woken; 0 while it is awake.
     _Atomic(uint64_t) sleeps_until;
 } pulse_aim;
 
@@ -21,10 +21,11 @@ extern pulse_aim pulse_the_aim;
 // Start it in the main thread, or do nothing if it runs. -1 with an exception on failure. Needs the GIL.
 int pulse_signal_thread_start(int signal_number);
 
-// Stop and join it: no signal comes after this. Needs the GIL, and lets go of it while it waits.
+// Stop and join it: no signal comes after this. Needs the GIL, and releases it during the join.
 void pulse_signal_thread_stop(void);
 
-// The forked child has no such thread, even if another library's hook has started it just before the fork.
+// Forget the thread in a forked child, which does not have it. A hook of another library may have started it just before
+// the fork.
 void pulse_signal_thread_after_fork(void);
 
 bool pulse_signal_thread_is_running(void);

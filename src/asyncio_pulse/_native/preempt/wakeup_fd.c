@@ -5,9 +5,9 @@
 #include <unistd.h>
 #endif
 
-// Every signal that Python notes is also written, as one byte, to the descriptor of signal.set_wakeup_fd. Those of a burst,
-// or of a poll that goes on for seconds, would fill that pipe: some 280 bytes are enough for asyncio's. Then the bytes of the
-// program's own signals would be lost.
+// Python writes each signal that it notes, as one byte, to the descriptor of signal.set_wakeup_fd. The signals of a burst,
+// or of a poll that goes on for seconds, would fill that pipe: some 280 bytes fill that of asyncio. The bytes of the
+// program's own signals would then be lost.
 static struct {
     int sink[2];
     // signal.set_wakeup_fd; the C function behind it is hidden.
@@ -58,7 +58,7 @@ pulse_wakeup_fd_after_fork(void)
 {
 #ifndef _WIN32
     int own[2];
-    // Under the same numbers: signals may be diverted just now.
+    // Keep the numbers, because signals may be diverted just now.
     if (wakeup.sink[0] >= 0 && pipe(own) == 0) {
         for (int i = 0; i < 2; i++) {
             dup2(own[i], wakeup.sink[i]);
@@ -78,18 +78,18 @@ pulse_wakeup_fd_divert(void)
     }
 }
 
-// Pass on what is in the pipe; to nobody if there is no descriptor.
+// Pass on the contents of the pipe, or discard them if there is no descriptor.
 static void
 empty_sink(int signal_number, long descriptor)
 {
 #ifndef _WIN32
     unsigned char bytes[256];
     ssize_t count;
-    // The program may have taken our pipe for its own descriptor, and have put it back.
+    // The program may have taken our pipe for its own descriptor and put it back.
     descriptor = descriptor == wakeup.sink[1] ? -1 : descriptor;
     while ((count = read(wakeup.sink[0], bytes, sizeof bytes)) > 0) {
         for (ssize_t i = 0; i < count && descriptor >= 0; i++) {
-            // One that cannot be written would have been lost without us, too: that pipe is full.
+            // A byte that cannot be written would have been lost without us, too: that pipe is full.
             if (bytes[i] != signal_number && write((int)descriptor, &bytes[i], 1) < 0) {
                 break;
             }
@@ -109,18 +109,19 @@ pulse_wakeup_fd_pass_on(int signal_number)
     }
 }
 
-// Put the earlier descriptor back in force. False if it has to be tried again: code near the recursion limit calls nothing.
+// Put the earlier descriptor back in force. False if this must be tried again: code near the recursion limit can call
+// nothing.
 static bool
 put_back(PyObject **earlier)
 {
     PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier);
     bool is_tried = found != NULL || !PyErr_ExceptionMatches(PyExc_RecursionError);
     if (found != NULL && PyObject_RichCompareBool(found, wakeup.sink_number, Py_EQ) == 0) {
-        // The program set another one meanwhile: that stays.
+        // The program has set another descriptor meanwhile, which stays in force.
         Py_SETREF(*earlier, Py_NewRef(found));
         Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier));
     }
-    // A descriptor that was closed in the meantime is refused: then there is none.
+    // A descriptor that was closed meanwhile is refused. Then there is none.
     PyErr_Clear();
     Py_XDECREF(found);
     return is_tried;
