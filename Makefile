@@ -76,6 +76,7 @@ dist: $(VENV)/.extra-dev
 lint: $(VENV)/.extra-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	@$(BIN)/clang-format --dry-run --Werror $(NATIVE)
 
 # stubtest compares the stub with the compiled core.
 types: $(VENV)/.extra-dev $(CORE)

@@ -68,10 +68,11 @@ def test_classifiers_workflows_and_wheels_name_the_same_pythons() -> None:
     assert built.split() == [f"cp{version.replace('.', '')}-*" for version in versions]
 
 
-def test_pre_commit_uses_the_pinned_ruff() -> None:
-    (pinned,) = [each for each in PROJECT["project"]["optional-dependencies"]["dev"] if each.startswith("ruff")]
-    (revision,) = [each["rev"] for each in load(".pre-commit-config.yaml")["repos"] if "ruff" in each["repo"]]
-    assert pinned == f"ruff=={revision.removeprefix('v')}"
+@pytest.mark.parametrize("tool", ["ruff", "clang-format"])
+def test_pre_commit_uses_the_pinned_formatters(tool: str) -> None:
+    (pinned,) = [each for each in PROJECT["project"]["optional-dependencies"]["dev"] if each.startswith(tool)]
+    (revision,) = [each["rev"] for each in load(".pre-commit-config.yaml")["repos"] if tool in each["repo"]]
+    assert pinned == f"{tool}=={revision.removeprefix('v')}"
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

@@ -53,8 +53,8 @@ less(uint64_t from, uint64_t amount)
 }
 
 int
-pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after, const pulse_evidence *evidence,
-                         uint64_t suspects[PULSE_MOST_SUSPECTS])
+pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
+                         const pulse_evidence *evidence, uint64_t suspects[PULSE_MOST_SUSPECTS])
 {
     uint64_t least_ns = less(after->taken_ns, before->taken_ns) / 20, run_ns[PULSE_MOST_SUSPECTS];
     int count = 0;

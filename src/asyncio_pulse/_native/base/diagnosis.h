@@ -58,7 +58,7 @@ pulse_stall_class pulse_diagnose(const pulse_os_snapshot *before, const pulse_os
 
 // Find the other threads that ran between the readings and so may have held the GIL. Stores their numbers, the busiest
 // first, and returns how many there are. They are only suspects: many threads compute without the GIL.
-int pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after, const pulse_evidence *evidence,
-                             uint64_t suspects[PULSE_MOST_SUSPECTS]);
+int pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
+                             const pulse_evidence *evidence, uint64_t suspects[PULSE_MOST_SUSPECTS]);
 
 #endif

@@ -21,7 +21,7 @@ bool pulse_off_cpu_read(uint64_t thread_run_ns, pulse_off_cpu_reading *now);
 
 // Of the `off_cpu_ns` that a poll spent off the CPU, return how long the thread was blocked. The poll lies between the two
 // readings.
-uint64_t pulse_off_cpu_blocked_ns(const pulse_off_cpu_reading *before, const pulse_off_cpu_reading *now, uint64_t off_cpu_ns,
-                                  uint64_t switch_interval_ns);
+uint64_t pulse_off_cpu_blocked_ns(const pulse_off_cpu_reading *before, const pulse_off_cpu_reading *now,
+                                  uint64_t off_cpu_ns, uint64_t switch_interval_ns);
 
 #endif

@@ -21,7 +21,8 @@ pulse_text_bounded(PyObject *text)
         return text;
     }
     PyObject *beginning = PyUnicode_Substring(text, 0, PULSE_LONGEST_TEXT - CHECKSUM_LENGTH);
-    PyObject *bounded = beginning == NULL ? NULL : PyUnicode_FromFormat("%U~%08x", beginning, (unsigned int)checksum(text));
+    PyObject *bounded =
+        beginning == NULL ? NULL : PyUnicode_FromFormat("%U~%08x", beginning, (unsigned int)checksum(text));
     Py_XDECREF(beginning);
     Py_DECREF(text);
     return bounded;

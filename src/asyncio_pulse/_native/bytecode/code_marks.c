@@ -262,7 +262,8 @@ spread_over_caches(examination *seen)
 
 // Call `visit` for each run of code units on one line. -1 with an exception on failure.
 static int
-each_line(examination *seen, void (*visit)(examination *, int start, int end, long line, PyObject *lines), PyObject *lines)
+each_line(examination *seen, void (*visit)(examination *, int start, int end, long line, PyObject *lines),
+          PyObject *lines)
 {
     PyObject *iterator = PyObject_CallMethod((PyObject *)seen->code, "co_lines", NULL);
     PyObject *item = NULL;

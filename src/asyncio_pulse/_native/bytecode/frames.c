@@ -197,7 +197,6 @@ pulse_frame_is_of(const pulse_frame *seen, PyObject *coroutine)
 bool
 pulse_frame_handles_exception(const pulse_frame *seen)
 {
-    const PyGenObject *generator =
-        (const PyGenObject *)((const char *)seen->frame - offsetof(PyGenObject, gi_iframe));
+    const PyGenObject *generator = (const PyGenObject *)((const char *)seen->frame - offsetof(PyGenObject, gi_iframe));
     return generator->gi_exc_state.exc_value != NULL && !Py_IsNone(generator->gi_exc_state.exc_value);
 }

@@ -40,7 +40,8 @@ pulse_figures_histogram(const pulse_histogram *histogram, uint64_t *counted)
             continue;
         }
         *counted += count;
-        PyObject *pair = Py_BuildValue("(KK)", (unsigned long long)pulse_figures_bound_ns(i), (unsigned long long)count);
+        PyObject *pair =
+            Py_BuildValue("(KK)", (unsigned long long)pulse_figures_bound_ns(i), (unsigned long long)count);
         if (pair == NULL || PyList_Append(list, pair) < 0) {
             Py_CLEAR(list);
         }

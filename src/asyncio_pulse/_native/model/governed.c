@@ -111,7 +111,8 @@ bool
 pulse_governed_is_observed(const pulse_governed *governed)
 {
     PyObject *group = pulse_governed_group_standing(governed);
-    return governed->governor->observes || (governed->standing != NULL && pulse_standing_of(governed->standing)->observed) ||
+    return governed->governor->observes ||
+           (governed->standing != NULL && pulse_standing_of(governed->standing)->observed) ||
            (group != NULL && pulse_standing_of(group)->observed);
 }
 

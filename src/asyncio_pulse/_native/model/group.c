@@ -113,9 +113,12 @@ group_set_preempt(PyObject *self, PyObject *argument)
 }
 
 static PyMethodDef group_methods[] = {
-    {"set_priority", group_set_priority, METH_O, "Priority of its tasks that have none of their own, from their first poll."},
-    {"set_max_tier", group_set_max_tier, METH_O, "The highest tier that its tasks may come to; None where nothing says so."},
-    {"set_preempt", group_set_preempt, METH_O, "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
+    {"set_priority", group_set_priority, METH_O,
+     "Priority of its tasks that have none of their own, from their first poll."},
+    {"set_max_tier", group_set_max_tier, METH_O,
+     "The highest tier that its tasks may come to; None where nothing says so."},
+    {"set_preempt", group_set_preempt, METH_O,
+     "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
     {"stand", group_stand, METH_O, "Put a Standing in force, or None for none."},
     {NULL},
 };

@@ -14,7 +14,8 @@ static bool
 is_alive(uint64_t python_id)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
-    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL; each = PyThreadState_Next(each)) {
+    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL;
+         each = PyThreadState_Next(each)) {
         if (PyThreadState_GetID(each) == python_id) {
             return true;
         }

@@ -90,8 +90,9 @@ same_text(PyObject *left, PyObject *right)
 static bool
 same_place(const pulse_worst_entry *left, const pulse_worst_entry *right)
 {
-    return left->stall_class == right->stall_class && (left->stack == NULL) == (right->stack == NULL) && same_text(left->function, right->function) &&
-           same_text(left->filename, right->filename) && same_text(left->group, right->group);
+    return left->stall_class == right->stall_class && (left->stack == NULL) == (right->stack == NULL) &&
+           same_text(left->function, right->function) && same_text(left->filename, right->filename) &&
+           same_text(left->group, right->group);
 }
 
 static pulse_worst_entry *

@@ -150,9 +150,9 @@ pulse_holders_waiter_of(pulse_state *state, PyObject *callback)
 {
     // Test the type, not an attribute: most callbacks are of other types, and raising an error costs more than all the
     // rest.
-    PyObject *owner = PyCFunction_Check(callback)  ? PyCFunction_GET_SELF(callback)
-                      : PyMethod_Check(callback) ? PyMethod_GET_SELF(callback)
-                                                 : NULL;
+    PyObject *owner = PyCFunction_Check(callback) ? PyCFunction_GET_SELF(callback)
+                      : PyMethod_Check(callback)  ? PyMethod_GET_SELF(callback)
+                                                  : NULL;
     if (owner == NULL || !PyObject_TypeCheck(owner, (PyTypeObject *)state->task_type)) {
         return NULL;
     }

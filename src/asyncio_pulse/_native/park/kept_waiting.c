@@ -11,7 +11,8 @@ Py_ssize_t
 pulse_kept_waiting_begin(const pulse_governed *governed)
 {
     const pulse_parking *parking = governed->parking;
-    if (parking == NULL || parking->state != PULSE_IN_SLICE || parking->waited_ticks <= governed->governor->slow_ticks) {
+    if (parking == NULL || parking->state != PULSE_IN_SLICE ||
+        parking->waited_ticks <= governed->governor->slow_ticks) {
         return -1;
     }
     return pulse_pump_ready(governed->governor->pump);

@@ -144,7 +144,8 @@ enter_queue(pulse_governed *governed, pulse_delivery *delivery, PyObject *future
     pulse_parking *parking = governed->parking;
     // The governor may have been switched off meanwhile, or the loop closed. A closed loop has dropped the callable that
     // would release the task.
-    bool can_wait = !(governor->flags & PULSE_GOVERNOR_UNMEASURED) && !governor->observes && governor->pump->armed != NULL;
+    bool can_wait =
+        !(governor->flags & PULSE_GOVERNOR_UNMEASURED) && !governor->observes && governor->pump->armed != NULL;
     if (!can_wait || !enqueue(governed, priority, is_urgent, is_holder)) {
         return false;
     }

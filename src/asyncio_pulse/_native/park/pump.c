@@ -31,7 +31,8 @@ tell_of_releases_of(pulse_governor *governor, PyObject *decisions, pulse_group *
     unsigned long long longest_ms = pulse_clock_to_ns(group->longest_wait_ticks) / 1000000;
     unsigned long long now_ns = pulse_clock_to_ns(pulse_clock_ticks());
     group->releases = group->late_releases = group->longest_wait_ticks = 0;
-    PyObject *result = PyObject_CallMethod(decisions, "on_releases", "OKKKK", group->name, releases, late, longest_ms, now_ns);
+    PyObject *result =
+        PyObject_CallMethod(decisions, "on_releases", "OKKKK", group->name, releases, late, longest_ms, now_ns);
     pulse_governor_settle_decisions(governor, result);
 }
 
@@ -367,6 +368,7 @@ static PyType_Slot token_slots[] = {
 PyType_Spec pulse_pump_token_spec = {
     .name = "asyncio_pulse._core.PumpToken",
     .basicsize = sizeof(pulse_pump_token),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = token_slots,
 };

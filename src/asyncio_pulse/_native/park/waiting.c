@@ -50,7 +50,8 @@ queue_settings(const pulse_pump_settings *settings)
         // 4, 3, 2, 1 halves of a slice, so that a NORMAL flow gets one slice a round.
         uint64_t quantum = quantum_us * (PULSE_QUEUE_PRIORITIES - i) / 2;
         quantum = quantum < 1 ? 1 : quantum;
-        own.quantum_us[i] = (uint32_t)(quantum < PULSE_QUEUE_LARGEST_QUANTUM_US ? quantum : PULSE_QUEUE_LARGEST_QUANTUM_US);
+        own.quantum_us[i] =
+            (uint32_t)(quantum < PULSE_QUEUE_LARGEST_QUANTUM_US ? quantum : PULSE_QUEUE_LARGEST_QUANTUM_US);
     }
     return own;
 }
@@ -271,7 +272,8 @@ pulse_waiting_abandon(pulse_governed *governed)
 {
     if (pulse_counter_read(&governed->polls) == 0) {
         // Without parking it would have begun. Closing it prevents the warning that it was never awaited.
-        PyObject *closed = PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
+        PyObject *closed =
+            PyObject_CallMethodNoArgs(governed->coro, pulse_state_of_module(governed->module)->str_close);
         if (closed == NULL) {
             PyErr_WriteUnraisable(governed->coro);
         }
@@ -353,8 +355,8 @@ queue_statistics(const pulse_runqueue *queue)
     if (waits == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s(IIII)s(KKKK)sKsKsIsN}", "queued_by_priority", all->queued[0], all->queued[1], all->queued[2],
-                         all->queued[3], "served_by_priority", (unsigned long long)all->served[0],
+    return Py_BuildValue("{s(IIII)s(KKKK)sKsKsIsN}", "queued_by_priority", all->queued[0], all->queued[1],
+                         all->queued[2], all->queued[3], "served_by_priority", (unsigned long long)all->served[0],
                          (unsigned long long)all->served[1], (unsigned long long)all->served[2],
                          (unsigned long long)all->served[3], "rescues", (unsigned long long)all->rescues, "overflows",
                          (unsigned long long)all->overflows, "high_water_mark", all->high_water_mark, "wait_histogram",
@@ -369,8 +371,8 @@ pulse_waiting_statistics(const pulse_governor *governor)
         return PyDict_New();
     }
     static const char *const names[] = {"queue", "isolated", "overlong_turns"};
-    PyObject *all = Py_BuildValue("{sKsKsKsKsK}", "parked", (unsigned long long)pulse_counter_read(&pump->parked), "admitted",
-                                  (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
+    PyObject *all = Py_BuildValue("{sKsKsKsKsK}", "parked", (unsigned long long)pulse_counter_read(&pump->parked),
+                                  "admitted", (unsigned long long)pulse_counter_read(&pump->admitted), "cancelled",
                                   (unsigned long long)pulse_counter_read(&pump->cancelled), "lifted",
                                   (unsigned long long)pulse_counter_read(&pump->lifted), "slices",
                                   (unsigned long long)pulse_counter_read(&pump->slices));

@@ -57,7 +57,8 @@ can_change_nothing(const pulse_governed *governed, uint64_t now)
     const pulse_options *options = (const pulse_options *)governed->options;
     // A critical task is urgent while its own account is low, so its group does not speak for it.
     bool is_spoken_for = governed->priority != 0 && (options == NULL || options->max_tier == PULSE_UNSET);
-    return is_settled(pulse_governed_group_standing(governed), now) && (is_spoken_for || is_settled(governed->standing, now));
+    return is_settled(pulse_governed_group_standing(governed), now) &&
+           (is_spoken_for || is_settled(governed->standing, now));
 }
 
 void
@@ -175,7 +176,8 @@ wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
     }
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
     unsigned long long last_poll = ns(pulse_standing_of(standing)->last_poll);
-    pulse_governor_settle_decisions(governor, PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
+    pulse_governor_settle_decisions(governor,
+                                    PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
     Py_DECREF(decisions);
     Py_DECREF(held);
 }
@@ -220,7 +222,8 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
     known->untold = 0;
     pulse_exception raised = pulse_exception_take();
     PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
-    PyObject *result = PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll));
+    PyObject *result =
+        PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll));
     pulse_governor_settle_decisions(governor, result);
     Py_DECREF(decisions);
     Py_DECREF(held);

@@ -10,7 +10,8 @@
 #include "model/governed.h"
 
 // Note a judged poll that was bad. `slow`: it took long by its own doing. `stack` may be NULL. Never calls Python code.
-void pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended);
+void pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack,
+                          uint64_t ended);
 
 // Report what is due, if it is time and it is known whether others waited. `next` is the coroutine about to be polled, or
 // NULL.

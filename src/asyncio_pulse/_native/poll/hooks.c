@@ -31,7 +31,7 @@ pulse_hooks_after_poll(pulse_governed *governed, pulse_poll_result result, uint6
     pulse_exception raised = pulse_exception_take();
     PyObject *hooks = Py_NewRef(governor->hooks);
     pulse_state_settle(governor->state, PyObject_CallMethod(hooks, "after_poll", "KiK", task, (int)result,
-                                         (unsigned long long)pulse_clock_to_ns(ticks)));
+                                                            (unsigned long long)pulse_clock_to_ns(ticks)));
     if (result != PULSE_POLL_PENDING) {
         pulse_state_settle(governor->state, PyObject_CallMethod(hooks, "on_completion", "K", task));
     }

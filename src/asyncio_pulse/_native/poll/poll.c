@@ -81,8 +81,8 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     if (bad) {
         PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
-        if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro,
-                               stack, &verdict, gc_ticks) < 0) {
+        if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro, stack,
+                               &verdict, gc_ticks) < 0) {
             pulse_state_contain_error(governor->state);
         }
         bool slow = verdict.slow && !importing && is_own_doing(thread, &verdict, gc_ticks);

@@ -17,7 +17,8 @@ thread_to_measure_in(pulse_governed *governed)
     if (governed->flags & PULSE_GOVERNED_NEW) {
         pulse_first_poll_bind(governed);
     }
-    if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) || governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
+    if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) ||
+        governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         return NULL;
     }
     pulse_governor *governor = governed->governor;
@@ -49,8 +50,7 @@ deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delive
         bool preempted;
         PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
         pulse_thread *thread = poll == NULL ? NULL : poll->thread;
-        PySendResult outcome =
-            pulse_preemption_send(governed, thread, value, delivery->exception, result, &preempted);
+        PySendResult outcome = pulse_preemption_send(governed, thread, value, delivery->exception, result, &preempted);
         if (poll != NULL) {
             poll->preempted = preempted;
         }

@@ -26,8 +26,9 @@ pulse_asking_wait_ns(const pulse_group *group)
 {
     uint64_t now = now_ns();
     // The CPU clock is only read if something was asked lately.
-    return now >= group->ask_allowance.latest ? 0
-                                              : pulse_allowance_wait(&group->ask_allowance, 0, now, pulse_thread_clock_ns());
+    return now >= group->ask_allowance.latest
+               ? 0
+               : pulse_allowance_wait(&group->ask_allowance, 0, now, pulse_thread_clock_ns());
 }
 
 void

@@ -24,7 +24,8 @@ pulse_guards_enter(PyObject *module, PyObject *Py_UNUSED(ignored))
 PyObject *
 pulse_guards_leave(PyObject *module, PyObject *argument)
 {
-    if (Py_IS_TYPE(argument, pulse_state_of_module(module)->governed_type) && ((pulse_governed *)argument)->guards > 0) {
+    if (Py_IS_TYPE(argument, pulse_state_of_module(module)->governed_type) &&
+        ((pulse_governed *)argument)->guards > 0) {
         ((pulse_governed *)argument)->guards--;
     }
     Py_RETURN_NONE;

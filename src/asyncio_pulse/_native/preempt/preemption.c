@@ -77,7 +77,8 @@ may_arm(pulse_governed *governed, pulse_thread *thread)
     if (!PyCoro_CheckExact(governed->coro) || governed->flags & PULSE_GOVERNED_MANUAL) {
         return false;
     }
-    if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits && !pulse_profilers_follow()) {
+    if (process.state == NULL && state->preemption_starter != NULL && !thread->preemption_waits &&
+        !pulse_profilers_follow()) {
         // The starter starts the signal, or says once why it cannot. The next installation sets the starter again. The
         // starter itself does so where another thread could start the signal. This thread then asks no more, because asking
         // is Python code before each of its polls.
@@ -316,7 +317,8 @@ leave(pulse_request *request)
 }
 
 PyObject *
-pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUSED(arguments), Py_ssize_t Py_UNUSED(count))
+pulse_preemption_on_signal(PyObject *Py_UNUSED(module), PyObject *const *Py_UNUSED(arguments),
+                           Py_ssize_t Py_UNUSED(count))
 {
     pulse_request *request = &process.request;
     uint64_t began = pulse_clock_ticks(), deadline = atomic_load(&pulse_the_aim.deadline);
@@ -372,7 +374,8 @@ begin_request(pulse_governed *governed, pulse_thread *thread)
         PyErr_SetInterruptEx(process.signal_number);
     }
     else {
-        uint64_t wait = pulse_asking_wait_ns(governed->group), earliest = wait == 0 ? 0 : pulse_clock_ticks() + pulse_clock_from_ns(wait);
+        uint64_t wait = pulse_asking_wait_ns(governed->group),
+                 earliest = wait == 0 ? 0 : pulse_clock_ticks() + pulse_clock_from_ns(wait);
         pulse_aim_at(due > earliest ? due : earliest);
     }
 }

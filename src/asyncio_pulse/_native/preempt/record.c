@@ -113,7 +113,7 @@ pulse_record_show(PyObject *self, PyObject *Py_UNUSED(ignored))
     uint64_t count;
     for (int rule = 0; refused != NULL && rule < PULSE_RULES; rule++) {
         if (pulse_figures_set_number(refused, pulse_rule_name((pulse_rule)rule),
-                                  pulse_counter_read(&preemption->refused[rule])) < 0) {
+                                     pulse_counter_read(&preemption->refused[rule])) < 0) {
             Py_CLEAR(refused);
         }
     }

@@ -18,7 +18,8 @@ enum {
 static const uint32_t base_tickets[PULSE_QUEUE_PRIORITIES] = {MOST_TICKETS, 30, 20, 10};
 
 _Static_assert((uint64_t)MOST_TICKETS * SCALE * LARGEST_COMPENSATION *
-                       (PULSE_QUEUE_LARGEST_SIZE + PULSE_QUEUE_IDLE_FLOWS) <= UINT32_MAX,
+                       (PULSE_QUEUE_LARGEST_SIZE + PULSE_QUEUE_IDLE_FLOWS) <=
+                   UINT32_MAX,
                "the sum of all tickets may overflow");
 
 static uint64_t

@@ -140,7 +140,8 @@ put_into_lane(pulse_runqueue *queue, pulse_queue_node *node)
 }
 
 bool
-pulse_runqueue_enqueue(pulse_runqueue *queue, pulse_queue_node *node, const pulse_queue_request *request, uint64_t now_ns)
+pulse_runqueue_enqueue(pulse_runqueue *queue, pulse_queue_node *node, const pulse_queue_request *request,
+                       uint64_t now_ns)
 {
     pulse_queue_statistics *statistics = &queue->statistics;
     pulse_flow *flow = NULL;

@@ -72,7 +72,6 @@ static PyType_Slot awaiter_slots[] = {
 PyType_Spec pulse_awaiter_spec = {
     .name = "asyncio_pulse._core.Awaiter",
     .basicsize = sizeof(pulse_awaiter),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = awaiter_slots,
 };

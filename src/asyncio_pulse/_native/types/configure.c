@@ -14,15 +14,19 @@ from_us(unsigned long long us)
 PyObject *
 pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"poll_budget_us", "operation_budget", "slow_poll_threshold_us", "cpu_sample_interval_us",
-                            "max_groups", "stall_threshold_us", NULL};
+    static char *names[] = {"poll_budget_us",
+                            "operation_budget",
+                            "slow_poll_threshold_us",
+                            "cpu_sample_interval_us",
+                            "max_groups",
+                            "stall_threshold_us",
+                            NULL};
     unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us;
     Py_ssize_t max_groups;
     unsigned int operations[PULSE_PRIORITIES];
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnK:configure", names, &budget_us[0], &budget_us[1],
                                      &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
-                                     &operations[3], &slow_us, &sample_us, &max_groups,
-                                     &stall_us)) {
+                                     &operations[3], &slow_us, &sample_us, &max_groups, &stall_us)) {
         return NULL;
     }
     if (max_groups < 1) {
@@ -55,7 +59,8 @@ pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes", "off", NULL};
+    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes",
+                            "off",       NULL};
     PyObject *decisions;
     unsigned long long good_ns[PULSE_TIERS], idle_ms;
     unsigned int interval[PULSE_TIERS];
@@ -91,14 +96,15 @@ pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 pulse_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"algorithm", "max_size", "seed", "starvation_threshold_ms", "slice_us", "isolated_share",
-                            "breaker_ms", "turn_budget_ms", NULL};
+    static char *names[] = {"algorithm", "max_size",       "seed",       "starvation_threshold_ms",
+                            "slice_us",  "isolated_share", "breaker_ms", "turn_budget_ms",
+                            NULL};
     int algorithm;
     unsigned int max_size;
     unsigned long long seed, starvation_ms, slice_us, breaker_ms, turn_budget_ms;
     double share;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdKK:configure_slow_queue", names, &algorithm, &max_size, &seed,
-                                     &starvation_ms, &slice_us, &share, &breaker_ms, &turn_budget_ms)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdKK:configure_slow_queue", names, &algorithm, &max_size,
+                                     &seed, &starvation_ms, &slice_us, &share, &breaker_ms, &turn_budget_ms)) {
         return NULL;
     }
     if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {

@@ -127,7 +127,8 @@ factory_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *key
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     Py_ssize_t keyword_count = keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords);
     if (count != 2 || keyword_count > MOST_KEYWORDS) {
-        PyErr_Format(PyExc_TypeError, "a task factory takes a loop, a coroutine and keywords, got %zd arguments", count);
+        PyErr_Format(PyExc_TypeError, "a task factory takes a loop, a coroutine and keywords, got %zd arguments",
+                     count);
         return NULL;
     }
     PyObject *coro = govern(factory->governor, args[1]);

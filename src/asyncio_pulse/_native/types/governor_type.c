@@ -330,7 +330,8 @@ static PyMethodDef governor_methods[] = {
     {"start_anew", pulse_anew_start, METH_NOARGS,
      "Count from zero again. Only for a forked child: no other thread may be running the loop."},
     {"set_hooks", governor_set_hooks, METH_O,
-     "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no hooks."},
+     "Have before_poll, after_poll, on_yield and on_completion of an object called round each poll; None for no "
+     "hooks."},
     {"tell_due", governor_tell_due, METH_NOARGS, "Tell the decisions of the bad polls that they do not know of yet."},
     {"resume_watchdog", governor_resume_watchdog, METH_NOARGS, "Start the watchdog again with the next poll."},
     {"watch_select", governor_watch_select, METH_VARARGS,
@@ -343,8 +344,8 @@ static PyMethodDef governor_methods[] = {
     {"counters", governor_counters, METH_NOARGS, "Totals of the loop, times in ns."},
     {"groups", governor_groups, METH_NOARGS, "All groups and their counters, most wall time first."},
     {"worst_polls", governor_worst_polls, METH_NOARGS, "The longest poll at each place, unordered."},
-    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_record_configure,
-     METH_VARARGS | METH_KEYWORDS, "Say how far tasks at Yield may be preempted, and in which packages."},
+    {"configure_preemption", (PyCFunction)(void (*)(void))pulse_record_configure, METH_VARARGS | METH_KEYWORDS,
+     "Say how far tasks at Yield may be preempted, and in which packages."},
     {"preemption_record", pulse_record_show, METH_NOARGS, "What came of preemption."},
     {NULL},
 };
@@ -355,6 +356,7 @@ static PyGetSetDef governor_getset[] = {
     {NULL},
 };
 
+// clang-format off
 static PyType_Slot governor_slots[] = {
     {Py_tp_doc, "Measures one loop."},
     {Py_tp_new, governor_new},
@@ -363,8 +365,9 @@ static PyType_Slot governor_slots[] = {
     {Py_tp_getset, governor_getset},
     {0, NULL},
 };
+// clang-format on
 
-// Not tracked by the collector: a governor holds names, counters and stacks as text, and none of these can lead back to it.
+// Not tracked by the collector: a governor holds text and numbers, and decisions, hooks and parked tasks, which `detach` drops.
 PyType_Spec pulse_governor_type_spec = {
     .name = "asyncio_pulse._core.Governor",
     .basicsize = sizeof(pulse_governor),

@@ -119,7 +119,8 @@ set_region_finder(PyObject *module, PyObject *finder)
 
 static PyMethodDef module_methods[] = {
     {"set_region_finder", set_region_finder, METH_O,
-     "What finds the bodies of `async with` of a code object: returns bytes, pairs of uint32, from and to, of f_lasti."},
+     "What finds the bodies of `async with` of a code object: returns bytes, pairs of uint32, from and to, of "
+     "f_lasti."},
     {"monotonic_ns", monotonic_ns, METH_NOARGS, "The tick clock, ns."},
     {"current", pulse_checkpoint_current, METH_NOARGS, "The governed coroutine being polled in this thread, or None."},
     {"budget_spent", (PyCFunction)(void (*)(void))pulse_checkpoint_budget_spent, METH_FASTCALL | METH_KEYWORDS,
@@ -135,16 +136,18 @@ static PyMethodDef module_methods[] = {
     {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
-    {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
-     "Forget the threads that a forked child does not have."},
+    {"after_fork_in_child", after_fork_in_child, METH_NOARGS, "Forget the threads that a forked child does not have."},
     {"set_ask_percent", pulse_asking_set_percent, METH_O,
-     "What asking may cost of the CPU time of whoever is asked, 1 to 100; more than 1 is for tests of what it may not break."},
+     "What asking may cost of the CPU time of whoever is asked, 1 to 100; more than 1 is for tests of what it may not "
+     "break."},
     {"set_preemption_starter", pulse_preemption_set_starter, METH_O, "Who starts preemption when it is first needed."},
-    {"start_preemption", pulse_preemption_start, METH_VARARGS, "Begin to preempt, with a signal that is handled by us."},
+    {"start_preemption", pulse_preemption_start, METH_VARARGS,
+     "Begin to preempt, with a signal that is handled by us."},
     {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
     {"suspend_preemption", pulse_preemption_suspend_watchdog, METH_NOARGS,
      "Stop the thread that sends signals; the next armed poll starts it again."},
-    {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS, "Close all coroutines that stand in the middle of their code."},
+    {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS,
+     "Close all coroutines that stand in the middle of their code."},
     {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_preemption_on_signal, METH_FASTCALL,
      "The signal's handler."},
     {"enter_no_preempt", pulse_guards_enter, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
@@ -200,11 +203,10 @@ static int
 add_names(pulse_state *state)
 {
     if (intern(&state->str_empty, "") < 0 || intern(&state->str_throw, "throw") < 0 ||
-        intern(&state->str_close, "close") < 0 ||
-        intern(&state->str_qualname, "__qualname__") < 0 || intern(&state->str_cr_code, "cr_code") < 0 ||
-        intern(&state->str_cr_frame, "cr_frame") < 0 || intern(&state->str_cr_await, "cr_await") < 0 ||
-        intern(&state->str_call_later, "call_later") < 0 || intern(&state->str_is_running, "is_running") < 0 ||
-        intern(&state->str_thread_id, "_thread_id") < 0 ||
+        intern(&state->str_close, "close") < 0 || intern(&state->str_qualname, "__qualname__") < 0 ||
+        intern(&state->str_cr_code, "cr_code") < 0 || intern(&state->str_cr_frame, "cr_frame") < 0 ||
+        intern(&state->str_cr_await, "cr_await") < 0 || intern(&state->str_call_later, "call_later") < 0 ||
+        intern(&state->str_is_running, "is_running") < 0 || intern(&state->str_thread_id, "_thread_id") < 0 ||
         intern(&state->str_get_coro, "get_coro") < 0 || intern(&state->str_set_result, "set_result") < 0 ||
         intern(&state->str_create_future, "create_future") < 0 || intern(&state->str_ready, "_ready") < 0 ||
         intern(&state->str_callback, "_callback") < 0 ||
@@ -243,8 +245,8 @@ look_up_asyncio(pulse_state *state)
     state->task_get_name = state->task_type == NULL ? NULL : PyObject_GetAttrString(state->task_type, "get_name");
     state->current_task = pulse_current_task_lookup();
     bool found = state->is_coroutine != NULL && state->stock_task != NULL && state->task_get_name != NULL &&
-                 state->current_task != NULL && state->get_running_loop != NULL &&
-                 state->cancelled_error != NULL && state->stock_create_future != NULL;
+                 state->current_task != NULL && state->get_running_loop != NULL && state->cancelled_error != NULL &&
+                 state->stock_create_future != NULL;
     return found ? 0 : -1;
 }
 
@@ -390,9 +392,7 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
-    PULSE_MODULE_INTERPRETERS
-    PULSE_MODULE_GIL
-    {0, NULL},
+    PULSE_MODULE_INTERPRETERS PULSE_MODULE_GIL{0, NULL},
 };
 
 static PyModuleDef the_module = {

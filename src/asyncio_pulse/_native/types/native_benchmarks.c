@@ -178,8 +178,12 @@ static const struct {
     const char *name;
     pulse_operation run;
 } operations[] = {
-    {"clock", measure_clock},   {"cpu_clock", measure_cpu_clock}, {"counter", measure_counter},
-    {"budget", measure_budget}, {"priority", measure_priority},   {"histogram", measure_histogram},
+    {"clock", measure_clock},
+    {"cpu_clock", measure_cpu_clock},
+    {"counter", measure_counter},
+    {"budget", measure_budget},
+    {"priority", measure_priority},
+    {"histogram", measure_histogram},
     {"queue_credit_based", measure_queue_credit},
     {"queue_lottery", measure_queue_lottery},
     {"queue_deficit_round_robin", measure_queue_deficit},

@@ -7,8 +7,9 @@ static PyStructSequence_Field flow_fields[] = {
     {"queued", "Items that wait."},
     {"served", "Slices it was given since it is known."},
     {"waited_ns", "Since it began to wait or had its last slice, nanoseconds; 0 when nothing waits."},
-    {"deficit_us", "What it may still use in this round, CPU microseconds; negative: what it owes. 0 unless the algorithm "
-                   "is deficit round robin."},
+    {"deficit_us",
+     "What it may still use in this round, CPU microseconds; negative: what it owes. 0 unless the algorithm "
+     "is deficit round robin."},
     {NULL, NULL},
 };
 
@@ -100,9 +101,11 @@ static void
 log_removal(pulse_state *state, PyObject *discipline, PyObject *exception, PyObject *answer)
 {
     static const char raised[] = "choose of %r raised; it is removed, and credit-based takes over";
-    static const char answered[] = "choose of %r returned %r, no flow that waits; it is removed, and credit-based takes over";
+    static const char answered[] =
+        "choose of %r returned %r, no flow that waits; it is removed, and credit-based takes over";
     PyObject *logging = PyImport_ImportModule("logging");
-    PyObject *logger = logging == NULL ? NULL : PyObject_CallMethod(logging, "getLogger", "s", "asyncio_pulse.slow_queue");
+    PyObject *logger =
+        logging == NULL ? NULL : PyObject_CallMethod(logging, "getLogger", "s", "asyncio_pulse.slow_queue");
     PyObject *log = logger == NULL ? NULL : PyObject_GetAttrString(logger, "error");
     PyObject *arguments = exception != NULL ? Py_BuildValue("(sO)", raised, discipline)
                                             : Py_BuildValue("(sOO)", answered, discipline, answer);

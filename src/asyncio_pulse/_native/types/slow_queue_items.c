@@ -45,7 +45,8 @@ pulse_slow_queue_items_number(PyObject *value, const char *name, uint64_t highes
 int
 pulse_slow_queue_items_time(PyObject *value, uint64_t *now_ns)
 {
-    return pulse_slow_queue_items_number(value, "now_ns", INT64_MAX, Py_IsNone(value) ? pulse_clock_to_ns(pulse_clock_ticks()) : 0, now_ns);
+    return pulse_slow_queue_items_number(value, "now_ns", INT64_MAX,
+                                         Py_IsNone(value) ? pulse_clock_to_ns(pulse_clock_ticks()) : 0, now_ns);
 }
 
 PyObject *
@@ -80,7 +81,8 @@ hold_name(pulse_slow_queue *self, PyObject *group)
 }
 
 static bool
-enqueue_entry(pulse_slow_queue *self, pulse_slow_queue_entry *entry, const pulse_queue_request *request, uint64_t now_ns)
+enqueue_entry(pulse_slow_queue *self, pulse_slow_queue_entry *entry, const pulse_queue_request *request,
+              uint64_t now_ns)
 {
     bool taken = pulse_runqueue_enqueue(self->queue, &entry->node, request, now_ns);
     pulse_slow_queue_items_release_name(self, request->key);
@@ -219,7 +221,8 @@ pulse_slow_queue_items_charge(PyObject *object, PyObject *args)
         return NULL;
     }
     PyObject *name;
-    if (pulse_slow_queue_items_number(used, "cpu_us", INT64_MAX, 0, &used_us) < 0 || (name = hold_name(self, group)) == NULL) {
+    if (pulse_slow_queue_items_number(used, "cpu_us", INT64_MAX, 0, &used_us) < 0 ||
+        (name = hold_name(self, group)) == NULL) {
         return NULL;
     }
     pulse_runqueue_charge(self->queue, (uint8_t)priority, (uintptr_t)name, used_us);

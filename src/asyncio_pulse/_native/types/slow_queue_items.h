@@ -20,7 +20,8 @@ void pulse_slow_queue_items_release_name(void *context, uintptr_t key);
 
 // Convert a value to a number from 0 to `highest` (None: `otherwise`), or to a time in nanoseconds (None: now). -1 with an
 // exception if the value does not fit.
-int pulse_slow_queue_items_number(PyObject *value, const char *name, uint64_t highest, uint64_t otherwise, uint64_t *out);
+int pulse_slow_queue_items_number(PyObject *value, const char *name, uint64_t highest, uint64_t otherwise,
+                                  uint64_t *out);
 int pulse_slow_queue_items_time(PyObject *value, uint64_t *now_ns);
 
 #endif

@@ -20,7 +20,8 @@ plug_in(pulse_slow_queue *self, PyObject *discipline)
     PyObject *choose = PyObject_GetAttrString(discipline, "choose");
     if (choose == NULL) {
         if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            PyErr_Format(PyExc_TypeError, "algorithm must be a SchedulingAlgorithm or a Discipline, got %R", discipline);
+            PyErr_Format(PyExc_TypeError, "algorithm must be a SchedulingAlgorithm or a Discipline, got %R",
+                         discipline);
         }
         return -1;
     }
@@ -267,7 +268,8 @@ static PyMethodDef slow_queue_methods[] = {
      "Release the next items, at most n, in the discipline's order."},
     {"charge", pulse_slow_queue_items_charge, METH_VARARGS,
      "Charge a flow, (priority, group), for one slice with the CPU microseconds that it really used."},
-    {"remove", pulse_slow_queue_items_remove, METH_O, "Take an item, this very object, out; whether it waited. Looks at every item."},
+    {"remove", pulse_slow_queue_items_remove, METH_O,
+     "Take an item, this very object, out; whether it waited. Looks at every item."},
     {"promote", pulse_slow_queue_items_promote, METH_O,
      "Make an item, this very object, a holder; whether it waits. Looks at every item."},
     {"drain", pulse_slow_queue_items_drain, METH_NOARGS, "Take out everything, in no particular order."},

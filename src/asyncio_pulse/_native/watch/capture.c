@@ -18,7 +18,8 @@ static PyThreadState *
 python_thread(uint64_t python_id)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
-    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL; each = PyThreadState_Next(each)) {
+    for (PyThreadState *each = PyInterpreterState_ThreadHead(interpreter); each != NULL;
+         each = PyThreadState_Next(each)) {
         if (PyThreadState_GetID(each) == python_id) {
             return each;
         }
@@ -32,7 +33,8 @@ describe_frame(PyFrameObject *frame)
     PyCodeObject *code = PyFrame_GetCode(frame);
     int line = PyFrame_GetLineNumber(frame);
     // Some instructions have no line.
-    PyObject *described = Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, line > 0 ? line : code->co_firstlineno);
+    PyObject *described =
+        Py_BuildValue("(OOi)", code->co_qualname, code->co_filename, line > 0 ? line : code->co_firstlineno);
     Py_DECREF(code);
     return described;
 }

@@ -112,8 +112,7 @@ find_idle_time(pulse_heartbeat *heartbeat, const char *library, void *libuv_loop
 #endif
 
 PyObject *
-pulse_heartbeat_new(pulse_governor *governor, PyObject *loop, uint64_t period_us, const char *library,
-                    void *libuv_loop)
+pulse_heartbeat_new(pulse_governor *governor, PyObject *loop, uint64_t period_us, const char *library, void *libuv_loop)
 {
     PyTypeObject *type = governor->state->heartbeat_type;
     PyObject *reference = PyWeakref_NewRef(loop, NULL);

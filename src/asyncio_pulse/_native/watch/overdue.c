@@ -13,7 +13,8 @@ pulse_overdue_has_poll(pulse_thread *thread)
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     bool is_seen = started == atomic_load_explicit(&thread->samples.poll, memory_order_relaxed);
     bool is_due = !is_seen || pulse_overdue_age(atomic_load_explicit(&thread->samples.due, memory_order_relaxed)) > 0;
-    return is_due && pulse_overdue_age(started) > atomic_load_explicit(&thread->sample_after_ticks, memory_order_relaxed);
+    return is_due &&
+           pulse_overdue_age(started) > atomic_load_explicit(&thread->sample_after_ticks, memory_order_relaxed);
 }
 
 _Atomic(uint64_t) *

@@ -141,8 +141,7 @@ name_spin_here(void *argument)
     pulse_turns *turns = argument;
     pulse_thread *thread = atomic_load(&turns->thread);
     pulse_governor *governor = turns->governor;
-    if (governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) ||
-        !pulse_spin_is_seen(turns)) {
+    if (governor == NULL || thread == NULL || !atomic_exchange(&turns->asked, false) || !pulse_spin_is_seen(turns)) {
         return 0;
     }
     pulse_exception taken = pulse_exception_take();

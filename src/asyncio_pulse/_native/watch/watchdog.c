@@ -131,7 +131,8 @@ static void
 capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence *evidence, uint64_t gil_wait_ticks)
 {
     _Atomic(uint64_t) *field = pulse_overdue_field(turns);
-    if (field == NULL || pulse_overdue_is_captured(turns, field) || turns->governor == NULL || atomic_load(&turns->thread) == NULL) {
+    if (field == NULL || pulse_overdue_is_captured(turns, field) || turns->governor == NULL ||
+        atomic_load(&turns->thread) == NULL) {
         return;
     }
     stall_in_sight stall = {turns, turns->governor, field, atomic_load(field)};
@@ -318,7 +319,8 @@ look(pulse_watchdog *watchdog)
     for (; thread != NULL; thread = thread->next) {
         poll = poll || pulse_overdue_has_poll(thread);
     }
-    if (stalled || (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
+    if (stalled ||
+        (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
         capture(watchdog, stalled);
     }
 }
@@ -330,7 +332,8 @@ next_look_us(pulse_watchdog *watchdog)
     uint64_t next = pulse_clock_from_ns(watchdog->interval_us * 1000);
     for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
         uint64_t limit = atomic_load(&each->stall_after_ticks);
-        uint64_t busy = pulse_overdue_age(atomic_load(&each->busy_since)), late = pulse_overdue_age(atomic_load(&each->beat_due));
+        uint64_t busy = pulse_overdue_age(atomic_load(&each->busy_since)),
+                 late = pulse_overdue_age(atomic_load(&each->beat_due));
         uint64_t since = busy > late ? busy : late;
         // With the default threshold, a shorter one is looked at again in time.
         if (since > limit / 10 && since < limit && limit - since < next) {
