@@ -1,8 +1,8 @@
 """Keeps an asyncio event loop responsive whatever its tasks do.
 
-This is the everyday door. Configuration is in `asyncio_pulse.config`, everything else, for tools and tests, in
-`asyncio_pulse.lowlevel`; each public name goes through exactly one of them, except that the few names of configuration
-that everybody needs stand here too.
+This is the everyday door. `asyncio_pulse.config` has the configuration, and `asyncio_pulse.lowlevel` everything else, for
+tools and tests. Each public name goes through exactly one door. The exception is the few names of the configuration that
+every program needs: they are here too.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for, once: `asyncio-pulse run` and the programs below it need little of all this."""
+    """Import a public name on first use, because `asyncio-pulse run` and the programs that it starts need few of them."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

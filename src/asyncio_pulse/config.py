@@ -1,4 +1,4 @@
-"""The configuration door: everything that says how a loop is governed."""
+"""The configuration door: every setting that controls how a loop is governed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every error that asyncio-pulse raises, in one place.
 
-One root, `PulseError`, so that a caller can catch all of them; and each error is also the natural built-in, so that a
-caller who never heard of us catches it too.
+All of them have one root, `PulseError`, so that a caller can catch them together. Each error is also the natural built-in,
+so that code that does not know asyncio-pulse catches it too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ class PulseError(Exception):
 
 
 class ConfigFault(NamedTuple):
-    """One thing that is wrong with a configuration; as text, a sentence about it."""
+    """One fault of a configuration. Its text is a sentence."""
 
     field: str
     """Path of the setting, such as `tiers.warn.promotion_threshold`."""
     value: object
-    """What was given."""
+    """The value that was given."""
     allowed: str
-    """What may be given, such as `a whole number from 1 to 1000000`."""
+    """The values that are allowed, such as `a whole number from 1 to 1000000`."""
     message: str
     """The sentence."""
 
@@ -33,11 +33,12 @@ class ConfigFault(NamedTuple):
 
 
 class ConfigError(PulseError, ValueError):
-    """A configuration value is of the wrong type or out of its range; nothing was changed.
+    """A configuration value has the wrong type or is out of its range; nothing was changed.
 
     Args:
         message: What failed, the values, and what is allowed.
-        faults: The same for programs, one by one; empty if no single setting is to blame, as with an unreadable file.
+        faults: The same faults one by one, for programs. Empty if no single setting is to blame, as with an unreadable
+            file.
     """
 
     def __init__(self, message: str, faults: tuple[ConfigFault, ...] = ()) -> None:
@@ -46,7 +47,7 @@ class ConfigError(PulseError, ValueError):
 
 
 class NotGovernedError(PulseError, RuntimeError):
-    """The call needs a governed loop or a governed task, and there is none here."""
+    """The call needs a governed loop or a governed task, and found none."""
 
 
 class UnavailableError(PulseError, RuntimeError):

@@ -71,9 +71,9 @@ __all__ = [
 
 
 def create_cpu_timer() -> CpuTimer:
-    """Return a calibrated timer of the CPU time of whatever thread asks it.
+    """Return a calibrated timer that measures the CPU time of the thread that reads it.
 
-    Its clock is `CLOCK_THREAD_CPUTIME_ID` on Linux, `thread_info` on macOS and `GetThreadTimes` on Windows; elsewhere all
-    time counts as CPU time, and `platform_name` says `fallback`. Not run on real macOS and Windows.
+    The clock is `CLOCK_THREAD_CPUTIME_ID` on Linux, `thread_info` on macOS and `GetThreadTimes` on Windows. On other
+    platforms all time counts as CPU time, and `platform_name` is `fallback`. Real macOS and Windows are untested.
     """
     return CpuTimer()
