@@ -1,1 +1,1 @@
-"""What was measured: immutable values, and the exporters that carry them elsewhere."""
+"""Measurements: immutable values, and the exporters that publish them."""

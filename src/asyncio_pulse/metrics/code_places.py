@@ -1,4 +1,4 @@
-"""Whose code a stack is in: the program's own, an installed package's, or the standard library's."""
+"""Tells the program's own code from installed packages and from the standard library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_standard(filename: str) -> bool:
 
 
 def first_own(stack: Sequence[StackFrame]) -> StackFrame | None:
-    """Find the innermost frame of the program's own code; None if there is none."""
+    """Return the innermost frame of the program's own code, or None if the stack has none."""
     for frame in stack:
         if not is_standard(frame.filename) and not any(name in frame.filename for name in PACKAGE_DIRECTORIES):
             return frame

@@ -1,4 +1,4 @@
-"""How long things took, as the core counts them."""
+"""Histograms of durations, as the core counts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _count_of = itemgetter(1)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Histogram(Lazily):
-    """Durations in log-linear buckets, eight to an octave: a percentile is at most 12.5 % too high, never too low.
+    """Durations in log-linear buckets, eight per octave.
+
+    A percentile is at most 12.5 % too high and never too low.
 
     Source of the layout: HdrHistogram, Gil Tene, 2012.
     """
@@ -27,13 +29,13 @@ class Histogram(Lazily):
 
     @classmethod
     def _fields_from(cls, source: memoryview) -> Mapping[str, object]:
-        """Read upper bound and count of each bucket, one after the other."""
+        """Read pairs of upper bound and count, one pair per bucket."""
         numbers = source.tolist()
         return {"buckets": tuple(zip(numbers[::2], numbers[1::2], strict=True))}
 
     @property
     def count(self) -> int:
-        """How many durations were recorded, >= 0."""
+        """Number of recorded durations, >= 0."""
         return sum(map(_count_of, self.buckets))
 
     def percentile(self, percent: float) -> int:
@@ -50,7 +52,7 @@ class Histogram(Lazily):
         """
         if not 0 < percent <= 100:
             raise ValueError(f"percent must be above 0 and at most 100, got {percent!r}")
-        # At the speed of C: a report asks for two of each of its groups.
+        # Runs at C speed, because a report computes two percentiles for each of its groups.
         seen = list(accumulate(map(_count_of, self.buckets)))
         if not seen:
             return 0
@@ -58,7 +60,10 @@ class Histogram(Lazily):
 
     @classmethod
     def merge(cls, histograms: Iterable[Histogram]) -> Histogram:
-        """Add histograms of one process (the bounds come from one clock, so equal buckets have equal bounds)."""
+        """Add up histograms of one process.
+
+        One clock gives all their bounds, so equal buckets have equal bounds.
+        """
         total: dict[int, int] = {}
         for histogram in histograms:
             for upper, count in histogram.buckets:

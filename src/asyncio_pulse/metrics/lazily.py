@@ -1,7 +1,7 @@
-"""Values that are made when they are first read.
+"""Values whose fields are computed on first use.
 
-A report of a thousand groups is made in the loop's own thread, and most of it is never looked at: so each value keeps the
-block of numbers that the core gave it until somebody reads a field.
+A report of a thousand groups is built in the loop's own thread, and most of it is never read. Each value therefore keeps
+the block of numbers from the core until one of its fields is read.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Value = TypeVar("Value", bound="Lazily")
 
 
 class Lazily:
-    """Base of frozen dataclasses with slots, whose fields may be filled in later."""
+    """Base of frozen dataclasses with slots whose fields are filled in on first use."""
 
     __slots__ = ("_source",)
 
     @classmethod
     def from_sources(cls: type[Value], sources: Sequence[Any]) -> tuple[Value, ...]:
-        """Make values whose fields are what `_fields_from` makes of the sources, when they are first read."""
+        """Make one value per source. Its fields come from `_fields_from` when one of them is first read."""
         values = tuple(map(object.__new__, repeat(cls, len(sources))))
-        # At the speed of C: 60 ns each.
+        # Runs at C speed, 60 ns per value.
         deque(map(_set_source, values, sources), maxlen=0)
         return values
 
@@ -36,11 +36,11 @@ class Lazily:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Fill in every field; called only while the one that is asked for is not there."""
+            """Fill in every field. Python calls this only while the requested field is missing."""
             fields: Mapping[str, object] = {}
-            # Of one that was made the ordinary way every field is there, and no source.
+            # A value that was constructed normally has all its fields and no source.
             if name != "_source" and hasattr(self, "_source"):
-                # Two threads may do so at once, and do the same.
+                # Two threads may race here; both write the same values.
                 fields = self._fields_from(self._source)
                 for each, value in fields.items():
                     _set(self, each, value)

@@ -1,7 +1,7 @@
 """Immutable values that describe what a governed loop did.
 
-Counters are read from the core one at a time, each atomically, without stopping the worker: a snapshot taken while the
-worker runs may show a poll in one counter and not yet in the next. All times are integer nanoseconds.
+Counters are read from the core one at a time, each atomically, without stopping the worker. A snapshot of a running worker
+may therefore show a poll in one counter and not yet in the next. All times are integer nanoseconds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WorkerMetrics:
     """Governed tasks not yet finished; never reset."""
 
 
-# In the order in which the core gives them.
+# In the order of the core.
 _GROUP_COUNTERS = (
     "polls",
     "wall_time_ns",
@@ -92,18 +92,22 @@ class GroupMetrics(Lazily):
     tier: int = 0
     """0 (monitor) to 3 (isolate); implicit groups stay at 0."""
     tier_reason: str = ""
-    """Why the tier is what it is; empty as long as there was nothing to object to."""
+    """Why the account has this tier; empty until its first offence."""
     breaker: str = "closed"
-    """Its circuit breaker: `closed`, `open` (parking made it wait too long: it is only observed) or `half-open` (it is
-    parked again, on trial)."""
+    """State of the group's circuit breaker.
+
+    `closed`: parked as its tier says. `open`: only observed, because parking made the group wait too long. `half-open`:
+        parked
+    again, on trial.
+    """
     breaker_trips: int = 0
     """How often the breaker opened since the configuration was last changed."""
     breaker_wait_ms: int = 0
-    """The wait that opened it last, milliseconds."""
+    """The wait that last opened the breaker, milliseconds."""
 
     @classmethod
     def _fields_from(cls, source: tuple[_core.Group, Mapping[str, object] | None, bytes]) -> Mapping[str, object]:
-        """Read the group, what is known of its tier, and the core's numbers."""
+        """Read the group, its known tier and the core's numbers."""
         group, tier, raw = source
         numbers = memoryview(raw).cast("Q")
         counters = zip(_GROUP_COUNTERS, numbers[: len(_GROUP_COUNTERS)].tolist(), strict=True)
@@ -113,18 +117,18 @@ class GroupMetrics(Lazily):
 
     @property
     def p50_ns(self) -> int:
-        """Median wall time of a poll (never above the longest one seen)."""
+        """Median wall time of a poll, capped at the longest one seen."""
         return min(self.histogram.percentile(50), self.max_ns)
 
     @property
     def p99_ns(self) -> int:
-        """99th percentile of the wall time of a poll (never above the longest one seen)."""
+        """99th percentile of the wall time of a poll, capped at the longest one seen."""
         return min(self.histogram.percentile(99), self.max_ns)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StackFrame:
-    """One line of Python that was on a stack."""
+    """One frame of a Python stack."""
 
     function: str
     filename: str
@@ -133,7 +137,7 @@ class StackFrame:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorstPoll:
-    """The longest poll seen at one place; polls of the same group at the same place are one entry."""
+    """The longest poll seen at one place. All polls of one group at one place share an entry."""
 
     group: str
     task: str
@@ -144,44 +148,55 @@ class WorstPoll:
     cpu_ns: int
     gc_ns: int
     count: int
-    """How many polls past their alarm were seen at this place, >= 1."""
+    """Number of polls past their alarm at this place, >= 1."""
     total_wall_ns: int
-    """Their wall time together."""
+    """Total wall time of these polls."""
     stack: tuple[StackFrame, ...] = ()
-    """Innermost frame first, captured while a poll at this place was running; empty if none was caught running, and
-    then `function`, `filename`, `line` say where the coroutine is defined."""
+    """The stack during a poll at this place, innermost frame first.
+
+    Empty if no such poll was sampled. `function`, `filename` and `line` then give the coroutine's definition.
+    """
 
     @property
     def sampled(self) -> bool:
-        """Whether the place was seen while the poll ran, rather than inferred from the coroutine."""
+        """Whether the place was seen during a poll, rather than inferred from the coroutine."""
         return bool(self.stack)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stall:
-    """The longest stall of one class at one place: the loop did not come back to its selector, whatever ran.
+    """The longest stall of one class at one place: the loop was late to its selector, whatever ran.
 
-    Classes: `on-cpu` (it computed), `blocked` (it slept in a call that let go of the GIL), `gil` (another thread had the
-    GIL), `processor` (it was ready to run and had no processor), `collecting` (the garbage collector ran), `spinning` (it
-    went round without ever waiting), `importing` (it computed or blocked while it imported modules), `unknown` (the
-    platform does not tell).
+    Classes:
+        `on-cpu`: It computed.
+        `blocked`: It slept in a call that had released the GIL.
+        `gil`: Another thread held the GIL.
+        `processor`: It was ready to run and had no processor.
+        `collecting`: The garbage collector ran.
+        `spinning`: It ran turn after turn without ever waiting.
+        `importing`: It computed or blocked while it imported modules.
+        `unknown`: The platform does not report the cause.
     """
 
     group: str
-    """Group of the task that was running; `(callbacks)` if what ran was no task."""
+    """Group of the task that was running; `(callbacks)` if no task was."""
     task: str
-    """Name of that task, or empty."""
+    """Name of that task; empty if no task was running."""
     function: str
     filename: str
     line: int
     stall_class: str
     culprit: str
-    """The thread that had the GIL, and where it was, if that is evident; else `another thread, not known
-    which`. Empty for other classes."""
+    """The thread that held the GIL, with its place; else `another thread, not known which`.
+
+    Empty for other classes.
+    """
     wall_ns: int
     gil_held_ns: int
-    """How long the stalled thread itself kept the GIL while the watchdog asked for it: far more than 10 ms means a C call
-    that does not let go of it."""
+    """How long the stalled thread itself kept the GIL while the watchdog was asking for it.
+
+    Far more than 10 ms means a C call that does not release the GIL.
+    """
     count: int
     total_wall_ns: int
     stack: tuple[StackFrame, ...] = ()
@@ -198,37 +213,37 @@ STALL_WORDS = {
     "spinning": "going round without ever waiting",
     "unknown": "for a reason that this platform does not tell",
 }
-"""What kept a loop, by the class of its stall."""
+"""What kept the loop from its selector, by class of stall."""
 
 TIER_NAMES = ("Monitor", "Warn", "Yield", "Isolate")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoopTiers:
-    """What the tiers of one loop may do."""
+    """State of the tiers of one loop."""
 
     worker_id: int
     mode: str = "act"
     """`off`, `observe` or `act`."""
     promotion_frozen: bool = False
-    """Whether nobody is promoted at the moment, because the machine must be at fault."""
+    """Whether promotion is frozen now, because the machine must be at fault."""
     freezes: int = 0
     """How often promotion froze since the loop was governed."""
     open_breakers: int = 0
-    """Groups that are only observed because parking made them wait too long."""
+    """Number of groups that are only observed because parking made them wait too long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TierChange:
-    """An account, of a task or of an explicit group, came to another tier."""
+    """One change of an account's tier. The account is a task's or an explicit group's."""
 
     at_ns: int
-    """When: nanoseconds since the epoch."""
+    """Time of the change, nanoseconds since the epoch."""
     worker_id: int
     account: str
     """`task` or `group`."""
     name: str
-    """Of the group; of a task the qualified name of its coroutine."""
+    """Name of the group, or qualified name of the task's coroutine."""
     group: str
     before: int
     after: int
@@ -237,24 +252,29 @@ class TierChange:
     mode: str
     """`act` or `observe`."""
     acted: bool
-    """Whether the tier is acted upon, rather than only observed."""
+    """Whether the tier takes effect. False means that it is only observed."""
     held_ms: int = 0
-    """How long the account was at the tier before, milliseconds."""
+    """Time that the account spent at its previous tier, milliseconds."""
     wall_ns: int = 0
     cpu_ns: int = 0
-    """Of the poll that decided it; 0 if none did."""
+    """Wall and CPU time of the poll that caused the change; 0 if no poll did."""
     function: str = ""
     filename: str = ""
     line: int = 0
     stack: tuple[StackFrame, ...] = ()
-    """Innermost frame first, captured during that poll; empty if it was not caught running, and then `function`,
-    `filename`, `line` say where the coroutine is defined."""
+    """The stack during that poll, innermost frame first.
+
+    Empty if the poll was not sampled. `function`, `filename` and `line` then give the coroutine's definition.
+    """
     count: int = 1
-    """How many changes this one stands for: in the audit ring the newest of those of tasks of one name, group and step
-    stands for all, in a report also that of groups; in events, hooks and the log each stands for itself."""
+    """How many changes this record stands for.
+
+    In the audit ring the newest change of tasks stands for all with the same name, group and step. A report also joins the
+    changes of groups. In events, hooks and the log every change stands for itself.
+    """
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Describe the change in one sentence."""
         text = (
             f"{self.account} {self.name} went from {TIER_NAMES[self.before]} to {TIER_NAMES[self.after]}: {self.reason}"
         )
@@ -270,7 +290,7 @@ class TaskInfo:
     """One live governed task."""
 
     task_id: int
-    """Number that names it to hooks."""
+    """Number by which hooks identify the task."""
     name: str
     coroutine: str
     group: str
@@ -279,7 +299,7 @@ class TaskInfo:
     priority: int
     """0 (critical) to 3 (low)."""
     tier: int
-    """In force: the higher of its own and its explicit group's, capped; 0..3."""
+    """The tier in force, 0..3: the higher of the task's and its explicit group's, capped."""
     tier_reason: str
     polls: int
     violations: int
@@ -297,20 +317,19 @@ class LoopMetrics:
     busy_ns: int = 0
     """Time not spent waiting."""
     watched_ns: int = 0
-    """Time since the loop was watched; 0 if it is a kind of loop whose turns cannot be watched."""
+    """Time since watching began; 0 if the turns of this kind of loop cannot be watched."""
     max_lag_ns: int = 0
     lag: Histogram = Histogram()
-    """On asyncio the lengths of the turns, which is how long a timer that is due may have to wait; on uvloop how late a
-    timer came that fires every 50 ms."""
+    """On asyncio: lengths of turns, which bound the wait of a due timer. On uvloop: lateness of a 50 ms timer."""
 
     @property
     def watched(self) -> bool:
-        """Whether the turns of the loop are seen; if not, nothing is known, and the other figures are 0."""
+        """Whether the loop's turns are visible. If not, the other figures are 0 and mean nothing."""
         return self.watched_ns > 0
 
     @property
     def utilisation_ratio(self) -> float:
-        """Busy time over all time, 0..1, as Node's event-loop utilisation."""
+        """Busy time divided by all time, 0..1, like Node's event-loop utilisation."""
         return min(1.0, self.busy_ns / self.watched_ns) if self.watched_ns else 0.0
 
     @property
@@ -342,46 +361,46 @@ class Metrics:
     uptime_ns: int = 0
     """Wall time since the loop was governed."""
     would_park: int = 0
-    """Polls at Yield or above that were let run, because tiers are only observed."""
+    """Polls at Yield or above that ran at once, because tiers are only observed."""
     preemptions: int = 0
-    """How often a task was suspended without its doing."""
+    """How often a task was suspended in the middle of its code."""
     would_preempt: int = 0
-    """Polls beyond their budget that might have been cut short, but tiers are only observed."""
+    """Polls over their budget that preemption might have cut short, but tiers are only observed."""
     internal_errors: int = 0
-    """Faults inside asyncio-pulse that were contained; anything but 0 is a bug worth reporting."""
+    """Faults inside asyncio-pulse that were contained. Any value but 0 is a bug worth reporting."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RefusedPlace:
-    """Where a task was not suspended although its budget was used up, time and again."""
+    """A place where a task was repeatedly not suspended although its budget was used up."""
 
     rule: str
-    """Why: `instruction`, `c_code`, `critical`, `module`, `guarded`, `traced` or `greenlet`; see the guide."""
+    """The reason: `instruction`, `c_code`, `critical`, `module`, `guarded`, `traced` or `greenlet`; see the guide."""
     function: str
     filename: str
     line: int
     count: int
-    """How many requests were put off there, >= 1."""
+    """Number of requests put off at this place, >= 1."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PreemptionMetrics:
-    """What came of preemption on one loop."""
+    """Results of preemption on one loop."""
 
     preemptions: int = 0
     put_off: int = 0
-    """Requests for which no safe place was found in a while; they are repeated."""
+    """Requests that found no safe place for a while. They are repeated."""
     refused: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """Attempts refused, by rule; most are followed by one that succeeds within microseconds."""
+    """Refused attempts, by rule. Most of them are followed by a successful one within microseconds."""
     places: tuple[RefusedPlace, ...] = ()
-    """Where requests were put off, most often first."""
+    """Places where requests were put off, most frequent first."""
     delay: Histogram = Histogram()
-    """From the end of the budget to the suspension."""
+    """Delay from the end of the budget to the suspension."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DerivedMetrics:
-    """Ratios and means computed from `Metrics`; each is 0.0 when nothing was counted yet."""
+    """Ratios and means computed from `Metrics`; each is 0.0 while its counters are 0."""
 
     mean_poll_us: float
     """Wall time of a poll, microseconds."""
@@ -420,28 +439,28 @@ class DerivedMetrics:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """Everything one process has to tell; what `reports` print and the JSON file holds.
+    """All figures of one process: the content of the printed reports and of the JSON file.
 
-    In the report of a run one of them may stand for several processes with one command line: its figures are their sums.
+    In the report of a run, one value may stand for several processes with the same command line. Its figures are then sums.
     """
 
     pid: int
-    """Of the first one, if there are several."""
+    """Process id; that of the first process if there are several."""
     argv: tuple[str, ...]
     python: str
     clock: str
     loops: int
-    """Loops governed, closed ones included."""
+    """Number of governed loops, including closed ones."""
     metrics: Metrics
     workers: Mapping[int, WorkerMetrics]
     groups: tuple[GroupMetrics, ...]
     """Most wall time first."""
     worst_polls: tuple[WorstPoll, ...]
-    """Most time in all first."""
+    """Most total time first."""
     loop_metrics: tuple[LoopMetrics, ...] = ()
     """Lag and utilisation, by worker."""
     stalls: tuple[Stall, ...] = ()
-    """Most time in all first."""
+    """Most total time first."""
     loop_tiers: tuple[LoopTiers, ...] = ()
     """Mode and freezes, by worker."""
     tier_changes: tuple[TierChange, ...] = ()
@@ -449,9 +468,9 @@ class ProcessReport:
     tasks: tuple[TaskInfo, ...] = ()
     """Live tasks above Monitor, highest tier first."""
     slow_queue: SlowQueueMetrics = SlowQueueMetrics()
-    """Of all loops together."""
+    """Sums over all loops."""
     preemption: PreemptionMetrics = PreemptionMetrics()
     processes: int = 1
-    """For how many processes it stands."""
+    """Number of processes that this report stands for."""
     pids: tuple[int, ...] = ()
-    """Their ids, the first 32 of them; empty if it is one process."""
+    """Ids of these processes, the first 32 of them; empty for a single process."""

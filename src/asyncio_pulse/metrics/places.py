@@ -1,4 +1,4 @@
-"""Which places of polls and stalls are kept and shown: those with most time, and a few of each group at most."""
+"""Chooses which places of polls and stalls are kept and shown: most time first, with a limit per group."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Placed = TypeVar("Placed", WorstPoll, Stall)
 
 
 def by_time(records: Iterable[Placed]) -> list[Placed]:
-    """Order places: most time in all first, then the longest."""
+    """Sort places by total time, then by their longest poll or stall, both descending."""
     return sorted(records, key=lambda record: (-record.total_wall_ns, -record.wall_ns))
 
 
 def choose(records: Iterable[Placed], most: int, most_of_group: int) -> tuple[Placed, ...]:
-    """Choose the places with most time, so that no group fills the list while others wait.
+    """Choose the places with most time, without letting one group fill the list.
 
     Args:
         records: Places, in any order.
-        most: How many to choose, >= 0.
-        most_of_group: How many of one group, as long as places of other groups are left, >= 1.
+        most: Number of places to choose, >= 0.
+        most_of_group: Limit per group while other groups still have places, >= 1.
 
     Returns:
-        Them, most time first.
+        The chosen places, most time first.
     """
     early: list[Placed] = []
     late: list[Placed] = []

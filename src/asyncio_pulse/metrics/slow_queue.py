@@ -1,4 +1,4 @@
-"""What waited in the slow queue of a loop, and for how long."""
+"""Figures of a loop's slow queue: what waited, and for how long."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from asyncio_pulse.metrics.histogram import Histogram
 __all__ = ["QUEUES", "KeptWaiting", "QueueMetrics", "SlowQueueMetrics"]
 
 MOST_KEPT_WAITING = 64
-"""Entries of several loops together, the longest."""
+"""Maximum number of entries for all loops together; the longest waits are kept."""
 
 QUEUES = ("queue", "isolated", "overlong_turns")
-"""The queues of a SlowQueueMetrics."""
+"""The fields of a SlowQueueMetrics that are queues."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueueMetrics:
-    """One of the queues of a loop in which resumptions wait; counts by priority are CRITICAL, HIGH, NORMAL, LOW."""
+    """One queue of waiting resumptions. Counts by priority are in the order CRITICAL, HIGH, NORMAL, LOW."""
 
     queued: tuple[int, ...] = (0, 0, 0, 0)
-    """How many wait now."""
+    """Resumptions that are waiting now."""
     served: tuple[int, ...] = (0, 0, 0, 0)
-    """How many were released in their turn."""
+    """Resumptions that were released in their turn."""
     rescues: int = 0
-    """How many of those because their flow had waited for the starvation threshold."""
+    """Those among them whose flow had waited for the starvation threshold."""
     overflows: int = 0
-    """How many found the queue full, and ran at once."""
+    """Resumptions that found the queue full and ran at once."""
     high_water_mark: int = 0
-    """The most that ever waited."""
+    """Largest number of resumptions that ever waited together."""
     waits: Histogram = Histogram()
-    """From parking to release, of those that were served; in steps of a microsecond."""
+    """Time from parking to release of the served resumptions; resolution one microsecond."""
 
     @classmethod
     def merge(cls, queues: Iterable[QueueMetrics]) -> QueueMetrics:
-        """Add up the queues of several loops; the high-water mark is the highest one."""
+        """Add up the queues of several loops. The high-water mark is their maximum."""
         parts = [cls(), *queues]
         return cls(
             queued=tuple(map(sum, zip(*(part.queued for part in parts), strict=True))),
@@ -50,22 +50,22 @@ class QueueMetrics:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeptWaiting:
-    """Tasks that are no offenders were woken by an offender that had been parked for longer than a slow poll lasts."""
+    """Non-offenders that waited for an offender which had been parked for longer than a slow poll lasts."""
 
     waiter: str
-    """The coroutine that waited; `__qualname__`."""
+    """`__qualname__` of the coroutine that waited."""
     holder: str
-    """The one that it waited for."""
+    """`__qualname__` of the parked coroutine that it waited for."""
     group: str
-    """The latter's group."""
+    """Group of the holder."""
     count: int = 0
-    """How often."""
+    """Number of such waits."""
     longest_ns: int = 0
-    """The longest time that the latter was parked before; the former may have begun to wait in the middle of it."""
+    """Longest time that the holder had been parked. The waiter may have begun to wait later than that."""
 
     @classmethod
     def merge(cls, parts: Iterable[KeptWaiting]) -> tuple[KeptWaiting, ...]:
-        """Add up those of the same names, the longest first."""
+        """Add up entries with equal names. The longest waits come first."""
         found: dict[tuple[str, str, str], KeptWaiting] = {}
         for part in parts:
             names = (part.waiter, part.holder, part.group)
@@ -76,26 +76,26 @@ class KeptWaiting:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SlowQueueMetrics:
-    """What was done with resumptions that did not run at once, or might not have: nearly all of offenders."""
+    """What happened to resumptions that the slow queue handled. Nearly all of them belong to offenders."""
 
     parked: int = 0
-    """Had to wait."""
+    """Resumptions that had to wait."""
     admitted: int = 0
-    """Ran at once, on what was left of the turn's allowance."""
+    """Resumptions that ran at once on the rest of the turn's allowance."""
     cancelled: int = 0
-    """Were cancelled while they waited."""
+    """Resumptions that were cancelled while they waited."""
     lifted: int = 0
-    """Did not have to wait, because a task that is no offender awaits theirs."""
+    """Resumptions that did not wait, because a non-offender was awaiting their task."""
     slices: int = 0
     """Polls that were charged to the offenders' allowance."""
     queue: QueueMetrics = QueueMetrics()
-    """Of those at Yield."""
+    """The queue of tasks at Yield."""
     isolated: QueueMetrics = QueueMetrics()
-    """Of those at Isolate."""
+    """The queue of tasks at Isolate."""
     overlong_turns: QueueMetrics = QueueMetrics()
-    """Of NORMAL and LOW tasks that are no offenders, for a turn with room for them: `turn_budget_ms`."""
+    """The queue of NORMAL and LOW non-offenders that wait for a turn with room for them: `turn_budget_ms`."""
     kept_waiting: tuple[KeptWaiting, ...] = ()
-    """Who was kept waiting by whom, on loops that show what is ready: asyncio's. The longest first."""
+    """Waits of non-offenders for parked offenders, longest first. Only asyncio's loops show what is ready."""
 
     @classmethod
     def merge(cls, parts: Iterable[SlowQueueMetrics]) -> SlowQueueMetrics:
