@@ -1,1 +1,1 @@
-"""Decisions: pure functions and values. No asyncio, no clock reading, no input or output."""
+"""Decisions: pure functions and values, without asyncio, clocks, input or output."""

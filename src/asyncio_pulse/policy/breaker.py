@@ -1,8 +1,8 @@
-"""The circuit breaker of a group: whether parking makes it wait too long, and when that is tried again.
+"""The circuit breaker of a group: it opens when parking makes the group wait too long, and closes after a trial.
 
-*Closed*, the group is parked as its tier says. When more than one in a hundred releases of the last while came late, the
-breaker *opens*, and the group is only observed. After a time it is *half-open*: the group is parked again, on trial. One
-late release opens it again, for twice as long; enough timely ones close it.
+*Closed*: the group is parked as its tier says. When more than one in a hundred recent releases came late, the breaker
+*opens*, and the group is only observed. After a time it is *half-open*: the group is parked again, on trial. One late
+release opens it again, for twice as long; enough timely ones close it.
 
 Source of the pattern: Michael Nygard, "Release It!", 2007.
 """
@@ -18,23 +18,26 @@ __all__ = ["Breaker", "BreakerState"]
 NS_PER_MS = 1_000_000
 
 WINDOW_NS = 10_000 * NS_PER_MS
-"""Releases are judged over this time, or over four times the longest wait that is allowed if that is more: what waits for
-five seconds is released only then."""
+"""Releases are judged over this time.
+
+If four times the limit on a wait is longer, that is used instead: a resumption that waits for five seconds is released only
+after these five seconds.
+"""
 
 OPEN_NS = 30_000 * NS_PER_MS
-"""Long enough that a group on trial in vain loses little, short enough that nobody restarts the process instead."""
+"""Long enough that a failed trial costs the group little, short enough that operators do not restart the process."""
 
 LONGEST_OPEN_NS = 3_600_000 * NS_PER_MS
 
 TRIAL_RELEASES = 20
-"""Timely ones that end a trial. A group whose breaker opened for good reason has a late one among the first few."""
+"""Number of timely releases that end a trial. A group that is still late shows it among the first few."""
 
 MOST_BUCKETS = 100
-"""Of the window; each bucket begins with the first report that comes after the last one is over."""
+"""Maximum number of buckets of the window. A bucket begins with the first report after the previous bucket is over."""
 
 
 class BreakerState(enum.StrEnum):
-    """What a circuit breaker does."""
+    """States of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -54,30 +57,30 @@ class Breaker:
 
     state: BreakerState = BreakerState.CLOSED
     wait_ms: int = 0
-    """The wait that opened it last."""
+    """The wait that last opened the breaker, milliseconds."""
     trips: int = 0
-    """How often it opened."""
+    """Number of times that the breaker opened."""
     open_ns: int = OPEN_NS
-    """For how long it stays open."""
+    """How long the breaker stays open, nanoseconds."""
     _half_open_at_ns: int = 0
     _timely: int = 0
     _buckets: deque[_Bucket] = dataclasses.field(default_factory=deque)
 
     def at(self, now_ns: int) -> BreakerState:
-        """Give the state of now: an open breaker is half-open after a time."""
+        """Return the state at a time. An open breaker becomes half-open when its time is over."""
         if self.state is BreakerState.OPEN and now_ns >= self._half_open_at_ns:
             self.state = BreakerState.HALF_OPEN
             self._timely = 0
         return self.state
 
     def on_releases(self, releases: int, late: int, longest_ms: int, limit_ms: int, now_ns: int) -> bool:
-        """Enter releases since the last report.
+        """Record the releases since the last report.
 
         Args:
-            releases: How many there were, >= `late`.
-            late: How many of them had waited for longer than the limit.
+            releases: Number of releases, >= `late`.
+            late: Number of them that waited longer than the limit.
             longest_ms: The longest wait among them, milliseconds.
-            limit_ms: The limit.
+            limit_ms: The limit, milliseconds.
             now_ns: The time, nanoseconds.
 
         Returns:
@@ -85,7 +88,7 @@ class Breaker:
         """
         state = self.at(now_ns)
         if state is BreakerState.OPEN:
-            # They were parked before.
+            # These tasks were parked before the breaker opened.
             return False
         if state is BreakerState.HALF_OPEN:
             return self._on_trial(releases, late, longest_ms, now_ns)

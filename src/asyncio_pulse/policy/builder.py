@@ -1,4 +1,4 @@
-"""Tier policies, one number at a time."""
+"""A builder of tier policies."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class TierPolicyBuilder:
 
         TierPolicyBuilder(InterventionAction.WARN).promotion_violations(4).demotion_good_polls(50).build()
 
-    Units and ranges are those of `TierPolicy`; they are checked by `build`.
+    Units and ranges are those of `TierPolicy`. `build` checks them.
 
     Args:
-        start: What holds where nothing else is said: a policy, or an action for the balanced profile's tier of it.
-        name: How reports call the tier; that of `start` if None.
+        start: The policy to change, or an action, which stands for the tier of the balanced profile.
+        name: Name of the tier in reports; None keeps that of `start`.
 
     Raises:
         ConfigError: There is no such action.

@@ -1,4 +1,4 @@
-"""Names of groups, and which coroutines only wrap another one."""
+"""Names of groups, and the coroutines that only wrap another coroutine."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ MAX_GROUP_NAME_LENGTH = 200
 """Long enough for a method and a route template, short enough that a report stays readable."""
 
 KNOWN_WRAPPERS: Mapping[str, str] = {
-    # anyio, every task of a task group; before 4.14, and from then on.
+    # anyio, every task of a task group: before 4.14, and from 4.14 on.
     "TaskGroup._run_wrapped_task": "coro",
     "TaskHandle._run_coro": "self._coro",
-    # Sentry SDK before 2.20, every task; later versions give the wrapper the wrapped one's name.
+    # Sentry SDK before 2.20, every task. Later versions give the wrapper the name of the wrapped coroutine.
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._coro_creating_hub_and_span": "coro",
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._task_with_sentry_span_creation": "coro",
 }
-"""Qualified name of a wrapping coroutine, and its variable, or an attribute of one, that holds the wrapped one. Without
-this every task of such a library would count as one group."""
+"""Wrapping coroutines, and where each keeps the wrapped one: in a variable, or in an attribute of one.
+
+Without this table all tasks of such a library would count as one group.
+"""
 
 
 def bounded_name(name: str) -> str:
-    """Give a name of at most 200 characters: the beginning of a longer one, and a checksum of the whole."""
+    """Limit a name to 200 characters. A longer name keeps its beginning and ends with a checksum of the whole."""
     if len(name) <= MAX_GROUP_NAME_LENGTH:
         return name
     ending = f"~{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
@@ -33,15 +35,15 @@ def bounded_name(name: str) -> str:
 
 
 def check_group_name(group: str | None) -> str | None:
-    """Return a usable name of an explicit group.
+    """Return a usable name of an explicit group, or None if there is none.
 
     Raises:
-        ConfigError: It is not a string of 1 to 200 characters.
+        ConfigError: The name is not a string of 1 to 200 characters.
     """
     if group is None:
         return None
     # Callers that are not type-checked may pass anything.
     if not isinstance(group, str) or not 0 < len(group) <= MAX_GROUP_NAME_LENGTH:  # type: ignore[redundant-expr]
         raise ConfigError(f"group must be a str of 1 to {MAX_GROUP_NAME_LENGTH} characters, got {group!r:.60}")
-    # The core compares names as plain strings; a subclass may bring code of its own.
+    # The core compares names as plain strings, and a subclass may override methods.
     return str(group)

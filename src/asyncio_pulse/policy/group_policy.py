@@ -1,4 +1,4 @@
-"""What holds for groups by their name."""
+"""Settings of groups, by patterns of their names."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 Preempt: TypeAlias = Literal["off", "await", "anywhere"]
-"""Where a task may be suspended without its doing: nowhere, where it starts to await, anywhere in its Python code."""
+"""Where a task may be suspended in its code: nowhere, where it starts to await, anywhere in its Python code."""
 
 PREEMPT_MODES: tuple[Preempt, ...] = ("off", "await", "anywhere")
-"""By the numbers that the core has for them."""
+"""The modes, at the indices that the core uses for them."""
 
 GROUP_SETTINGS: Mapping[str, Setting] = {
     "max_tier": Named(InterventionAction.YIELD),
@@ -54,14 +54,14 @@ _PATTERN = Text("", MAX_GROUP_NAME_LENGTH)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GroupPolicy:
-    """What holds for the explicit groups whose name matches a pattern; None: what would hold without it.
+    """Settings of the explicit groups whose name matches a pattern; None leaves a setting unchanged.
 
     Args:
-        max_tier: The highest tier that they may come to, in place of the configuration's, also where that is lower: the
-            nearest wins. A task's own `max_tier` goes before it.
-        preempt: Where their tasks may be suspended without their doing: "off", "await" or "anywhere".
-        priority: The priority of their tasks.
-        exempt: They are measured but never judged: they stay at Monitor.
+        max_tier: Highest tier of these groups. It replaces that of the configuration even if it is lower, because the
+            nearest setting wins. A task's own `max_tier` overrides it.
+        preempt: Where their tasks may be suspended in their code: "off", "await" or "anywhere".
+        priority: Priority of their tasks.
+        exempt: These groups are measured but not judged, and stay at Monitor.
 
     Raises:
         ConfigError: Lists every value that is not allowed.
@@ -82,17 +82,16 @@ class GroupPolicy:
 
 
 NO_POLICY = GroupPolicy()
-"""Changes nothing."""
+"""A policy that changes nothing."""
 
 
 class GroupPolicies(Mapping[str, GroupPolicy]):
-    """Patterns and their policies, in order: the first that matches a name holds. Immutable and hashable.
+    """Patterns and their policies in order; the first pattern that matches a name applies. Immutable and hashable.
 
-    Unlike dictionaries, two of them are equal only if their order is too, because it decides.
+    Unlike dictionaries, two of them are equal only if their order is equal too, because the order decides.
 
     Args:
-        policies: The policies by pattern: `*` and `?` stand for any text and any character, `[...]` for one of several.
-            Case matters.
+        policies: The policies by pattern. `*` matches any text, `?` any character, `[...]` one of several. Case matters.
     """
 
     __slots__ = ("_policies",)
@@ -124,12 +123,12 @@ class GroupPolicies(Mapping[str, GroupPolicy]):
 
 
 def group_path(pattern: object) -> str:
-    """Path of a group's settings in messages, quoted as files have it."""
+    """Return the path of a group's settings for messages, quoted as in files."""
     return "groups." + json.dumps(f"{pattern!s:.{MAX_GROUP_NAME_LENGTH}}", ensure_ascii=False)
 
 
 def groups_faults(groups: object) -> Iterator[ConfigFault]:
-    """Yield what is wrong with `TierConfig.groups` as given."""
+    """Yield the faults of a value given for `TierConfig.groups`."""
     if not isinstance(groups, Mapping):
         yield must_be("groups", "a mapping of patterns to GroupPolicy", groups)
         return
@@ -141,11 +140,12 @@ def groups_faults(groups: object) -> Iterator[ConfigFault]:
 
 
 def read_groups(tables: object, faults: list[ConfigFault]) -> dict[str, GroupPolicy]:
-    """Return the policies that tables describe, without those at fault.
+    """Return the policies that tables describe, without the faulty ones.
 
     Args:
-        tables: Tables of values by name, by pattern, such as the TOML table `[groups]`; policies may stand for tables.
-        faults: Gets every unknown name and every value at fault.
+        tables: One table of values by name for each pattern, such as the TOML table `[groups]`. A `GroupPolicy` may stand
+            for a table.
+        faults: Receives every unknown name and every faulty value.
     """
     if not isinstance(tables, Mapping):
         faults.append(must_be("groups", "a table of tables by pattern", tables))

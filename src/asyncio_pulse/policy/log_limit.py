@@ -1,4 +1,4 @@
-"""How often the log repeats itself: at once about anything new, then in intervals that grow while it goes on."""
+"""Limits repeated log records: new events are logged at once, repeated ones at growing intervals."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Hashable
 __all__ = ["LONGEST_INTERVAL_NS", "LogLimit"]
 
 LONGEST_INTERVAL_NS = 3_600 * 1_000_000_000
-"""Once an hour something that never ends is said again. What did not happen for as long is new the next time."""
+"""An event that never ends is logged once an hour. An event that was absent for an hour counts as new."""
 
 MOST_REMEMBERED = 1_024
-"""Things that are told apart; all further ones are limited as if they were one."""
+"""Maximum number of keys. All further keys share one limit."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -24,21 +24,21 @@ class _Known:
 
 @dataclasses.dataclass(slots=True)
 class LogLimit:
-    """Decides whether something is logged again. Not for several threads at once."""
+    """Decides whether an event is logged again. Not thread-safe."""
 
     _known: dict[Hashable, _Known] = dataclasses.field(default_factory=dict)
 
     def admit(self, key: Hashable, interval_ns: int, now_ns: int) -> int | None:
-        """Note that something happened, and decide whether to log it.
+        """Record an event, and decide whether to log it.
 
         Args:
-            key: What it is.
-            interval_ns: The least time between the first two records about it; it doubles with each further one. 0 for no
-                limit at all.
+            key: Identity of the event.
+            interval_ns: Least time between the first two records about it, nanoseconds. It doubles with each further
+                record. 0 removes the limit.
             now_ns: The time, nanoseconds.
 
         Returns:
-            How often it happened unlogged since the last record, if it is to be logged; None otherwise.
+            The number of unlogged events since the last record if this one should be logged, else None.
         """
         if interval_ns == 0:
             return 0

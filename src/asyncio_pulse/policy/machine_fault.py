@@ -1,4 +1,4 @@
-"""When so many groups offend at once that the machine must be at fault, not they."""
+"""Detects a fault of the machine: too many groups offend at once for the groups to be the cause."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ class MachineFault:
     """Freezes promotion for one window when more than half of the active groups were promoted within one."""
 
     promoted_ns: dict[str, int] = dataclasses.field(default_factory=dict)
-    """When each group was last promoted; older than a window is forgotten."""
+    """Time of each group's last promotion. Promotions older than a window are forgotten."""
     frozen_until_ns: int = 0
     freezes: int = 0
     """How often promotion froze."""
 
     def is_frozen(self, now_ns: int) -> bool:
-        """Whether nobody is promoted now."""
+        """Whether promotion is frozen now."""
         return now_ns < self.frozen_until_ns
 
     def on_promotion(self, group: str, active_groups: int, config: TierConfig, now_ns: int) -> bool:
-        """Enter the promotion of a group.
+        """Record the promotion of a group.
 
         Args:
-            group: Its name.
-            active_groups: Explicit groups that had polls within the window, this one included.
+            group: Name of the group.
+            active_groups: Number of explicit groups that had polls within the window, this one included.
             config: The configuration in force.
             now_ns: The time, nanoseconds.
 
         Returns:
-            Whether this one begins a freeze.
+            Whether this promotion begins a freeze.
         """
         window_ns = config.promotion_window_ms * NS_PER_MS
         self.promoted_ns = {name: at_ns for name, at_ns in self.promoted_ns.items() if at_ns > now_ns - window_ns}

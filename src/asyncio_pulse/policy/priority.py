@@ -1,4 +1,4 @@
-"""How much a task may use, and how soon it is held to it, by its priority."""
+"""Priorities: how much a task may use, and how soon it is promoted for using more."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["TaskPriority"]
 class TaskPriority(enum.IntEnum):
     """Four priorities; a smaller number is more urgent.
 
-    A critical task has four times the budget of a normal one, and is taken to task four times sooner when it breaks even
-    that: it was trusted with more.
+    A critical task has four times the budget of a normal one. If it exceeds even that, it is promoted four times sooner,
+    because it was trusted with more.
     """
 
     CRITICAL = 0
@@ -21,10 +21,10 @@ class TaskPriority(enum.IntEnum):
 
     @property
     def budget_multiplier(self) -> float:
-        """What the budget of a poll is multiplied by: 4, 2, 1, 0.5."""
+        """Factor of a poll's budget: 4, 2, 1, 0.5."""
         return (4.0, 2.0, 1.0, 0.5)[self]
 
     @property
     def threshold_multiplier(self) -> float:
-        """What the thresholds of escalation are multiplied by: 0.25, 0.5, 1, 2."""
+        """Factor of the promotion thresholds: 0.25, 0.5, 1, 2."""
         return (0.25, 0.5, 1.0, 2.0)[self]

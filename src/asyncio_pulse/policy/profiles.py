@@ -1,7 +1,7 @@
-"""Ready-made configurations, between which a factor of two lies in either direction.
+"""Ready-made configurations, each a factor of two from the next.
 
-The numbers of the balanced profile are the ones that were reasoned about (`tier_policy`). The others are made from them by
-one rule, because four tiers times seven numbers tuned apart would be twenty-eight claims that nobody measured.
+Only the numbers of the balanced profile were reasoned about (`tier_policy`). One rule derives the others from them. Four
+tiers with seven numbers each, tuned apart, would be twenty-eight claims without a measurement.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def _tier(policy: TierPolicy, sternness: float) -> TierPolicy:
 
 
 def _config(sternness: float) -> TierConfig:
-    """Make the balanced profile sooner to promote and later to demote by a factor, or the reverse below 1.
+    """Make a variant of the balanced profile that promotes sooner and demotes later by a factor; below 1 the reverse.
 
-    How often a step down is considered stays: it is how closely one looks, not how stern one is.
+    The evaluation interval stays, because it sets how closely the machine looks, not how stern it is.
     """
     return dataclasses.replace(
         BALANCED,
@@ -44,18 +44,22 @@ def _config(sternness: float) -> TierConfig:
 
 
 class ConfigProfile(enum.StrEnum):
-    """A ready-made configuration, or `CUSTOM` for one's own."""
+    """A ready-made configuration, or `CUSTOM` for numbers of your own."""
 
     AGGRESSIVE = "aggressive"
-    """Half of balanced's promotion numbers and share, twice its demotion times: for services where one slow poll is felt at
-    once, and offenders are better held too long than let go too soon."""
+    """Half of balanced's promotion numbers and share, twice its demotion times.
+
+    For services that feel a single slow poll at once, and where holding an offender too long is the lesser harm.
+    """
     BALANCED = "balanced"
-    """The defaults: ordinary traffic is left alone, and what hogs the loop is contained within a second or two."""
+    """The defaults: they leave ordinary traffic alone, and contain a task that hogs the loop within a second or two."""
     PERMISSIVE = "permissive"
-    """Twice balanced's promotion numbers and share, half its demotion times: for batch work and first trials, where only
-    what hogs the loop for long should be held, and briefly."""
+    """Twice balanced's promotion numbers and share, half its demotion times.
+
+    For batch work and first trials, where only tasks that hog the loop for long should be held, and briefly.
+    """
     CUSTOM = "custom"
-    """These very numbers: it needs a TierConfig."""
+    """Numbers of your own; this profile needs a TierConfig."""
 
     def config(self, custom: TierConfig | None = None) -> TierConfig:
         """Return the profile's configuration.

@@ -1,4 +1,4 @@
-"""What values a setting may have, and one way to say what is wrong with them."""
+"""Allowed values of settings, and a uniform text for their faults."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ __all__ = [
 ]
 
 LONGEST_VALUE = 60
-"""Characters of a wrong value that a message shows: enough to find it, too few to fill a screen."""
+"""Number of characters of a wrong value that a message shows: enough to find it, too few to fill a screen."""
 
 
 def must_be(field: str, allowed: str, value: object) -> ConfigFault:
-    """The fault of a value that is not what is allowed."""
+    """Return the fault of a value that is not allowed."""
     return ConfigFault(field, value, allowed, f"{field} must be {allowed}, got {value!r:.{LONGEST_VALUE}}")
 
 
 class Setting(Protocol):
-    """What every kind of setting can do."""
+    """Interface of every kind of setting."""
 
     @property
     def default(self) -> object:
-        """What holds unless told otherwise."""
+        """The value used when none is given."""
 
     @property
     def allowed(self) -> str:
-        """What may be given, in words that follow "must be"."""
+        """The allowed values, in words that follow "must be"."""
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value may be given."""
+        """Whether a value is allowed."""
 
     def normal(self, value: object) -> object:
-        """Return an accepted value in the one form in which it is kept."""
+        """Return an accepted value in its stored form."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Range:
         return f"a whole number from {self.lowest} to {self.highest}"
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is a number in the range; True is none."""
+        """Whether a value is a number in the range. True is not a number here."""
         return isinstance(value, int) and not isinstance(value, bool) and self.lowest <= value <= self.highest
 
     def normal(self, value: object) -> object:
@@ -88,7 +88,7 @@ class Share:
     allowed = "a number from 0 to 1"
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is a number from 0 to 1; True is none."""
+        """Whether a value is a number from 0 to 1. True is not a number here."""
         return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
     def normal(self, value: object) -> object:
@@ -105,7 +105,7 @@ class Flag:
     allowed = "true or false"
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is one of the two; 0 and 1 are not."""
+        """Whether a value is True or False; 0 and 1 are not accepted."""
         return isinstance(value, bool)
 
     def normal(self, value: object) -> object:
@@ -126,13 +126,13 @@ class Text:
         return f"text of 1 to {self.longest} characters"
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is such text; half a surrogate pair is not, because UTF-8 has no bytes for it."""
+        """Whether a value is such text. Half a surrogate pair is not, because UTF-8 cannot encode it."""
         if not isinstance(value, str) or not 0 < len(value) <= self.longest:
             return False
         return not any("\ud800" <= character <= "\udfff" for character in value)
 
     def normal(self, value: object) -> object:
-        """Return it as a plain string: a subclass may bring code of its own."""
+        """Return the text as a plain string, because a subclass may override methods."""
         return str(value)
 
 
@@ -149,7 +149,7 @@ class Choice:
         return "one of " + ", ".join(self.words)
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is one of the words."""
+        """Whether a value is one of the words."""
         return isinstance(value, str) and value in self.words
 
     def normal(self, value: object) -> object:
@@ -166,7 +166,7 @@ class Packages:
     allowed = "a list of names of top-level packages, or of '*' alone"
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is such a list; one name by itself is not."""
+        """Whether a value is such a list. A single string is not."""
         if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
             return False
         return list(value) == ["*"] or all(name.isidentifier() for name in value)
@@ -179,7 +179,7 @@ class Packages:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Named:
-    """A member of an enumeration: itself, its number, or its name as files have it, in any case."""
+    """A member of an enumeration, given as itself, as its number, or as its name in any case."""
 
     default: enum.IntEnum
 
@@ -189,7 +189,7 @@ class Named:
         return "one of " + ", ".join(member.name.lower() for member in type(self.default))
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value stands for a member; True is none."""
+        """Whether a value stands for a member. True does not."""
         members = type(self.default)
         if isinstance(value, str):
             return value.upper() in members.__members__
@@ -204,12 +204,12 @@ class Named:
 def setting_faults(
     settings: Mapping[str, Setting], values: Mapping[str, object], *, path: str = ""
 ) -> Iterator[ConfigFault]:
-    """Yield the fault of every value that its setting does not accept.
+    """Yield a fault for every value that its setting does not accept.
 
     Args:
         settings: The settings by name.
-        values: Values by name; names without a setting are passed over.
-        path: What stands before the names, with its dot.
+        values: Values by name. Names without a setting are ignored.
+        path: Prefix of the names in messages, with its dot.
     """
     for name, setting in settings.items():
         if name in values and not setting.accepts(values[name]):
@@ -219,13 +219,13 @@ def setting_faults(
 def unknown_faults(
     known: Iterable[str], values: Mapping[str, object], *, path: str = "", elsewhere: Mapping[str, str] | None = None
 ) -> Iterator[ConfigFault]:
-    """Yield the fault of every name that is not known, with the nearest one that is.
+    """Yield a fault for every unknown name, with the nearest known one.
 
     Args:
-        known: The names.
+        known: The known names.
         values: Values by name.
-        path: What stands before the names, with its dot.
-        elsewhere: Names that belong to another place, and the path that they have there.
+        path: Prefix of the names in messages, with its dot.
+        elsewhere: Names that belong to another place, with their paths there.
     """
     names = {name: path + name for name in known}
     suggestions = {**(elsewhere or {}), **names}
@@ -239,7 +239,7 @@ def unknown_faults(
 
 
 def refuse(subject: str, faults: Iterable[ConfigFault]) -> None:
-    """Raise ConfigError with every fault, or return if there is none."""
+    """Raise ConfigError with all the faults; return if there are none."""
     listed = tuple(faults)
     if listed:
         raise ConfigError(f"invalid {subject}: {'; '.join(map(str, listed))}", listed)

@@ -1,11 +1,12 @@
 """The state machine that moves an account, of a task or of an explicit group, up and down the four tiers.
 
-Pure: what happened, the rules and the time come in as values, and the change of tier, if any, goes out. Nobody else
-decides about tiers.
+It is pure: event, rules and time come in as values, and the change of tier, if any, goes out. No other part decides about
+tiers.
 
-Up, one step at a time: a number of the tier's policy was reached within the promotion window and since the tier was
-entered; to go beyond Warn it must also hurt. Down, one step at a time: enough good polls in a row, after the least time at
-the tier, and outside a cooldown; or nothing at all for a long time.
+An account goes up one tier when it reaches a number of its tier's policy. Only polls within the promotion window and since
+the account entered the tier count. Beyond Warn its polls must also have kept other tasks waiting. An account goes down one
+tier after enough good polls in a row, after the minimum time at the tier, and outside a cooldown; or after a long time
+without any poll.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ __all__ = [
 ]
 
 SLOTS = 16
-"""Into so many equal parts a promotion window is divided; bad polls of one part are counted together, and are forgotten
-together, up to 1/16 of the window too soon: whatever an account does, its standing stays small."""
+"""Number of equal parts of a promotion window.
+
+Bad polls of one part are counted together, and are forgotten together, up to 1/16 of the window too soon. This bounds the
+size of a standing whatever its account does.
+"""
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -38,30 +42,30 @@ NS_PER_S = 1_000_000_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BadPoll:
-    """A poll that broke its budget or was slow."""
+    """A poll that exceeded its budget or was slow."""
 
     violation: bool
     slow: bool
-    """Longer than the threshold of a slow poll, and the task's own doing: on the CPU, or blocking."""
+    """Whether it lasted longer than the slow-poll threshold by its own doing: on the CPU, or blocking."""
     over_budget_ns: int
     """CPU time beyond the budget, nanoseconds, >= 0."""
     others_waited: bool
-    """Whether other tasks were kept from running by it."""
+    """Whether it kept other tasks from running."""
     wall_ns: int = 0
-    """How long it took, nanoseconds."""
+    """Duration, nanoseconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for one account at the moment."""
+    """The rules for one account at one moment."""
 
     config: TierConfig
     multiplier: float = 1.0
-    """Of the promotion numbers, by priority: 0.25, 0.5, 1 or 2."""
+    """Factor of the promotion numbers, by priority: 0.25, 0.5, 1 or 2."""
     cap: InterventionAction = InterventionAction.YIELD
-    """The highest tier that it may come to."""
+    """The highest tier that the account may reach."""
     frozen: bool = False
-    """Whether nobody is promoted, because the machine is at fault."""
+    """Whether promotion is frozen because the machine is at fault."""
 
     @classmethod
     def of(
@@ -76,10 +80,10 @@ class Rules:
 
         Args:
             config: The configuration in force.
-            priority: The account's.
-            max_tier: The highest tier that was asked for this very account, which Isolate has to be; None for the
-                configuration's, and Warn for a critical account.
-            frozen: Whether nobody is promoted.
+            priority: Priority of the account.
+            max_tier: The highest tier requested for this very account. None stands for that of the configuration, and for a
+                critical account for at most Warn.
+            frozen: Whether promotion is frozen.
         """
         usual = config.max_tier
         if priority is TaskPriority.CRITICAL:
@@ -97,14 +101,14 @@ class TierStep:
 
     @property
     def is_promotion(self) -> bool:
-        """Whether it leads up."""
+        """Whether the step leads up."""
         return self.after > self.before
 
 
 @dataclasses.dataclass(slots=True)
 class _Entry:
     at_ns: int
-    """Of the first one that is counted here."""
+    """Time of the first poll counted in this entry."""
     violations: int
     slow_polls: int
     over_budget_ns: int
@@ -121,7 +125,7 @@ class _Entry:
 
 @dataclasses.dataclass(slots=True)
 class _Rate:
-    """Events in the last second, estimated from the current and the previous one, taken as even."""
+    """Events in the last second, estimated from the current and the previous second as if events were evenly spread."""
 
     second: int = 0
     current: int = 0
@@ -138,33 +142,33 @@ class _Rate:
 
 @dataclasses.dataclass(slots=True)
 class Standing:
-    """Where an account stands, and what led there. Times are nanoseconds of one monotonic clock."""
+    """An account's tier and the events that led to it. Times are nanoseconds of one monotonic clock."""
 
     entered_ns: int
-    """When it came to its tier."""
+    """When the account entered its tier."""
     last_poll_ns: int
     tier: InterventionAction = InterventionAction.MONITOR
     stepped: bool = False
-    """Whether it ever changed its tier: then the next step has to wait."""
+    """Whether the tier ever changed. Only then must the next promotion wait for the hysteresis."""
     good_polls: int = 0
-    """In a row, the last one included."""
+    """Number of good polls in a row, up to the last poll."""
     cooldown_until_ns: int = 0
     pending: bool = False
     """Whether a promotion is due that came too soon after the last step."""
     reason: str = ""
-    """Why the tier is what it is; empty as long as there was nothing to object to."""
+    """Why the account has this tier; empty until its first offence."""
     recent: list[_Entry] = dataclasses.field(default_factory=list)
     """Bad polls within the promotion window and since the tier was entered, oldest first."""
     rate: _Rate = dataclasses.field(default_factory=_Rate)
 
     @classmethod
     def new(cls, now_ns: int) -> Standing:
-        """Begin at Monitor."""
+        """Return a new standing at Monitor."""
         return cls(entered_ns=now_ns, last_poll_ns=now_ns)
 
 
 def on_bad_poll(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> TierStep | None:
-    """Enter a bad poll, and step up if that is due."""
+    """Record a bad poll, and promote the account if that is due."""
     standing.last_poll_ns = now_ns
     standing.good_polls = 0
     _enter(standing, poll, rules, now_ns)
@@ -173,13 +177,16 @@ def on_bad_poll(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) ->
 
 
 def enter_violations(standing: Standing, violations: int, rules: Rules, now_ns: int) -> None:
-    """Enter so many violations that happened lately: too many a second forbid a step down."""
+    """Record a number of recent violations. Too many per second start a cooldown, which forbids demotion."""
     if standing.rate.count(violations, now_ns) > rules.config.violation_rate_threshold:
         standing.cooldown_until_ns = now_ns + rules.config.cooldown_duration_ms * NS_PER_MS
 
 
 def on_good_polls(standing: Standing, in_a_row: int, rules: Rules, now_ns: int) -> TierStep | None:
-    """Enter that so many of the last polls were good; apply a promotion that was pending and still holds, or step down."""
+    """Record the number of good polls in a row.
+
+    Applies a pending promotion that still holds, or else demotes the account if that is due.
+    """
     standing.last_poll_ns = now_ns
     standing.good_polls = in_a_row
     if standing.pending:
@@ -198,7 +205,7 @@ def on_good_polls(standing: Standing, in_a_row: int, rules: Rules, now_ns: int) 
 
 
 def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
-    """Step down once for every `idle_decay_ms` without a poll; call it before what happens at `now_ns` is entered."""
+    """Step down once per `idle_decay_ms` without a poll. Call this before recording what happens at `now_ns`."""
     before = standing.tier
     idle_ns = rules.config.idle_decay_ms * NS_PER_MS
     due_ns = standing.last_poll_ns + idle_ns
@@ -213,7 +220,7 @@ def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
 
 
 def enforce_cap(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
-    """Bring an account down to its cap at once, if that was lowered."""
+    """Bring an account down to its cap at once, after the cap was lowered."""
     if standing.tier <= rules.cap:
         return None
     return _step(standing, rules.cap, f"may come to {rules.cap.name.title()} at most", now_ns)
@@ -260,11 +267,11 @@ def _promote(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
 
 
 def _due(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
-    """Which of the tier's numbers was reached."""
+    """Describe which of the tier's numbers was reached; None if none was."""
     if standing.tier is InterventionAction.ISOLATE:
         return None
     policy = rules.config.tier_policies[standing.tier]
-    # A second holds only three polls that block for 300 ms: they count by their length, as many that are just slow.
+    # A second holds only three polls that block for 300 ms, so slow polls also count by their length.
     slow_limit_ms = policy.promotion_slow_poll_threshold * rules.config.slow_poll_threshold_ms
     return (
         _reached(seen.violations, policy.promotion_threshold, "violations", rules)
@@ -284,7 +291,7 @@ def _reached(value: float, threshold: float, what: str, rules: Rules) -> str | N
 
 
 def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
-    """Why a promotion that is due does not happen."""
+    """Describe why a due promotion does not happen; None if nothing prevents it."""
     if standing.tier >= rules.cap:
         return f"may come to {rules.cap.name.title()} at most"
     if standing.tier >= InterventionAction.WARN:
@@ -298,7 +305,7 @@ def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
 
 
 def earliest_demotion(standing: Standing, rules: Rules) -> int:
-    """When an account may step down at the earliest, as far as is known now."""
+    """Return the earliest time at which an account may step down, as far as is known now."""
     config = rules.config
     least_ms = max(config.tier_policies[standing.tier].demotion_min_duration_ms, config.demotion_hysteresis_ms)
     return max(standing.entered_ns + least_ms * NS_PER_MS, standing.cooldown_until_ns)

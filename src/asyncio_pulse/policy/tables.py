@@ -1,4 +1,4 @@
-"""Configurations as tables of plain values, the form that files have."""
+"""Configurations as tables of plain values, the form used in files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROFILES = tuple(profile.value for profile in ConfigProfile if profile is not Co
 
 
 def profile_named(field: str, name: object) -> ConfigProfile:
-    """Return the ready-made profile of a name, in any case.
+    """Return the ready-made profile with a name; case does not matter.
 
     Args:
         field: Where the name was given, for the message.
         name: The name.
 
     Raises:
-        ConfigError: There is no such profile; `custom` is none, because it needs numbers.
+        ConfigError: There is no such profile. `custom` is not one, because it needs numbers.
     """
     if not isinstance(name, str) or name.lower() not in PROFILES:
         refuse("configuration", [must_be(field, "one of " + ", ".join(PROFILES), name)])
@@ -36,14 +36,15 @@ def profile_named(field: str, name: object) -> ConfigProfile:
 
 
 def config_from_table(table: Mapping[str, Any]) -> TierConfig:
-    """Build a configuration from a table such as a file has.
+    """Build a configuration from a table as found in a file.
 
     Args:
-        table: Values by the names of `TierConfig`, save that `tiers` holds a table for each tier that differs, by the
-            name of its action, `groups` one for each pattern, and `profile` names what holds where nothing is said.
+        table: Values by the names of `TierConfig`, with three differences: `tiers` holds a table for each changed tier, by
+            the name of its action; `groups` holds a table for each pattern; `profile` names the profile that fills the
+            rest.
 
     Raises:
-        ConfigError: Lists every unknown name and every value at fault.
+        ConfigError: Lists every unknown name and every faulty value.
     """
     faults: list[ConfigFault] = []
     base = _base(table, faults)
@@ -56,7 +57,7 @@ def config_from_table(table: Mapping[str, Any]) -> TierConfig:
     slow_queue = _read_slow_queue(table.get("slow_queue", {}), faults)
     faults += config_faults({name: getattr(base, name) for name in SETTINGS} | given, tiers)
     refuse("configuration", faults)
-    sound = tuple(tier for tier in tiers if tier is not None)  # that is all of them, now
+    sound = tuple(tier for tier in tiers if tier is not None)  # all of them, because no fault was found
     return dataclasses.replace(
         base, **given, tier_policies=sound, groups=groups, slow_queue=dataclasses.replace(base.slow_queue, **slow_queue)
     )
@@ -81,7 +82,7 @@ def _base(table: Mapping[str, Any], faults: list[ConfigFault]) -> TierConfig:
 
 
 def config_to_table(config: TierConfig) -> dict[str, Any]:
-    """Return the table from which `config_from_table` makes an equal configuration: it names every value."""
+    """Return a table that names every value. `config_from_table` makes an equal configuration from it."""
     table: dict[str, Any] = {name: _plain(getattr(config, name)) for name in SETTINGS}
     table["tiers"] = {tier.action.name.lower(): _fields(tier) for tier in config.tier_policies}
     for tier in table["tiers"].values():
@@ -92,7 +93,7 @@ def config_to_table(config: TierConfig) -> dict[str, Any]:
 
 
 def flatten(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the path and value of each setting of a well-formed table, as messages name them."""
+    """Yield path and value of each setting of a well-formed table, with the paths used in messages."""
     for name, value in table.items():
         if name == "tiers":
             for tier, numbers in value.items():

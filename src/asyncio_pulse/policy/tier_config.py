@@ -52,17 +52,17 @@ __all__ = [
 ]
 
 Mode: TypeAlias = Literal["off", "observe", "act"]
-"""What a manager may do: nothing; decide and count what it would do; intervene."""
+"""What a manager does: nothing; decide and count what it would do; intervene."""
 
 PreemptThroughC: TypeAlias = Literal["off", "iteration"]
-"""Which C code may be between a task and what is suspended of it: none, or what draws from a generator."""
+"""Which C code may stand between a task and its suspended part: none, or code that iterates over a generator."""
 
 SETTINGS: Mapping[str, Setting] = {
     "poll_budget_us": POLL_BUDGET_US,
     "operation_budget": OPERATION_BUDGET,
     "slow_poll_threshold_ms": Range(10, 1, 60_000),
     "stall_threshold_ms": Range(100, 10, 600_000),
-    # 2.2 KiB each; more names than an operator can read are folded together anyway.
+    # 2.2 KiB each. An operator cannot read more names than this; further ones are counted together.
     "max_groups": Range(1_024, 8, 65_536),
     # One reading of the CPU clock costs about 200 ns: at most 0.1 % of the time at 200 us.
     "cpu_sample_interval_us": Range(200, 10, 100_000),
@@ -79,15 +79,15 @@ SETTINGS: Mapping[str, Setting] = {
     "idle_decay_ms": Range(10_000, 100, 86_400_000),
     "audit_size": Range(1_024, 16, 1_048_576),
     "warn_interval_ms": Range(1_000, 0, 3_600_000),
-    # Two groups at least: "more than half" of one would freeze whenever it offends.
+    # At least two groups: with one, "more than half" would freeze promotion whenever it offends.
     "freeze_min_groups": Range(4, 2, 65_536),
     "park_breaker_ms": Range(5_000, 10, 3_600_000),
-    # Asking who computes for an await point costs CPU time even where none comes: only who asked for it pays.
+    # Asking a computing task to suspend costs CPU time even where it finds no await point, so preemption is opt-in.
     "preempt": Choice("off", PREEMPT_MODES),
     "preemptible_modules": Packages(()),
     "preempt_through_c": Choice("off", ("off", "iteration")),
 }
-"""Every setting but the tables of tiers and groups."""
+"""Every setting except the tables of tiers, groups and the slow queue."""
 
 
 _SLOW_QUEUE = SlowQueueConfig()
@@ -99,50 +99,50 @@ class TierConfig:
     """How a loop is governed.
 
     Args:
-        poll_budget_us: CPU time one poll of a NORMAL task may use, microseconds, 50..10,000,000.
-        operation_budget: Operations one poll of a NORMAL task may spend at checkpoints, 1..1,000,000.
+        poll_budget_us: CPU time that one poll of a NORMAL task may use, microseconds, 50..10,000,000.
+        operation_budget: Operations that one poll of a NORMAL task may spend at checkpoints, 1..1,000,000.
         slow_poll_threshold_ms: Wall time past which a poll counts as slow, milliseconds, 1..60,000.
-        stall_threshold_ms: How long a loop may not come back to its selector before it counts as stalled, whatever runs,
+        stall_threshold_ms: Time away from the selector after which a loop counts as stalled, whatever runs,
             milliseconds, 10..600,000.
-        max_groups: Groups that are told apart; the rest are counted together as `(other)`, 8..65,536.
-        cpu_sample_interval_us: How old a reading of the CPU clock may be when a poll starts, microseconds, 10..100,000:
-            the error bound of a poll's CPU time.
+        max_groups: Maximum number of separate groups, 8..65,536. The rest are counted together as `(other)`.
+        cpu_sample_interval_us: Maximum age of the last reading of the CPU clock when a poll starts, microseconds,
+            10..100,000: the error bound of a poll's CPU time.
         mode: "off"; "observe": decide, and count what would be done; "act": do it.
-        max_tier: The highest tier that an account may come to, unless its group or itself has another one.
-        rollout_ratio: The share of the groups that interventions act on, 0..1.
-        promotion_window_ms: The time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
-        promotion_share: What an account's CPU time beyond its budgets must be of its worker's time in that window
-            before it goes beyond Warn, 0..1.
-        promotion_hysteresis_ms: The least time between two steps up, milliseconds, 0..600,000.
-        demotion_hysteresis_ms: The least time between a step and a step down, milliseconds, 0..3,600,000.
-        violation_rate_threshold: More violations a second than this forbid a step down, 1..100,000.
-        cooldown_duration_ms: For how long they forbid it, milliseconds, 0..3,600,000.
-        idle_decay_ms: After this long without a poll an account steps down one tier, milliseconds, 100..86,400,000.
-        audit_size: Entries that the audit ring holds, 16..1,048,576.
-        warn_interval_ms: The least time between two log records for accounts of one name, milliseconds, 0..3,600,000.
-            While they repeat themselves it doubles with each, up to an hour; 0 logs everything.
-        freeze_min_groups: From so many active groups on, more than half of them promoted within a window mean that the
-            machine is at fault, and promotion freezes, 2..65,536.
-        park_breaker_ms: If parking makes the 99th percentile of a group's waiting longer than this, milliseconds,
-            10..3,600,000, its circuit breaker opens: the group is only observed, and tried again after a while.
-        preempt: Where tasks at Yield and above are suspended without their doing, unless they or their group say
-            otherwise: "off", "await" or "anywhere". The nearest wins, except that "off" of a group is final. With the
-            default, "off", only those are suspended that opted in.
-        preemptible_modules: Top-level packages that may be suspended in their code beside the one that opted in and
-            the parts of the standard library that only compute; ("*",) for all but those that share state, such as
-            asyncio, logging and threading. For await points those that are not to be taken for libraries although
-            they are installed like them.
-        preempt_through_c: "iteration" also suspends generators that C code draws from, such as those of `sum` or
+        max_tier: The highest tier of an account whose group and task set no other one.
+        rollout_ratio: Share of the groups on which interventions act, 0..1.
+        promotion_window_ms: Time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
+        promotion_share: Share of its worker's time in that window that an account must use beyond its budgets, in polls
+            that kept others waiting, before it goes beyond Warn, 0..1.
+        promotion_hysteresis_ms: Least time between two steps up, milliseconds, 0..600,000.
+        demotion_hysteresis_ms: Least time between any step and a step down, milliseconds, 0..3,600,000.
+        violation_rate_threshold: Violations per second above which no step down is allowed, 1..100,000.
+        cooldown_duration_ms: How long they forbid a step down, milliseconds, 0..3,600,000.
+        idle_decay_ms: Time without a poll after which an account steps down one tier, milliseconds, 100..86,400,000.
+        audit_size: Number of entries in the audit ring, 16..1,048,576.
+        warn_interval_ms: Least time between two log records for accounts of one name, milliseconds, 0..3,600,000.
+            It doubles with each repetition, up to an hour. 0 logs everything.
+        freeze_min_groups: Number of active groups from which a fault of the machine is detected, 2..65,536. If more than
+            half of the active groups are promoted within a window, promotion freezes.
+        park_breaker_ms: Limit on the 99th percentile of a group's waits in the slow queue, milliseconds, 10..3,600,000.
+            Beyond it the group's circuit breaker opens: the group is only observed, and tried again after a while.
+        preempt: Where tasks at Yield and above are suspended in their code: "off", "await" or "anywhere". A task or its
+            group may set another value; the nearest wins, except that "off" of a group is final. With the default, "off",
+            only tasks that opted in are suspended.
+        preemptible_modules: Top-level packages that may be suspended in their code, besides the package that opted in and
+            the purely computing parts of the standard library. ("*",) allows all packages except those that share
+            state, such as asyncio, logging and threading. For await points: installed packages that do not count as
+            libraries.
+        preempt_through_c: "iteration" also suspends generators that C code iterates over, such as those of `sum` or
             `list`; "off" does not.
         tier_policies: The four tiers, in the order of their actions.
-        groups: What holds for explicit groups, by pattern of their name; the first that matches holds.
-        slow_queue: How offenders wait, and what they are given.
-        demotion_good_polls: Deprecated: that number of every tier; write it in `tier_policies`.
+        groups: Policies of explicit groups, by pattern of their name. The first pattern that matches applies.
+        slow_queue: How offenders wait, and how much of each turn they get.
+        demotion_good_polls: Deprecated: sets this number for every tier; write it in `tier_policies`.
         demotion_min_duration_ms: Deprecated: likewise.
 
     Raises:
-        ConfigError: Lists every value that is of the wrong type or out of its range, and every two that contradict each
-            other.
+        ConfigError: Lists every value that is of the wrong type or out of its range, and every pair of values that
+            contradict each other.
     """
 
     poll_budget_us: int = _DEFAULT["poll_budget_us"]
@@ -175,7 +175,7 @@ class TierConfig:
     demotion_min_duration_ms: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self, demotion_good_polls: int | None, demotion_min_duration_ms: int | None) -> None:
-        """Refuse what is out of range or contradicts itself; keep what is given in one form."""
+        """Refuse values that are out of range or contradict each other; store the rest in normal form."""
         scalars = {name: getattr(self, name) for name in SETTINGS}
         given = {"demotion_good_polls": demotion_good_polls, "demotion_min_duration_ms": demotion_min_duration_ms}
         everywhere: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -216,14 +216,14 @@ class TierConfig:
         """Return a copy with another policy for a tier.
 
         Raises:
-            ConfigError: There is no such tier, the policy is that of another one, or it contradicts the rest.
+            ConfigError: There is no such tier, the policy belongs to another tier, or it contradicts the other settings.
         """
         policies = list(self.tier_policies)
         policies[check_action("tier", tier)] = policy
         return dataclasses.replace(self, tier_policies=tuple(policies))
 
     def group_policy(self, name: str) -> GroupPolicy:
-        """Return what holds for an explicit group; a policy that changes nothing if no pattern matches."""
+        """Return the policy of an explicit group, or one that changes nothing if no pattern matches."""
         groups = self.groups
         assert isinstance(groups, GroupPolicies)  # put there by __post_init__
         return groups.matching(name) or NO_POLICY
@@ -249,11 +249,11 @@ def _tiers_faults(tiers: object) -> Iterator[ConfigFault]:
 
 
 def config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]) -> Iterator[ConfigFault]:
-    """Yield every value out of range, and every two that contradict each other among those that are not.
+    """Yield every value out of range, then every pair of valid values that contradict each other.
 
     Args:
         scalars: A value for each of `SETTINGS`.
-        tiers: The tiers; None stands for one whose own values are at fault.
+        tiers: The tiers. None stands for a tier whose own values are faulty.
     """
     faults = list(setting_faults(SETTINGS, scalars))
     yield from faults
@@ -267,7 +267,7 @@ def config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]
 
 
 def _rising_numbers(lower: TierPolicy, upper: TierPolicy) -> Iterator[ConfigFault]:
-    """Yield the promotion numbers of a tier that are larger than those of a tier below it."""
+    """Yield the promotion numbers of a tier that are larger than those of the tier below it."""
     below, above = (f"tiers.{tier.action.name.lower()}" for tier in (lower, upper))
     for name in ("promotion_threshold", "promotion_cpu_threshold_ms", "promotion_slow_poll_threshold"):
         limit, value = getattr(lower, name), getattr(upper, name)
@@ -278,10 +278,10 @@ def _rising_numbers(lower: TierPolicy, upper: TierPolicy) -> Iterator[ConfigFaul
 def _short_durations(
     window_ms: int, tiers: Sequence[TierPolicy], durations: Mapping[str, int]
 ) -> Iterator[ConfigFault]:
-    """Yield what ends before a promotion window does.
+    """Yield durations that are shorter than a promotion window.
 
-    An account let down sooner would still have in its window what led to its promotion; and one that decays sooner would
-    never come to the end of a window if it polls seldom.
+    An account that was demoted sooner would still have the cause of its promotion in the window. An account that decays
+    sooner would never reach the end of a window if it polls seldom.
     """
     stays = {
         f"tiers.{tier.action.name.lower()}.demotion_min_duration_ms": tier.demotion_min_duration_ms

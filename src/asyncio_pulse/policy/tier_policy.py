@@ -15,19 +15,19 @@ __all__ = ["BALANCED_TIERS", "TIER_SETTINGS", "InterventionAction", "TierPolicy"
 
 
 class InterventionAction(enum.IntEnum):
-    """What a tier does to its accounts; the number is the tier's own."""
+    """What a tier does to its accounts. The value is the number of the tier."""
 
     MONITOR = 0
-    """Counts."""
+    """Count."""
     WARN = 1
-    """Also logs, with the stack seen during the poll."""
+    """Also log, with the stack seen during the poll."""
     YIELD = 2
-    """Also lets the account wait for its bounded share of each turn of the loop."""
+    """Also make the account wait for its bounded share of each turn of the loop."""
     ISOLATE = 3
-    """Also holds all accounts of this tier together to a small share of the worker. Nothing is above it."""
+    """Also hold all accounts of this tier together to a small share of the worker. This is the highest tier."""
 
 
-# Names, and what every tier may have there.
+# Settings of every tier, with their ranges.
 _BOUNDS: Mapping[str, tuple[int, int]] = {
     "promotion_threshold": (1, 1_000_000),
     "promotion_cpu_threshold_ms": (1, 600_000),
@@ -38,7 +38,7 @@ _BOUNDS: Mapping[str, tuple[int, int]] = {
     "demotion_evaluation_interval": (1, 100_000),
 }
 
-# Each tier promotes on less than the one below: an account that was warned has had its chance.
+# Each tier promotes on less than the tier below, because an account at Warn has had its chance.
 _BALANCED: Mapping[InterventionAction, tuple[int, ...]] = {
     InterventionAction.MONITOR: (5, 50, 10, 100, 5_000, 100_000, 20),
     InterventionAction.WARN: (3, 25, 5, 75, 3_000, 200_000, 15),
@@ -49,7 +49,7 @@ _BALANCED: Mapping[InterventionAction, tuple[int, ...]] = {
 
 def _range_of(action: InterventionAction, name: str, default: int) -> Range:
     lowest, highest = _BOUNDS[name]
-    # There is nothing to be promoted to from the last tier; 0 says so.
+    # Isolate is the last tier and promotes nothing; 0 stands for that.
     unused = action is InterventionAction.ISOLATE and name.startswith("promotion_")
     return Range(default, 0 if unused else lowest, highest)
 
@@ -58,7 +58,7 @@ TIER_SETTINGS: Mapping[InterventionAction, Mapping[str, Range]] = {
     action: {name: _range_of(action, name, default) for name, default in zip(_BOUNDS, defaults, strict=True)}
     for action, defaults in _BALANCED.items()
 }
-"""The numbers of each tier, their ranges, and as defaults those of the balanced profile."""
+"""The numbers of each tier: their ranges, and the balanced profile's values as defaults."""
 
 _NAME = Text("", 50)
 # Stands for a number that was left out.
@@ -66,11 +66,11 @@ _LEFT_OUT: Any = None
 
 
 def check_action(field: str, value: object) -> InterventionAction:
-    """Return an action given as itself, by its number or by its name.
+    """Return an action given as itself, as its number or as its name.
 
     Args:
-        field: What it is given as, for the message.
-        value: What is given.
+        field: Name of the setting, for the message.
+        value: The value given.
 
     Raises:
         ConfigError: There is no such action.
@@ -83,25 +83,25 @@ def check_action(field: str, value: object) -> InterventionAction:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TierPolicy:
-    """One tier. An account leaves it upwards when one of the promotion numbers is reached within the promotion window.
+    """One tier. An account is promoted when it reaches one of the promotion numbers within the promotion window.
 
-    The promotion numbers are multiplied by `TaskPriority.threshold_multiplier` of an account's priority and are then at
-    least 1. Those of the last tier, Isolate, are not used and may be 0.
+    The promotion numbers are multiplied by the `TaskPriority.threshold_multiplier` of the account's priority, and are then
+    at least 1. Those of the last tier, Isolate, are not used and may be 0.
 
-    The numbers after `promotion_threshold` may be left out, which is deprecated: those of the balanced profile's tier of
-    that action stand in.
+    Leaving out numbers after `promotion_threshold` is deprecated. They default to those of the balanced profile's tier with
+    the same action.
 
     Args:
-        name: How reports call it, 1..50 characters.
-        action: What it does; its number is the tier's.
+        name: Name of the tier in reports, 1..50 characters.
+        action: What the tier does; its value is the tier's number.
         promotion_threshold: Violations, 1..1,000,000.
         promotion_cpu_threshold_ms: CPU time of violations beyond their budget, milliseconds, 1..600,000.
-        promotion_slow_poll_threshold: Slow polls, or as many times `slow_poll_threshold_ms` spent in them, 1..1,000,000.
-        demotion_good_polls: How many of the last polls, all of them in a row, must have been good for a step down,
-            1..1,000,000.
-        demotion_min_duration_ms: How long an account stays at least, milliseconds, 0..3,600,000.
+        promotion_slow_poll_threshold: Slow polls, 1..1,000,000. The same multiple of `slow_poll_threshold_ms` spent in slow
+            polls counts as well.
+        demotion_good_polls: Number of consecutive good polls, up to the last one, that a step down needs, 1..1,000,000.
+        demotion_min_duration_ms: Least time at the tier, milliseconds, 0..3,600,000.
         demotion_cpu_threshold_ns: CPU time that a good poll may use, nanoseconds, 1,000..10,000,000,000.
-        demotion_evaluation_interval: Every how many polls a step down is considered, 1..100,000.
+        demotion_evaluation_interval: Number of polls after which a step down is considered, 1..100,000.
 
     Raises:
         ConfigError: Lists every value that is of the wrong type or out of its range.
@@ -118,7 +118,7 @@ class TierPolicy:
     demotion_evaluation_interval: int = _LEFT_OUT
 
     def __post_init__(self) -> None:
-        """Fill in what was left out, refuse what is out of range."""
+        """Fill in the numbers that were left out, and refuse values out of range."""
         object.__setattr__(self, "action", check_action("action", self.action))
         settings = TIER_SETTINGS[self.action]
         left_out = [name for name in settings if getattr(self, name) is _LEFT_OUT]
@@ -159,12 +159,12 @@ def _read_tier(base: TierPolicy, table: object, faults: list[ConfigFault]) -> Ti
 
 
 def read_tiers(base: Sequence[TierPolicy], tables: object, faults: list[ConfigFault]) -> list[TierPolicy | None]:
-    """Return tiers with some of their values replaced; None stands for one whose table is at fault.
+    """Return tiers with some of their values replaced. None stands for a tier whose table is faulty.
 
     Args:
         base: The tiers.
-        tables: Tables of values by name, by the tier's action, such as the TOML table `[tiers]`.
-        faults: Gets every unknown name and every value at fault.
+        tables: One table of values by name for each action, such as the TOML table `[tiers]`.
+        faults: Receives every unknown name and every faulty value.
     """
     if not isinstance(tables, Mapping):
         faults.append(must_be("tiers", "a table of tables by tier", tables))
