@@ -1,14 +1,14 @@
-"""Code of others, hooks and log handlers, is called while its thread does not hold our lock, and never breaks us.
+"""Calls user code, such as hooks and log handlers, only while the thread does not hold our lock, and contains errors.
 
-Such code may wait for another thread that asks us something. So what is told while the lock is held is put off until the
-thread lets go of it:
+User code may wait for another thread that needs our lock. Calls made while the lock is held are therefore put off until
+the thread releases it:
 
     with AFTERWARDS, LOCK:
         ...
         AFTERWARDS.call(tell)
 
-Two context managers, because taking and releasing the lock stay single steps of C code: a Ctrl-C between two steps of
-Python code would leave it taken for ever.
+There are two context managers so that taking and releasing the lock stay single steps of C code. A Ctrl-C between two steps
+of Python code would leave the lock taken for ever.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["AFTERWARDS"]
 
 
 class _Afterwards:
-    """What threads that hold the lock are going to tell, by the number of the thread."""
+    """Calls put off by threads that hold the lock, by thread id."""
 
     def __init__(self) -> None:
         self._put_off: dict[int, list[Callable[[], object]]] = {}
 
     def call(self, tell: Callable[[], object]) -> None:
-        """Call code of others: now, or once this thread holds the lock no longer."""
+        """Call user code: now, or once this thread no longer holds the lock."""
         if LOCK._is_owned():  # type: ignore[attr-defined]
             self._put_off.setdefault(threading.get_ident(), []).append(tell)
         else:
@@ -42,17 +42,17 @@ class _Afterwards:
         pass
 
     def __exit__(self, *_: object) -> None:
-        # Not with the inner one of two blocks.
+        # Leaving the inner one of two nested blocks calls nothing.
         if not self._put_off or LOCK._is_owned():  # type: ignore[attr-defined]
             return
         put_off = self._put_off.get(threading.get_ident())
-        # One by one: what is called may come here, too, or be interrupted.
+        # One by one, because a call may reenter this method or be interrupted.
         while put_off:
             _call(put_off.pop(0))
         self._put_off.pop(threading.get_ident(), None)
 
     def start_anew(self) -> None:
-        """Forget what the parent of this forked process was going to tell."""
+        """Drop the calls that the parent of this forked process put off."""
         self._put_off.clear()
 
 
@@ -60,7 +60,7 @@ def _call(tell: Callable[[], object]) -> None:
     try:
         tell()
     except Exception:
-        # As logging itself does it.
+        # Like logging itself.
         if logging.raiseExceptions and sys.stderr is not None:
             with contextlib.suppress(Exception):
                 traceback.print_exc()

@@ -1,7 +1,7 @@
 """The audit ring: the latest changes of tier.
 
-Requests are many tasks that share a name and do the same; each with an entry of its own would push everything else out
-within seconds. So changes of tasks of one name, group and step are one entry: the newest, and how many it stands for.
+Requests are many tasks with the same name and behaviour. With one entry each they would push everything else out within
+seconds. Changes of tasks with the same name, group and step therefore share an entry: the newest change, and a count.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ __all__ = ["AuditRing"]
 
 
 class AuditRing:
-    """The latest changes, oldest first. Not for several threads at once.
+    """The latest changes, oldest first. Not thread-safe.
 
     Args:
-        size: How many entries it holds; then the oldest goes.
+        size: Maximum number of entries. Beyond it the oldest entry is dropped.
     """
 
     def __init__(self, size: int) -> None:
-        """Begin empty."""
+        """Start empty."""
         self._size = size
         self._entries: dict[object, TierChange] = {}
 
     def append(self, change: TierChange) -> None:
-        """Enter a change."""
-        # A group is one account, and its changes are its history.
+        """Add a change."""
+        # A group is one account, so each of its changes stays separate.
         key = (change.name, change.group, change.before, change.after) if change.account == "task" else object()
         known = self._entries.pop(key, None)
         self._entries[key] = change if known is None else dataclasses.replace(change, count=known.count + 1)
         self._trim()
 
     def resize(self, size: int) -> None:
-        """Hold another number of entries, the latest."""
+        """Change the maximum number of entries, and keep the latest."""
         self._size = size
         self._trim()
 
@@ -43,7 +43,7 @@ class AuditRing:
         self._entries.clear()
 
     def changes(self) -> tuple[TierChange, ...]:
-        """Give the entries, oldest first."""
+        """Return the entries, oldest first."""
         return tuple(self._entries.values())
 
     def _trim(self) -> None:

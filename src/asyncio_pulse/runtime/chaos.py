@@ -1,7 +1,7 @@
-"""Chaos: park and preempt at random, so that tests meet what a loaded service meets.
+"""Chaos: parks and preempts at random, so that tests meet the orders of execution of a loaded service.
 
-Every governed loop of the process intervenes at random permitted points, whatever the tiers: run your test suite under it.
-A program that is correct stays correct; what fails under chaos depends on an order that asyncio never promised.
+Every governed loop of the process intervenes at random permitted points, whatever the tiers. Run your test suite under it.
+A correct program stays correct. A test that fails under chaos depends on an order that asyncio never promised.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from asyncio_pulse.runtime.manager import TierManager
 __all__ = ["CHAOS_VARIABLE", "Chaos", "chaos", "current_chaos"]
 
 CHAOS_VARIABLE = "ASYNCIO_PULSE_CHAOS"
-"""`SEED` or `SEED,PARK,PREEMPT`: every loop that is governed is under chaos from the beginning."""
+"""`SEED` or `SEED,PARK,PREEMPT`: puts every loop under chaos as soon as it is governed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chaos:
-    """What is done at random; nothing with probabilities of 0."""
+    """Seed and probabilities; probabilities of 0 do nothing."""
 
     seed: int
     park: float
     preempt: float
 
     def apply(self, manager: TierManager) -> None:
-        """Put a loop under it."""
-        # Workers differ, but each does the same in every run.
+        """Put a loop under chaos."""
+        # Workers differ from one another, but each behaves the same in every run.
         manager.governor.set_chaos((self.seed + manager.worker_id) % 2**64, self.park, self.preempt)
 
 
@@ -59,8 +59,8 @@ def chaos(seed: int, *, park: float = 0.2, preempt: float = 0.2) -> Iterator[Non
     """Intervene at random on every governed loop of the process, for the duration of a `with` block.
 
     Args:
-        seed: Makes the same decisions in the same program, 0..2**64-1.
-        park: Probability that a resumption of a task waits in the slow queue first, 0..1.
+        seed: The same seed makes the same decisions in the same program, 0..2**64-1.
+        park: Probability that a task's resumption first waits in the slow queue, 0..1.
         preempt: Probability that a poll of a preemptible task is asked to suspend at its next safe point, 0..1.
 
     Raises:
@@ -84,10 +84,10 @@ def _apply_everywhere() -> None:
 
 
 def current_chaos() -> Chaos:
-    """Return what a loop that is governed from now on has to take part in.
+    """Return the chaos for a loop that is governed from now on.
 
     Raises:
-        ConfigError: `ASYNCIO_PULSE_CHAOS` is not what it may be.
+        ConfigError: The value of `ASYNCIO_PULSE_CHAOS` is invalid.
     """
     return _current[0] if _current[0] is not _CALM else _from_environment()
 

@@ -1,6 +1,6 @@
-"""The names by which an operator's configuration is found.
+"""Names of the environment variables, files and tables of an operator's configuration.
 
-`asyncio-pulse run` reads this module each time, and the settings only if there are any: its import is cheap.
+`asyncio-pulse run` always imports this module, and the settings only if a configuration exists, so this import is cheap.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ __all__ = ["MODE_VARIABLE", "PROFILE_VARIABLE", "RUN_VARIABLE", "TABLE_NAMES", "
 MODE_VARIABLE = "ASYNCIO_PULSE_MODE"
 PROFILE_VARIABLE = "ASYNCIO_PULSE_PROFILE"
 RUN_VARIABLE = "ASYNCIO_PULSE_RUN"
-"""What `asyncio-pulse run` was asked for, as JSON; `config_path` is the file, absolute, or null."""
+"""The options of `asyncio-pulse run`, as JSON. `config_path` is the absolute path of the file, or null."""
 FILE_NAME = "pulse.toml"
 PROJECT_FILE_NAME = "pyproject.toml"
 TABLE_NAMES = ("asyncio-pulse", "asyncio_pulse")
-"""Of the table below `[tool]`: the name of the distribution, and that of the package."""
+"""Possible names of the table below `[tool]`: those of the distribution and of the package."""
 
 
 def find_config_file(directory: Path) -> Path | None:
-    """Return the file of a directory that the command line uses when it is not told one, or None.
+    """Return the configuration file of a directory that the command line uses by default, or None.
 
-    That is `pulse.toml`, or `pyproject.toml` if it has a table `[tool.asyncio-pulse]`; one that is not TOML has none.
+    This is `pulse.toml`, or else `pyproject.toml` if it has a table `[tool.asyncio-pulse]`. A file that is not TOML has no
+    table.
     """
     if (directory / FILE_NAME).is_file():
         return directory / FILE_NAME

@@ -1,7 +1,7 @@
-"""Decisions about tiers: what the core tells goes to the state machine, and its steps are put in force, logged, kept.
+"""Decisions about tiers: passes events of the core to the state machine, then applies, logs and records its steps.
 
-The core calls this from the loop's thread, between the polls of tasks: for every bad poll, for bunches of good ones of
-accounts above Monitor, and when such an account was idle. Configurations come from any thread.
+The core calls this module in the loop's thread, between the polls of tasks: after bad polls, after several good polls of an
+account above Monitor, and after such an account was idle. Configurations come from any thread.
 """
 
 from __future__ import annotations
@@ -49,12 +49,15 @@ logger = logging.getLogger("asyncio_pulse.tiers")
 
 NS_PER_MS = 1_000_000
 SETTLED_NS = 1000 * NS_PER_MS
-"""Bad polls of an account that can come no higher are counted by the core so long, and then told at once: often enough for
-the rate of violations, which is one of a second, and seldom enough to cost nothing beside them."""
+"""How long the core only counts the bad polls of an account that has reached its cap.
+
+Then it reports them together: often enough for the rate of violations, which covers one second, and seldom enough to cost
+nothing in comparison.
+"""
 
 
 class Account(_core.Standing):
-    """The standing of a task or of an explicit group, and how to put it in force."""
+    """The standing of a task or of an explicit group, and the state needed to apply it."""
 
     __slots__ = (
         "__weakref__",
@@ -69,9 +72,9 @@ class Account(_core.Standing):
     )
 
     def __init__(self, holder: _core.GovernedCoroutine | _core.Group, name: str, group: str, now_ns: int) -> None:
-        """Begin at Monitor."""
+        """Start at Monitor."""
         is_group = isinstance(holder, _core.Group)
-        # A coroutine owns its account, which must not own it; groups are found by their name.
+        # A coroutine owns its account, so the account refers to it weakly. Groups are looked up by name.
         self.holder: Callable[[], Any] = (lambda: None) if is_group else weakref.ref(holder)
         self.kind = "group" if is_group else "task"
         self.name = name
@@ -86,23 +89,23 @@ class TierDecisions:
     """Decides about the tiers of one loop's tasks and groups.
 
     Args:
-        governor: The core's side.
+        governor: The loop's record in the core.
         on_change: Called with every change, in the loop's thread.
-        config: The configuration to begin with.
+        config: The initial configuration.
     """
 
     def __init__(self, governor: _core.Governor, on_change: Callable[[TierChange], None], config: TierConfig) -> None:
-        """Begin with everybody at Monitor."""
+        """Start with every account at Monitor."""
         self._governor = governor
         self._on_change = on_change
         self._config = config
-        # Reentrant: the collector may run finalisers in the middle, and those may poll.
+        # Reentrant, because the collector may run finalisers while the lock is held, and a finaliser may poll.
         self._lock = threading.RLock()
         self._machine = MachineFault()
         self._audit = AuditRing(config.audit_size)
         self._tasks: weakref.WeakSet[Account] = weakref.WeakSet()
         self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
-        # Weak, too: a group that is folded away takes its account with it.
+        # Weak too, because a group that is folded away takes its account with it.
         self._tiered_groups: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
         self._log_limit = LogLimit()
         self._stall_log = StallLog(governor.worker_id)
@@ -110,17 +113,17 @@ class TierDecisions:
 
     @contextlib.contextmanager
     def _deciding(self) -> Iterator[None]:
-        """Hold the lock, and tell of what was decided afterwards: who is told may ask us, from other threads too."""
+        """Hold the lock, then announce the decisions without it: listeners may call us, also from other threads."""
         with self._lock:
             yield
-        # Not with the inner one of two decisions: a finaliser may poll in the middle of one.
+        # Leaving the inner one of two nested decisions announces nothing. A finaliser may poll in the middle of a decision.
         if not self._lock._is_owned():  # type: ignore[attr-defined]
             with contextlib.suppress(IndexError):
                 while True:
                     AFTERWARDS.call(self._to_tell.popleft())
 
     def configure(self, config: TierConfig) -> None:
-        """Put a configuration in force; from any thread."""
+        """Apply a configuration. Any thread may call this."""
         with self._deciding():
             self._config = config
             self._audit.resize(config.audit_size)
@@ -138,7 +141,7 @@ class TierDecisions:
             self._apply_to_accounts()
 
     def audit(self) -> tuple[TierChange, ...]:
-        """The latest changes of tier, oldest first."""
+        """Return the latest changes of tier, oldest first."""
         self._governor.tell_due()
         with self._lock:
             return self._audit.changes()
@@ -150,12 +153,12 @@ class TierDecisions:
 
     @property
     def freezes(self) -> int:
-        """How often promotion froze."""
+        """Number of times that promotion froze."""
         return self._machine.freezes
 
     @property
     def open_breakers(self) -> int:
-        """How many groups are only observed because their circuit breaker is open."""
+        """Number of groups that are only observed because their circuit breaker is open."""
         self.settle_idle()
         groups = self._tiered_groups.values()
         return sum(account.breaker is not None and account.breaker.state is BreakerState.OPEN for account in groups)
@@ -165,10 +168,10 @@ class TierDecisions:
         """Whether any account, of a task or of an explicit group, is above Monitor."""
         return bool(self._tiered_groups) or len(self._tiered_tasks) > 0
 
-    # What the core calls.
+    # Called by the core.
 
     def on_new_group(self, group: _core.Group) -> None:
-        """An explicit group is used for the first time."""
+        """Handle the first use of an explicit group."""
         policy = self._config.group_policy(group.name)
         group.set_priority(policy.priority)
         group.set_max_tier(policy.max_tier)
@@ -186,7 +189,7 @@ class TierDecisions:
         waited: bool,
         stack: tuple[tuple[str, str, int], ...] | None,
     ) -> None:
-        """A poll broke its budget or was slow, and whose fault that was is known."""
+        """Handle a poll that exceeded its budget or was slow, once its cause is known."""
         if not violation and not slow:
             return
         group = coro.group
@@ -210,7 +213,7 @@ class TierDecisions:
                     account.settled_until_ns = ended_ns + SETTLED_NS
 
     def on_good_polls(self, account: Account, in_a_row: int, now_ns: int) -> None:
-        """So many polls of an account above Monitor were good, up to now."""
+        """Handle a number of good polls in a row of an account above Monitor."""
         with self._deciding():
             self._try_again(account, now_ns)
             rules = self._rules(account, now_ns)
@@ -221,12 +224,12 @@ class TierDecisions:
                 account.quiet_until_ns = earliest_demotion(account.standing, rules)
 
     def on_idle(self, account: Account, last_poll_ns: int, now_ns: int) -> None:
-        """An account above Monitor is polled again after a long time."""
+        """Handle a poll of an account above Monitor that comes after a long pause."""
         with self._deciding():
             self._decay(account, last_poll_ns, now_ns)
 
     def on_releases(self, group: str, releases: int, late: int, longest_ms: int, now_ns: int) -> None:
-        """So many of a group were released from the slow queue since this was last told, some of them late."""
+        """Handle the releases of one group from the slow queue since the last call, some of them late."""
         with self._deciding():
             account = self._tiered_groups.get(group)
             if account is None:
@@ -237,14 +240,14 @@ class TierDecisions:
                 self._on_breaker(account, account.breaker)
 
     def on_stall(self, stall: Mapping[str, Any]) -> None:
-        """A stall of the loop is over."""
+        """Handle a stall of the loop that is over."""
         self._stall_log.note(stall, self._config.warn_interval_ms * NS_PER_MS, _core.monotonic_ns())
 
-    # What others call.
+    # Called by Python code.
 
     def start_anew(self) -> None:
-        """Forget every decision: this process was forked, and what it inherited is its parent's."""
-        # Whoever held the old one in the parent does not exist here.
+        """Drop every decision. This process was forked, and the decisions are its parent's."""
+        # A thread that held the old lock in the parent does not exist here.
         self._lock = threading.RLock()
         with self._lock:
             self._to_tell.clear()
@@ -260,7 +263,7 @@ class TierDecisions:
             self._tiered_groups.clear()
 
     def settle_idle(self) -> None:
-        """Hear of the latest polls, and let accounts down that have been idle; for whoever wants to look at them now."""
+        """Fetch the latest polls, and demote accounts that have been idle. Call this before reading accounts."""
         self._governor.tell_due()
         now_ns = _core.monotonic_ns()
         with self._deciding():
@@ -278,7 +281,7 @@ class TierDecisions:
         if isinstance(account, Account):
             account.group = group.name  # a task may have changed it
             return account
-        # Some coroutines written as classes have only a __name__.
+        # Some coroutine types written as classes have only a __name__.
         own_name = holder.name if isinstance(holder, _core.Group) else getattr(holder, "__qualname__", None)
         name = bounded_name(own_name or group.name)
         account = Account(holder, name, group.name, now_ns)
@@ -326,7 +329,7 @@ class TierDecisions:
     def _holder(self, account: Account) -> _core.GovernedCoroutine | _core.Group | None:
         if account.kind == "group":
             group = self._governor.explicit_group(account.name)
-            # Another group of that name may have come after this one was folded.
+            # After this group was folded, another group with the same name may have come.
             return group if group is not None and group.standing is account else None
         holder: _core.GovernedCoroutine | None = account.holder()
         return holder
@@ -375,7 +378,7 @@ class TierDecisions:
 
     def _log(self, change: TierChange, now_ns: int) -> None:
         level = logging.WARNING if change.after > change.before else logging.INFO
-        # By name and not by account: requests are many tasks, and each is new.
+        # The key has the name, not the account, because requests are many tasks and each is new.
         key = (change.account, change.name, change.before, change.after)
         untold = self._log_limit.admit(key, self._config.warn_interval_ms * NS_PER_MS, now_ns)
         if untold is not None:
@@ -412,7 +415,7 @@ class TierDecisions:
         account.observed = is_open or not rolled_out
 
     def _try_again(self, account: Account, now_ns: int) -> None:
-        """Put a group on trial whose breaker was open for long enough."""
+        """Put a group on trial if its breaker was open for long enough."""
         breaker = account.breaker
         if breaker is not None and breaker.state is BreakerState.OPEN and breaker.at(now_ns) is not BreakerState.OPEN:
             self._on_breaker(account, breaker)
@@ -437,7 +440,7 @@ class TierDecisions:
 
 
 def _rolled_out(group: str, ratio: float) -> bool:
-    """Whether a group belongs to that share of all: the same groups in every process, and more with a larger ratio."""
+    """Whether a group belongs to that share: the same groups in every process, and more groups with a larger ratio."""
     return zlib.crc32(group.encode()) < ratio * 2**32
 
 

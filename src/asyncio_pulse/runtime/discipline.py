@@ -1,4 +1,4 @@
-"""Disciplines in Python: who is next among the flows that wait in a slow queue."""
+"""Disciplines in Python: they choose the next flow of a slow queue."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Discipline"]
 
 @runtime_checkable
 class Discipline(Protocol):
-    """Chooses the next flow in the place of the queue's own algorithms.
+    """Chooses the next flow, in place of the queue's own algorithms.
 
-    It decides between flows only. What is queued leaves its flow in the order in which it came; urgent items, holders and
-    flows that have waited for the starvation threshold go first whatever a discipline says, so that it cannot lose or
-    starve anything. One that raises, or whose answer is no flow that waits, is removed and logged once; credit-based takes
-    over. It runs in the loop's thread between slices, so its time is everybody's.
+    A discipline decides between flows only. Items leave a flow in the order in which they came. Urgent items, holders and
+    flows that have waited for the starvation threshold go first, so a discipline cannot lose or starve anything. A
+    discipline that raises, or that returns a flow which does not wait, is removed and logged once; credit-based takes over.
+    A discipline runs in the loop's thread between slices, so its time delays every task.
 
     Example:
         >>> from asyncio_pulse.lowlevel import Flow, SlowQueue
@@ -32,8 +32,8 @@ class Discipline(Protocol):
     """
 
     def choose(self, flows: Sequence[Flow], /) -> Flow:
-        """Return one of the flows that wait.
+        """Return one of the waiting flows.
 
         Args:
-            flows: All that wait, at least one, in no particular order.
+            flows: All waiting flows, at least one, in no particular order.
         """

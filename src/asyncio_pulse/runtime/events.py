@@ -1,4 +1,4 @@
-"""Changes of tier as an asynchronous stream, for whoever wants to react to them."""
+"""Changes of tier as an asynchronous stream."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MOST_WAITING = 1_024
 
 
 class TierEvents(AsyncIterator[TierChange]):
-    """The changes of tier from now on, on the loop that was running when it was made; `manager.events()` makes it.
+    """The changes of tier from now on, for the loop that ran when the stream was made. `manager.events()` makes one.
 
-    A consumer that is slow loses the oldest changes; `dropped` says how many.
+    A slow consumer loses the oldest changes; `dropped` counts them.
     """
 
     def __init__(self) -> None:
-        """Belong to the running loop.
+        """Bind the stream to the running loop.
 
         Raises:
             RuntimeError: No loop is running.
@@ -44,7 +44,7 @@ class TierEvents(AsyncIterator[TierChange]):
         return self._changes.popleft()
 
     def put(self, change: TierChange) -> None:
-        """Hand over a change; from any thread.
+        """Add a change. Any thread may call this.
 
         Raises:
             RuntimeError: The loop is closed.
@@ -55,27 +55,27 @@ class TierEvents(AsyncIterator[TierChange]):
 
 
 class TierEventSource:
-    """Everyone who listens to the changes of one manager."""
+    """All streams of changes of one manager."""
 
     def __init__(self) -> None:
-        """Begin without listeners."""
+        """Start without streams."""
         self._streams: weakref.WeakSet[TierEvents] = weakref.WeakSet()
-        # A set that grows while it is iterated over raises. Reentrant, because finalisers may run in here.
+        # Guards the set, because a set that grows during iteration raises. Reentrant, because finalisers may run in here.
         self._lock = threading.RLock()
 
     def open(self) -> TierEvents:
-        """Return a new stream; who drops it listens no more."""
+        """Return a new stream. Dropping the stream unsubscribes it."""
         stream = TierEvents()
         with self._lock:
             self._streams.add(stream)
         return stream
 
     def start_anew(self) -> None:
-        """Go on in a forked child, where the thread that may have held the lock does not exist."""
+        """Replace the lock in a forked child, where a thread that held the old one does not exist."""
         self._lock = threading.RLock()
 
     def publish(self, change: TierChange) -> None:
-        """Tell every listener."""
+        """Send a change to every stream."""
         with self._lock:
             streams = list(self._streams)
         for stream in streams:

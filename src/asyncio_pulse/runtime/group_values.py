@@ -1,4 +1,4 @@
-"""What the core tells of groups, as values."""
+"""Converts the core's records of groups to values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["group_values"]
 
 
 def group_values(records: list[tuple[_core.Group, _core.Standing | None, bytes]]) -> tuple[GroupMetrics, ...]:
-    """Make the values of records of the core, in their order; their numbers are unpacked when they are read."""
-    # Nearly all have no standing, and are taken as they are.
+    """Convert records of the core, in their order. Their numbers are unpacked when they are first read."""
+    # Nearly all records have no standing and need no conversion here.
     sources = [record if record[1] is None else (record[0], _tier_of(record[1]), record[2]) for record in records]
     return GroupMetrics.from_sources(sources)
 

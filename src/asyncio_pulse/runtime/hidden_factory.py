@@ -1,7 +1,7 @@
-"""Keeps our task factory out of an unmodified program's sight, and in force whatever factory the program sets.
+"""Hides our task factory from an unmodified program, and keeps it in force when the program sets another factory.
 
-A program that asks a loop for its task factory must get its own, or None; and `asyncio.eager_task_factory`, set when
-the loop is already governed, must not end the governing. `install` in a program that knows us does neither: there a
+A program that reads its loop's task factory must get its own, or None. Setting `asyncio.eager_task_factory` on a governed
+loop must not end the governing. A program that calls `install` itself gets neither: there our factory is visible, and a
 factory that is set later is left alone.
 """
 
@@ -19,14 +19,14 @@ __all__ = ["hide_task_factory", "take_away"]
 Factory = Callable[..., Any] | None
 
 _REAL: dict[type, tuple[Callable[[Any], Factory], Callable[[Any, Factory], None]]] = {}
-"""The methods of each class whose loops hide our factory."""
+"""The original methods of each class whose loops hide our factory."""
 
 
 def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
     """Make the loops of a class show the program's task factory, and call ours before it.
 
     Args:
-        loop_class: A class whose loops are governed at birth; done once for it.
+        loop_class: A class whose loops are governed from their creation. A second call for it does nothing.
     """
     get_real: Callable[[Any], Factory] = loop_class.get_task_factory
     set_real: Callable[[Any, Factory], None] = loop_class.set_task_factory
@@ -40,20 +40,20 @@ def hide_task_factory(loop_class: type[asyncio.AbstractEventLoop]) -> None:
 
     def set_task_factory(loop: asyncio.AbstractEventLoop, factory: Factory) -> None:
         present = get_real(loop)
-        # In any case by the loop itself, which refuses what is not callable.
+        # The loop itself sets the factory first, because it refuses values that are not callable.
         set_real(loop, factory)
         if isinstance(factory, _core.TaskFactory) or not isinstance(present, _core.TaskFactory):
             return
         if present.governor.attached:
             set_real(loop, present.governor.task_factory(factory))
 
-    # By name: a type checker does not let methods be replaced.
+    # With setattr, because a type checker rejects assignments to methods.
     for real, replacement in ((get_real, get_task_factory), (set_real, set_task_factory)):
         setattr(loop_class, replacement.__name__, functools.wraps(real)(replacement))
 
 
 def take_away(loop: asyncio.AbstractEventLoop, governor: _core.Governor) -> bool:
-    """Put back what is behind the factory of a governor, hidden or not; False if somebody else's stands in front of it."""
+    """Restore the factory behind that of a governor. Returns False if another factory covers it."""
     for each in type(loop).__mro__:
         if each in _REAL:
             get_real, set_real = _REAL[each]

@@ -1,7 +1,7 @@
-"""Hooks: code of others that runs round every poll of a governed loop.
+"""Hooks: user code that runs around every poll of a governed loop.
 
-Hooks that are absent cost nothing: the core knows whether there are any, and a loop without them runs its plain path. A
-hook that raises is removed and logged; the task that was being polled never sees it.
+Absent hooks cost nothing: the core knows whether there are any, and a loop without hooks runs its plain path. A hook that
+raises is removed and logged; the task that was being polled never sees the error.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ logger = logging.getLogger(__name__)
 
 
 class PreemptionHooks:
-    """Base of hooks: does nothing. Override what you need, and accept keywords that later versions may add.
+    """Base of hooks, whose methods do nothing.
 
-    Hooks run in the loop's thread, between the polls of tasks, and delay them all. They are let go of when their loop is
-    closed or no longer governed. Hooks of polls that pulse does not drive run where those are reported.
+    Override the methods that you need, and accept keywords that later versions may add. Hooks run in the loop's thread,
+    between the polls of tasks, and delay them all. They are released when their loop is closed or no longer governed. Hooks
+    for polls that pulse does not drive run where these polls are reported.
     """
 
     def before_poll(self, task_id: int, context: TaskContext, **kwargs: Any) -> None:
         """A poll begins.
 
         Args:
-            task_id: Number of the task; never used twice in a process.
-            context: Where it runs, and as what.
+            task_id: Number of the task; never reused within a process.
+            context: Worker, priority and group of the task.
             **kwargs: Reserved.
         """
 
@@ -43,27 +44,27 @@ class PreemptionHooks:
 
         Args:
             task_id: Number of the task.
-            result: How it ended.
-            duration_ns: The task's own wall time, nested polls taken out, nanoseconds.
+            result: How the poll ended.
+            duration_ns: Wall time of the task itself, without nested polls, nanoseconds.
             **kwargs: Reserved.
         """
 
     def on_yield(self, task_id: int, **kwargs: Any) -> None:
-        """The poll ended with a bare yield: the task gave way although it could go on."""
+        """The poll ended with a bare yield: the task gave way although it could have continued."""
 
     def on_completion(self, task_id: int, **kwargs: Any) -> None:
         """The task returned or raised."""
 
     def on_tier_change(self, change: TierChange, **kwargs: Any) -> None:
-        """An account of the loop came to another tier.
+        """An account of the loop changed its tier.
 
-        In the loop's thread, too: a change that another thread brings about, by `update_config` or by reading, arrives
+        This runs in the loop's thread, too. A change that another thread causes, by `update_config` or by reading, arrives
         there soon after.
         """
 
 
 class HookRegistry:
-    """The hooks of one loop; reached as `manager.hooks`. Register and unregister from any thread."""
+    """The hooks of one loop, available as `manager.hooks`. Any thread may register and unregister hooks."""
 
     def __init__(self, governor: _core.Governor) -> None:
         """Start without hooks."""
@@ -71,21 +72,21 @@ class HookRegistry:
         self._hooks: tuple[PreemptionHooks, ...] = ()
 
     def __len__(self) -> int:
-        """How many hooks are registered."""
+        """Return the number of registered hooks."""
         return len(self._hooks)
 
     def register(self, hooks: PreemptionHooks) -> None:
-        """Call these hooks round every poll, from each task's next poll, after those registered before.
+        """Call these hooks around every poll, from each task's next poll on, after the hooks registered before.
 
         Raises:
-            TypeError: They are no PreemptionHooks.
+            TypeError: `hooks` is not a PreemptionHooks.
         """
         if not isinstance(hooks, PreemptionHooks):
             raise TypeError(f"hooks must be an instance of PreemptionHooks, got {hooks!r}")
         self._replace((*self._hooks, hooks))
 
     def unregister(self, hooks: PreemptionHooks) -> None:
-        """Call these hooks no longer; nothing happens if they are not registered."""
+        """Stop calling these hooks; does nothing if they are not registered."""
         self._replace(tuple(each for each in self._hooks if each is not hooks))
 
     def _replace(self, hooks: tuple[PreemptionHooks, ...]) -> None:
@@ -102,23 +103,23 @@ class HookRegistry:
                 AFTERWARDS.call(partial(logger.error, text, origin, name, hooks, exc_info=error))
 
     def on_tier_change(self, change: TierChange) -> None:
-        """Pass on that an account came to another tier."""
+        """Pass on a change of tier."""
         self._call("on_tier_change", change)
 
-    # What the core calls, with plain numbers.
+    # Called by the core, with plain numbers.
 
     def before_poll(self, task_id: int, worker_id: int, priority: int, group: str) -> None:
-        """Pass on that a poll begins."""
+        """Pass on the beginning of a poll."""
         self._call("before_poll", task_id, TaskContext(worker_id, TaskPriority(priority), group))
 
     def after_poll(self, task_id: int, result: int, duration_ns: int) -> None:
-        """Pass on that a poll ended."""
+        """Pass on the end of a poll."""
         self._call("after_poll", task_id, PollResult(result), duration_ns)
 
     def on_yield(self, task_id: int) -> None:
-        """Pass on that a task gave way."""
+        """Pass on a bare yield."""
         self._call("on_yield", task_id)
 
     def on_completion(self, task_id: int) -> None:
-        """Pass on that a task is done."""
+        """Pass on the end of a task."""
         self._call("on_completion", task_id)

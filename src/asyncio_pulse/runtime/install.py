@@ -1,8 +1,8 @@
-"""Govern event loops: find the loop, put a task factory in front of it, take it away again.
+"""Governs event loops: finds a loop, puts a task factory in front of its own, and removes it again.
 
-A governed loop is a stock loop whose task factory is ours. The factory of somebody else that was there before makes the
-tasks, from coroutines that we measure; one that is set later is left alone, and if it calls ours, goes on being governed.
-As long as the mode is "off" the loop has a manager, and nothing of ours is on it.
+A governed loop is a stock loop with our task factory. If the loop had a factory before, that one still makes the tasks,
+from coroutines that we measure. A factory that is set later is left alone; if it calls ours, its tasks are governed. While
+the mode is "off" the loop has a manager, and nothing else of ours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ __all__ = ["get_manager", "install", "new_event_loop", "new_uvloop_event_loop", 
 T = TypeVar("T")
 
 WATCHDOG_INTERVAL_US = 110_000
-"""Nine looks a second: a poll that is slow for 110 ms or more is always seen, a shorter one in proportion to its length."""
+"""Nine looks a second.
+
+Each poll that is slow for 110 ms or more is seen; a shorter one with a probability in proportion to its length.
+"""
 
 
 def _is_open(reference: weakref.ref[asyncio.AbstractEventLoop]) -> Callable[[], bool]:
@@ -49,7 +52,7 @@ def _is_open(reference: weakref.ref[asyncio.AbstractEventLoop]) -> Callable[[], 
 
 
 class _Installation:
-    """What we did to one loop."""
+    """Our changes to one loop."""
 
     __slots__ = ("__weakref__", "factory", "loop", "manager", "stop_watching")
 
@@ -57,7 +60,7 @@ class _Installation:
         self.loop = weakref.ref(loop, self._loop_is_gone)
         self.factory: _core.TaskFactory | None = None
         self.stop_watching: Callable[[], None] | None = None
-        # Weak, as the loop: the manager must not keep what it belongs to.
+        # Weak, like the reference to the loop, because the manager must not keep its own installation alive.
         switch = weakref.WeakMethod(self.switch)
         self.manager = TierManager(
             config,
@@ -68,7 +71,7 @@ class _Installation:
         self.put_on_loop()
 
     def switch(self) -> None:
-        """Follow the manager's mode."""
+        """Follow a change of the manager's mode."""
         if self.manager.is_off:
             self.take_off_loop()
         else:
@@ -89,7 +92,7 @@ class _Installation:
         self.watch()
 
     def watch(self) -> None:
-        """Watch the loop's turns, unless that is done, or there is nothing to watch yet."""
+        """Watch the loop's turns, unless they are watched already, or cannot be watched yet."""
         loop = self.loop()
         if self.stop_watching is None and loop is not None and not self.manager.is_off:
             self.stop_watching = watch_turns(self.manager.governor, loop)
@@ -97,9 +100,9 @@ class _Installation:
     def _loop_is_gone(
         self, _: weakref.ref[asyncio.AbstractEventLoop], is_finalizing: Callable[[], bool] = sys.is_finalizing
     ) -> None:
-        # While the interpreter ends there is nothing to forget any more, and modules, this one for one, are being emptied.
-        # Otherwise this runs wherever the last reference goes, the watchdog's thread included, which must not wait for us.
-        # What cannot be forgotten now is forgotten with the next installation.
+        # While the interpreter shuts down, nothing needs to be forgotten, and modules, including this one, are being
+        # emptied. Otherwise this runs wherever the last reference is dropped. That may be the watchdog's thread, which must
+        # not wait for our lock. The next installation forgets any loop that is not forgotten here.
         if is_finalizing():
             return
         with AFTERWARDS:
@@ -114,12 +117,12 @@ class _Installation:
         self.take_off_loop()
 
     def take_off_loop(self) -> None:
-        """Undo `put_on_loop`; what cannot be undone lets everything pass."""
+        """Undo `put_on_loop`. Parts that cannot be removed pass all calls through."""
         loop = self.loop()
         if self.stop_watching is not None:
             self.stop_watching()
             self.stop_watching = None
-        # A factory set after ours may call ours: then ours stays.
+        # A factory that was set after ours may call ours, so ours stays in place.
         if loop is not None and self.factory is not None and take_away(loop, self.manager.governor):
             self.factory = None
 
@@ -132,7 +135,7 @@ _core.set_region_finder(async_with_bodies)
 
 
 def _anyone_is_on() -> bool:
-    """Whether what belongs to the process is needed: a loop is governed that is not off."""
+    """Whether any governed loop is not off. The features that belong to the process are needed only then."""
     return any(not installation.manager.is_off for installation in _installations.values())
 
 
@@ -169,19 +172,19 @@ def _forget_gone_loops() -> None:
 
 
 def _before_fork() -> None:
-    # A process with a second thread, even a native one, is warned of deadlocks when it forks.
+    # Python warns of deadlocks when a process with a second thread, even a native one, forks.
     _core.stop_watchdog()
     _core.suspend_preemption()
 
 
 def _after_fork_in_parent() -> None:
-    # Not now: Python counts the threads after this.
+    # The next poll restarts the watchdog, because Python counts the threads only after this callback.
     for installation in list(_installations.values()):
         installation.manager.governor.resume_watchdog()
 
 
 def _after_fork_in_child() -> None:
-    # Nothing was locked: another thread, which is no more, may have been in the middle of changing the tables.
+    # No lock was held over the fork: another thread, now gone, may have been in the middle of changing the tables.
     is_free = free_in_child()
     AFTERWARDS.start_anew()
     _core.after_fork_in_child()
@@ -195,7 +198,7 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-# A native thread that asks for the GIL of a finalised interpreter would never get it.
+# A native thread that asks for the GIL of a finalised interpreter would wait for ever.
 atexit.register(_core.stop_watchdog)
 atexit.register(preemption.at_exit)
 
@@ -213,7 +216,7 @@ def _running_loop(loop: asyncio.AbstractEventLoop | None, what: str) -> asyncio.
 
 
 def find_manager(loop: asyncio.AbstractEventLoop) -> TierManager | None:
-    """The manager of a loop, or None if it is not governed."""
+    """Return the manager of a loop, or None if the loop is not governed."""
     installation = _installations.get(id(loop))
     return installation.manager if installation is not None and installation.loop() is loop else None
 
@@ -221,11 +224,12 @@ def find_manager(loop: asyncio.AbstractEventLoop) -> TierManager | None:
 def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | None = None) -> TierManager:
     """Govern a loop: every task that it creates from now on is measured.
 
-    Calling it again for the same loop returns the manager that is there; a configuration given then takes effect.
+    A second call for the same loop returns the existing manager. A configuration given with that call takes effect.
 
     Args:
-        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
-        loop: The loop; the running one if None. It may belong to another thread, or not run yet.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
+            configuration.
+        loop: The loop; None stands for the running one. It may belong to another thread, and need not run yet.
 
     Returns:
         The manager of the loop.
@@ -254,13 +258,13 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
 
 
 def uninstall(*, loop: asyncio.AbstractEventLoop | None = None) -> None:
-    """Stop governing a loop; nothing happens if it is not governed.
+    """Stop governing a loop; does nothing if the loop is not governed.
 
-    Tasks that exist go on, unmeasured. The task factory that was there before `install` is put back, unless somebody set
-    another one since: that one is left alone.
+    Existing tasks continue unmeasured. The task factory from before `install` is restored. If another factory was set
+    since, that one is left alone.
 
     Args:
-        loop: The loop; the running one if None.
+        loop: The loop; None stands for the running one.
 
     Raises:
         NotGovernedError: No loop was given and none is running.
@@ -276,7 +280,7 @@ def get_manager(*, loop: asyncio.AbstractEventLoop | None = None) -> TierManager
     """Return the manager of a governed loop.
 
     Args:
-        loop: The loop; the running one if None.
+        loop: The loop; None stands for the running one.
 
     Raises:
         NotGovernedError: The loop is not governed, or no loop was given and none is running.
@@ -286,13 +290,13 @@ def get_manager(*, loop: asyncio.AbstractEventLoop | None = None) -> TierManager
     if manager is not None:
         return manager
     if is_switched_off():
-        # `asyncio-pulse run` left the program alone; it may still ask, and is told that all is off.
+        # `asyncio-pulse run` left this program alone. Its calls still work, and get a manager whose mode is "off".
         return install(loop=target)
     raise NotGovernedError("this event loop is not governed; call asyncio_pulse.install() first")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a new, governed asyncio loop, for `asyncio.Runner(loop_factory=...)` and the like."""
+    """Return a new, governed asyncio loop, for example for `asyncio.Runner(loop_factory=...)`."""
     loop = asyncio.new_event_loop()
     install(loop=loop)
     return loop
@@ -320,12 +324,13 @@ def run(
 
     Args:
         main: The coroutine.
-        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
-        debug: asyncio's debug mode, on, off, or as the environment says.
-        loop_factory: Makes the loop; asyncio's own if None.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
+            configuration.
+        debug: asyncio's debug mode; None leaves it to the environment.
+        loop_factory: Makes the loop; None stands for asyncio's own factory.
 
     Returns:
-        What the coroutine returns.
+        The result of the coroutine.
 
     Raises:
         ConfigError: The configuration is invalid; the coroutine was not started.
@@ -340,6 +345,6 @@ def run(
                 raise
             return runner.run(main)
     finally:
-        # After the runner has closed the loop: the tasks that it cancels are governed to their end.
+        # Only after the runner has closed the loop, so that tasks which the runner cancels are governed to their end.
         with AFTERWARDS, LOCK:
             _forget_gone_loops()

@@ -1,7 +1,7 @@
-"""The process report: the numbers of every governed loop, also of those that are gone.
+"""The process report: the figures of every governed loop, including those of loops that are gone.
 
-A loop's manager goes with its loop; what the loop had to tell is added up before. What is kept of loops that are gone is
-bounded, however many there were, and so is the time that it takes to add one more: `docs/bounds.md`.
+A loop's manager goes away with its loop, so the loop's figures are added up before. The memory for loops that are gone is
+bounded, and so is the time to add one more, however many loops there were: `docs/bounds.md`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ MOST_CHANGES = 64
 MOST_TASKS = 64
 MOST_UNFOLDED = 16
 MOST_GROUPS = 1_024
-"""Of all loops that are gone, as many as one loop keeps by default; beyond, those that were not seen for longest are added
-to `(other)`."""
+"""Maximum number of groups kept for all loops that are gone: the default maximum of one loop.
+
+Beyond it, the groups not seen for longest are added to `(other)`.
+"""
 UNBOUNDED = sys.maxsize
 
 _BREAKERS = ("closed", "half-open", "open")
@@ -60,9 +62,9 @@ Placed = TypeVar("Placed", WorstPoll, Stall)
 class _Ledger:
     folding: bool = False
     open: list[TierManager] = dataclasses.field(default_factory=list)
-    # Of loops that are gone. Appended to, in one step, because a loop may be collected in the middle of anything.
+    # Reports of loops that are gone. Appended in one step, because a loop may be collected at any moment.
     left: list[ProcessReport] = dataclasses.field(default_factory=list)
-    # Their groups.
+    # Groups of these loops.
     groups: _core.GroupTotals = dataclasses.field(default_factory=lambda: _core.GroupTotals(MOST_GROUPS))
 
 
@@ -70,24 +72,24 @@ _ledger = _Ledger()
 
 
 def managers() -> tuple[TierManager, ...]:
-    """The managers of the loops that are governed now."""
+    """Return the managers of the loops that are governed now."""
     return tuple(_ledger.open)
 
 
 def enter(manager: TierManager) -> None:
-    """Enter the manager of a loop that is governed from now on."""
+    """Add the manager of a newly governed loop."""
     with AFTERWARDS, LOCK:
         _ledger.open.append(manager)
 
 
 def leave(manager: TierManager) -> None:
-    """Add up a loop that is gone, or no longer governed."""
+    """Add up a loop that is gone or no longer governed, and remove its manager."""
     with AFTERWARDS, LOCK:
         _ledger.open.remove(manager)
         report = _report_of(manager)
         if not report.loops:
             return
-        # Whatever becomes of its tasks, nobody is going to look at their tiers.
+        # The tasks are left out, because their tiers no longer matter, whatever becomes of them.
         _ledger.left.append(dataclasses.replace(report, tasks=()))
         _ledger.groups.add(manager.governor, False)
         if len(_ledger.left) > MOST_UNFOLDED:
@@ -95,24 +97,24 @@ def leave(manager: TierManager) -> None:
 
 
 def _fold() -> None:
-    """Make one report of those of many loops."""
+    """Join the reports of loops that are gone into one."""
     if _ledger.folding or len(_ledger.left) < 2:
         return
     _ledger.folding = True
     try:
         count = len(_ledger.left)
         folded = add_up(_ledger.left[:count])
-        # What came meanwhile stands behind.
+        # Reports that arrived meanwhile are behind these.
         _ledger.left[:count] = [folded]
     finally:
         _ledger.folding = False
 
 
 def after_fork_in_child(open_managers: Iterable[TierManager] | None) -> None:
-    """Forget what the parent did: the child reports for itself.
+    """Drop the parent's figures, because the child reports only its own.
 
     Args:
-        open_managers: Of the loops that are governed now; None if the thread that forked is changing them.
+        open_managers: Managers of the loops that are governed now; None if the forking thread is changing them.
     """
     _ledger.left.clear()
     _ledger.groups = _core.GroupTotals(MOST_GROUPS)
@@ -122,11 +124,11 @@ def after_fork_in_child(open_managers: Iterable[TierManager] | None) -> None:
 
 
 def process_report() -> ProcessReport:
-    """Everything this process has to tell. Any thread may ask.
+    """Return all figures of this process. Any thread may call this.
 
     Returns:
-        The report; its `loops` counts governed loops that had a task, so one that a forked child only inherited, and
-        never ran, is not in it, and those whose mode is "off".
+        The report. Its `loops` counts governed loops that had a task, and loops whose mode is "off". A loop that a forked
+        child inherited and never ran does not count.
     """
     with AFTERWARDS, LOCK:
         _fold()
@@ -135,13 +137,13 @@ def process_report() -> ProcessReport:
         is_alone = len(parts) == 1 and parts[0].loops and not _ledger.left
         report = parts[0] if is_alone else add_up([*_ledger.left, *parts])
         groups = _groups_of([manager for manager, part in zip(managers, parts, strict=True) if part.loops])
-    # In their order already.
+    # The groups are sorted already.
     metrics = dataclasses.replace(report.metrics, groups=len(groups))
     return dataclasses.replace(report, metrics=metrics, groups=groups)
 
 
 def _groups_of(managers: list[TierManager]) -> tuple[GroupMetrics, ...]:
-    """The groups of loops that are governed and of all that are gone."""
+    """Return the groups of the governed loops and of all loops that are gone."""
     if len(managers) == 1 and not _ledger.left:
         return managers[0].groups()
     totals = _core.GroupTotals(UNBOUNDED)
@@ -152,7 +154,7 @@ def _groups_of(managers: list[TierManager]) -> tuple[GroupMetrics, ...]:
 
 
 def _report_of(manager: TierManager) -> ProcessReport:
-    """What one loop has to tell, but for its groups, which the core adds up."""
+    """Return the figures of one loop without its groups, which the core adds up."""
     metrics = manager.get_metrics()
     return _report(
         loops=1 if metrics.tasks or metrics.polls or manager.is_off else 0,
@@ -170,7 +172,7 @@ def _report_of(manager: TierManager) -> ProcessReport:
     )
 
 
-# It is asked for with every loop that is gone, and does not change.
+# Cached, because every loop that goes away needs it, and it does not change.
 _shown = functools.lru_cache(maxsize=1)(hide_secrets)
 
 
@@ -209,7 +211,7 @@ def _report(
 
 
 def _sum(parts: Iterable[Counters]) -> Counters:
-    """Add records of one kind field by field; what is no count is the first one's."""
+    """Add records of one kind field by field. Fields that are not counts come from the first record."""
     first, *rest = parts
     for other in rest:
         counts = {
@@ -229,8 +231,8 @@ def _sum_groups(groups: Iterable[GroupMetrics]) -> list[GroupMetrics]:
 
 
 def sum_group(same: list[GroupMetrics]) -> GroupMetrics:
-    """Add groups up; what is no figure is the first one's."""
-    # Those that nobody ever objected to say nothing about the others.
+    """Add up groups. Fields that are not figures come from the first group."""
+    # Groups without any offence must not hide the reason of the others.
     worst = max(same, key=lambda group: (group.tier, bool(group.tier_reason)))
     return dataclasses.replace(
         _sum(same),
@@ -252,10 +254,10 @@ def _sum_workers(reports: list[ProcessReport]) -> dict[int, WorkerMetrics]:
 
 
 def _by_place(records: Iterable[Placed]) -> list[Placed]:
-    """Put polls, or stalls, of one place together: the longest stands for all."""
+    """Join polls, or stalls, at the same place. The longest one stands for all."""
     by_place: dict[tuple[object, ...], list[Placed]] = {}
     for record in records:
-        # Those seen running are told apart from those that were not, and stalls by their class.
+        # Sampled and unsampled polls stay separate, and so do stalls of different classes.
         kind = getattr(record, "stall_class", bool(record.stack))
         by_place.setdefault((record.group, record.function, record.filename, kind), []).append(record)
     return [
@@ -286,14 +288,14 @@ def _sum_tiers(loops: Iterable[LoopTiers]) -> list[LoopTiers]:
     by_number: dict[int, list[LoopTiers]] = {}
     for loop in loops:
         by_number.setdefault(loop.worker_id, []).append(loop)
-    # Mode and state are those of the latest loop of a worker.
+    # Mode and state come from the latest loop of each worker.
     return [dataclasses.replace(same[-1], freezes=sum(loop.freezes for loop in same)) for same in by_number.values()]
 
 
 def _by_name(changes: Iterable[TierChange]) -> list[TierChange]:
-    """Put changes of accounts of one name between the same tiers together: the newest stands for all.
+    """Join changes of accounts with the same name between the same tiers. The newest stands for all.
 
-    Requests are many tasks that share a name and do the same; told apart they would push everybody else out.
+    Requests are many tasks with the same name and behaviour. Listed separately they would push everything else out.
     """
     by_name: dict[tuple[object, ...], list[TierChange]] = {}
     for change in changes:
@@ -325,10 +327,10 @@ def _sum_preemption(parts: list[PreemptionMetrics]) -> PreemptionMetrics:
 
 
 def add_up(parts: Iterable[ProcessReport]) -> ProcessReport:
-    """Make one report of several, of loops or of processes; what is no figure is this process's own."""
+    """Add up reports of several loops or processes. Fields that are not figures are those of this process."""
     reports = [part for part in parts if part.loops]
     groups = _sum_groups(group for report in reports for group in report.groups)
-    # Faults of ours are counted for the whole process, not for each loop.
+    # Our own faults are counted per process, not per loop.
     faults = max((report.metrics.internal_errors for report in reports), default=0)
     total = _sum([Metrics(), *(report.metrics for report in reports)])
     return _report(

@@ -1,8 +1,8 @@
-"""The one lock of the runtime.
+"""The single lock of the runtime.
 
-One for all tables, because a loop may be collected, and must be forgotten, in the middle of any of their functions; it is
-reentrant for the same reason. It is not held over a fork: hooks of other libraries run between ours and the fork, and one
-that waits for a thread of its own, which waits for this lock, would wait for ever.
+One lock guards all tables, because a loop may be collected, and must then be forgotten, in the middle of any of their
+functions. The lock is reentrant for the same reason. It is not held over a fork: hooks of other libraries run between our
+hook and the fork. A hook that waits for a thread which waits for this lock would wait for ever.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ LOCK = threading.RLock()
 
 
 def free_in_child() -> bool:
-    """Free the lock in a forked child, where the thread that held it does not exist.
+    """Free the lock in a forked child, where another thread that held it does not exist.
 
     Returns:
-        Whether nobody holds it now; False if this very thread does, which forked in the middle of something and goes on.
+        Whether the lock is free now. False if the forking thread itself holds it: that thread continues in the child.
     """
     if LOCK._is_owned():  # type: ignore[attr-defined]
         return False

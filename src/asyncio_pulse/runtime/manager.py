@@ -1,4 +1,4 @@
-"""The manager of one governed loop: what was measured there, and under which configuration."""
+"""The manager of one governed loop: its measurements and its configuration."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
 
 
 def _configure(governor: _core.Governor, config: TierConfig) -> None:
-    """Hand the numbers of a configuration to the core; they hold from each task's next poll."""
+    """Hand the numbers of a configuration to the core. They take effect with each task's next poll."""
     budgets = [config.budget_for(priority) for priority in TaskPriority]
     cpu_us = [budget.cpu_us for budget in budgets]
     operations = [budget.operations for budget in budgets]
@@ -78,7 +78,7 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         mode=PREEMPT_MODES.index(config.preempt),
         modules=None if everything else PURE_MODULES | frozenset(map(sys.intern, config.preemptible_modules)),
         through_iteration=config.preempt_through_c == "iteration",
-        # The pattern for all holds for those without an explicit group, too: it is the switch for everybody.
+        # The pattern "*" also covers tasks without an explicit group, because it is the switch for all tasks.
         off_without_group="*" in config.groups and config.groups["*"].preempt == "off",
     )
 
@@ -116,7 +116,7 @@ def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
 
 
 def _call_in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], None]) -> None:
-    """Call in the thread of a loop: at once if this is it, or if there is no loop, or it is closed."""
+    """Call in the thread of a loop; at once if this is that thread, if there is no loop, or if it is closed."""
     if loop is not None and not loop.is_closed() and asyncio._get_running_loop() is not loop:
         try:
             loop.call_soon_threadsafe(call, context=contextvars.Context())
@@ -127,10 +127,10 @@ def _call_in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], Non
 
 
 class TierManager:
-    """Everything known about one governed loop; `install` makes it.
+    """The measurements and the configuration of one governed loop; `install` makes one.
 
-    Any thread may ask. It holds no reference to the loop, and may be read after the loop is closed. Made by hand it
-    belongs to no loop, and counts what its four hooks are told of a loop that pulse does not drive:
+    Any thread may use it. It holds no reference to the loop, and stays readable after the loop is closed. A manager that
+    you construct yourself belongs to no loop. It counts polls of a loop that pulse does not drive, reported by four hooks:
 
         manager = TierManager()
         manager.before_poll(task_id, TaskContext(manager.worker_id))
@@ -138,10 +138,11 @@ class TierManager:
         manager.after_poll(task_id, PollResult.PENDING, duration_ns)
 
     Args:
-        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator gave.
-        in_use: Tells whether its worker's number is still taken; by default as long as the manager exists.
-        loop: Returns the loop, or None once it is gone.
-        on_switch: Called when the mode comes to be "off", or to be another than that.
+        config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
+            configuration.
+        in_use: Returns whether the worker's number is still taken; by default it is while the manager exists.
+        loop: Returns the loop, or None once the loop is gone.
+        on_switch: Called when the mode becomes "off", and when it becomes another mode again.
 
     Raises:
         ConfigError: The configuration is invalid.
@@ -158,7 +159,7 @@ class TierManager:
         """Take the lowest free worker number."""
         self._config = resolve_config(config)
         self._configured_in_code = config is not None
-        """Whether code asked for this configuration: then a change of the operator's file does not replace it."""
+        """Whether code set this configuration. If so, a change of the operator's file does not replace it."""
         self._on_switch: Callable[[], object] = lambda: None
         reference = weakref.ref(self)
         self.governor = WORKERS.add(_core.Governor, in_use or (lambda: reference() is not None))
@@ -166,7 +167,7 @@ class TierManager:
         self._manual = ManualPolls(self.governor)
         self._loop = loop
         self._events = TierEventSource()
-        # Not by a method of ours, which would keep the manager as long as the core has somebody to ask.
+        # Not a method of this class: it would keep the manager alive as long as the core keeps its decisions.
         hooks, events = self.hooks, self._events
 
         def on_change(change: TierChange) -> None:
@@ -177,11 +178,11 @@ class TierManager:
         self._decisions = TierDecisions(self.governor, on_change, self._config)
         self._put_in_force(self._config)
         self._on_switch = on_switch
-        # The core keeps the decisions, which keep the core.
+        # Detaching breaks a cycle: the core keeps the decisions, and the decisions keep the core.
         weakref.finalize(self, self.governor.detach).atexit = False
 
     def __repr__(self) -> str:
-        """Tell the worker and whether it is governed."""
+        """Show the worker, and whether the loop is governed."""
         state = "attached" if self.governor.attached else "detached"
         return f"<TierManager worker={self.worker_id} {state}>"
 
@@ -201,11 +202,11 @@ class TierManager:
         return self._config.mode == "off"
 
     def update_config(self, config: ConfigSource) -> None:
-        """Put another configuration in force, from each task's next poll.
+        """Apply another configuration, from each task's next poll on.
 
         Args:
-            config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for what the operator
-                gave. `ASYNCIO_PULSE_MODE` is stronger than its mode.
+            config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
+                configuration. `ASYNCIO_PULSE_MODE` overrides its mode.
 
         Raises:
             ConfigError: The configuration is invalid; nothing was changed.
@@ -214,14 +215,14 @@ class TierManager:
         self._configured_in_code = config is not None
 
     def update_tier_policy(self, tier: int, policy: TierPolicy) -> None:
-        """Put another policy in force for one tier, from each task's next poll.
+        """Apply another policy for one tier, from each task's next poll on.
 
         Args:
             tier: 0..3, or an InterventionAction.
             policy: The policy.
 
         Raises:
-            ConfigError: It contradicts the rest of the configuration; nothing was changed.
+            ConfigError: The policy contradicts the rest of the configuration; nothing was changed.
         """
         with AFTERWARDS, LOCK:
             self._put_in_force(self._config.with_tier_policy(tier, policy))
@@ -230,8 +231,8 @@ class TierManager:
     def set_mode(self, mode: Mode) -> Mode:
         """Switch between "off", "observe" and "act".
 
-        `ASYNCIO_PULSE_MODE` in the environment is stronger: then nothing changes, and a warning is logged. Tasks made
-        while the mode is "off" are plain, and stay so.
+        `ASYNCIO_PULSE_MODE` in the environment overrides this call: nothing changes, and a warning is logged. Tasks made
+        while the mode is "off" are plain, and stay plain.
 
         Returns:
             The mode in force.
@@ -259,41 +260,42 @@ class TierManager:
                 self._on_switch()
 
     def _start_anew(self) -> None:
-        """Forget everything that was decided; for a forked child, whose counters began anew."""
+        """Drop all decisions in a forked child, whose counters start from zero."""
         self._decisions.start_anew()
         self._events.start_anew()
 
     def get_metrics(self) -> Metrics:
-        """Counters of the loop since it was governed."""
+        """Return the counters of the loop since it was governed."""
         counters = self.governor.counters()
         return Metrics(**{name: counters[name] for name in _METRICS})
 
     def get_derived_metrics(self) -> DerivedMetrics:
-        """Ratios and means of `get_metrics`."""
+        """Return ratios and means of `get_metrics`."""
         return DerivedMetrics.of(self.get_metrics())
 
     def get_worker_metrics(self, worker_id: int) -> WorkerMetrics:
-        """Statistics of one worker of the process; zeros for a number that no worker has."""
+        """Return the statistics of one worker of the process; zeros for an unused number."""
         return WORKERS.metrics(worker_id)
 
     def get_all_worker_metrics(self) -> dict[int, WorkerMetrics]:
-        """Statistics of every worker of the process, by number."""
+        """Return the statistics of every worker of the process, by number."""
         return WORKERS.all_metrics()
 
     def reset_worker_stats(self, worker_id: int) -> None:
-        """Count a worker's statistics from zero again; safe while it runs, and for numbers that no worker has."""
+        """Restart a worker's statistics from zero. Safe while the worker runs, and for unused numbers."""
         WORKERS.reset(worker_id)
 
     def groups(self) -> tuple[GroupMetrics, ...]:
-        """Counters of each group, most wall time first.
+        """Return the counters of each group, most wall time first.
 
-        They are unpacked when they are read: all fields of a thousand groups in 20 to 40 ms, so use `asyncio.to_thread`.
+        They are unpacked when they are first read. Reading all fields of a thousand groups takes 20 to 40 ms, so use
+        `asyncio.to_thread`.
         """
         self._decisions.settle_idle()
         return group_values(self.governor.groups())
 
     def tasks(self) -> tuple[TaskInfo, ...]:
-        """Every live governed task of the loop, by number; none if the loop is gone or not ours to know."""
+        """Return every live governed task of the loop, by number; empty if the loop is gone or not known."""
         self._decisions.settle_idle()
         loop = self._loop()
         if loop is None:
@@ -302,10 +304,10 @@ class TierManager:
         return tuple(sorted((info for info in infos if info is not None), key=lambda info: info.task_id))
 
     def offenders(self) -> tuple[TaskInfo, ...]:
-        """Those of `tasks()` that are above Monitor, highest tier first, then most CPU time."""
+        """Return the tasks above Monitor, highest tier first, then most CPU time."""
         self._decisions.settle_idle()
         loop = self._loop()
-        # Not even listed as long as nobody offends: there may be a million.
+        # Without offenders the tasks are not even listed, because there may be a million.
         if loop is None or not self._decisions.anyone_above_monitor:
             return ()
         infos = (self._task_info(task, lowest_tier=1) for task in asyncio.all_tasks(loop))
@@ -334,11 +336,11 @@ class TierManager:
         )
 
     def audit(self) -> tuple[TierChange, ...]:
-        """The latest changes of tier, oldest first: `audit_size` of them."""
+        """Return the latest changes of tier, oldest first, at most `audit_size` of them."""
         return self._decisions.audit()
 
     def events(self) -> TierEvents:
-        """Return the changes of tier from now on: `async for change in manager.events()`, on the running loop.
+        """Return a stream of the changes of tier from now on: `async for change in manager.events()`, on the running loop.
 
         Raises:
             RuntimeError: No loop is running.
@@ -347,11 +349,11 @@ class TierManager:
 
     @property
     def promotion_frozen(self) -> bool:
-        """Whether nobody is promoted now, because so many groups offended at once that the machine must be at fault."""
+        """Whether promotion is frozen now, because too many groups offended at once for them to be the cause."""
         return self._decisions.is_frozen
 
     def tiers(self) -> LoopTiers:
-        """Mode of the loop, whether and how often promotion froze, and how many circuit breakers are open."""
+        """Return the loop's mode, its freezes of promotion, and the number of open circuit breakers."""
         decisions = self._decisions
         return LoopTiers(
             worker_id=self.worker_id,
@@ -362,25 +364,25 @@ class TierManager:
         )
 
     def get_loop_metrics(self) -> LoopMetrics:
-        """Lag and utilisation of the loop; not `watched` if its turns cannot be seen."""
+        """Return lag and utilisation of the loop. They are not `watched` if its turns cannot be seen."""
         turns = self.governor.turns()
         lag = Histogram(tuple(turns.pop("lag", ())))
         return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
 
     def slow_queue(self) -> SlowQueueMetrics:
-        """What waited, what was served, and for how long it had waited, since the loop was governed."""
+        """Return what waited in the slow queue, what was served, and how long it waited, since the loop was governed."""
         raw = self.governor.slow_queue()
         queues = {name: _queue_metrics(raw.pop(name)) for name in QUEUES}
         kept = (KeptWaiting(*names, *numbers) for names, numbers in raw.pop("kept_waiting").items())
         return SlowQueueMetrics(**{**raw, **queues, "kept_waiting": KeptWaiting.merge(kept)})
 
     def stalls(self) -> tuple[Stall, ...]:
-        """The longest stall of each class at each place, most time in all first, 64 at most; one that lasts counts."""
+        """Return the longest stall of each class at each place, most total time first; at most 64, with running ones."""
         stalls = [stall_of(raw) for raw in self.governor.stalls()]
         return tuple(by_time(stalls))
 
     def get_preemption_metrics(self) -> PreemptionMetrics:
-        """How often tasks were suspended without their doing, how soon, and where that was refused."""
+        """Return how often and how soon tasks were suspended in their code, and where this was refused."""
         record = self.governor.preemption_record()
         places = (
             RefusedPlace(rule, function, filename, line, count)
@@ -395,7 +397,7 @@ class TierManager:
         )
 
     def worst_polls(self) -> tuple[WorstPoll, ...]:
-        """The longest poll at each place that broke its budget or was slow, most time in all first; 64 places at most."""
+        """Return the longest poll at each place that exceeded its budget or was slow, most total time first, at most 64."""
         polls = [
             WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
             for raw in self.governor.worst_polls()
@@ -403,11 +405,11 @@ class TierManager:
         return tuple(by_time(polls))
 
     def before_poll(self, task_id: int, context: TaskContext) -> None:
-        """A poll of a task that pulse does not drive begins, in this thread.
+        """Report that a poll of a task that pulse does not drive begins in this thread.
 
         Args:
-            task_id: Any number that names the task, from its first poll to `on_completion`.
-            context: Its priority and group, as of its first poll.
+            task_id: Any number that identifies the task, from its first poll to `on_completion`.
+            context: Priority and group of the task. Only those of the first poll count.
 
         Raises:
             RuntimeError: The task is being polled already.
@@ -415,12 +417,12 @@ class TierManager:
         self._manual.before_poll(task_id, context)
 
     def after_poll(self, task_id: int, result: PollResult, duration_ns: int) -> None:
-        """That poll ended; all of its duration counts as CPU time.
+        """Report that this poll ended. All of its duration counts as CPU time.
 
         Args:
             task_id: The task.
             result: How the poll ended; READY and FAILED complete the task.
-            duration_ns: How long it took, nanoseconds, >= 0.
+            duration_ns: Duration of the poll, nanoseconds, >= 0.
 
         Raises:
             RuntimeError: The task is not the one being polled in this thread.
@@ -428,9 +430,9 @@ class TierManager:
         self._manual.after_poll(task_id, result, duration_ns)
 
     def on_yield(self, task_id: int) -> None:
-        """The last poll of a task ended because the task gave way; nothing happens for an unknown one."""
+        """Report that a task's last poll ended because the task gave way; does nothing for an unknown task."""
         self._manual.on_yield(task_id)
 
     def on_completion(self, task_id: int) -> None:
-        """A task is done, or was dropped; nothing happens for an unknown one."""
+        """Report that a task is done or was dropped; does nothing for an unknown task."""
         self._manual.on_completion(task_id)

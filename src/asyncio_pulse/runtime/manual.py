@@ -1,4 +1,4 @@
-"""Polls of loops that pulse does not drive: somebody who can watch such a loop tells us, and the accounts are the same."""
+"""Polls of loops that pulse does not drive: code that can watch such a loop reports them, and they are counted alike."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class PollResult(enum.IntEnum):
     PENDING = 0
     """The task waits for something, or gave way."""
     READY = 1
-    """It returned."""
+    """The task returned."""
     FAILED = 2
-    """It raised."""
+    """The task raised."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskContext:
-    """Where a task runs, and as what.
+    """Worker, priority and group of a task.
 
     Args:
         worker_id: Number of the worker, >= 0.
-        priority: Its priority; NORMAL if None.
-        group: Name of its explicit group; None for none.
+        priority: Priority of the task; None stands for NORMAL.
+        group: Name of the task's explicit group, or None.
     """
 
     worker_id: int
@@ -38,31 +38,31 @@ class TaskContext:
     group: str | None = None
 
     def task_priority(self) -> TaskPriority:
-        """The priority in force."""
+        """Return the priority in force."""
         return TaskPriority.NORMAL if self.priority is None else TaskPriority(self.priority)
 
     def priority_threshold_multiplier(self) -> float:
-        """What thresholds of escalation are multiplied by."""
+        """Return the factor of the promotion thresholds."""
         return self.task_priority().threshold_multiplier
 
     def priority_budget_multiplier(self) -> float:
-        """What budgets are multiplied by."""
+        """Return the factor of the budgets."""
         return self.task_priority().budget_multiplier
 
 
 class ManualPolls:
-    """The tasks that somebody else drives, by their numbers."""
+    """The tasks that other code drives, by number."""
 
     def __init__(self, governor: _core.Governor) -> None:
-        """Count for one governor."""
+        """Report to one governor."""
         self._governor = governor
         self._tasks: dict[int, _core.ManualTask] = {}
         self._polling: set[int] = set()
-        # Said to be done in the middle of a poll, as trio does.
+        # Tasks completed in the middle of a poll, as trio does it.
         self._ending: set[int] = set()
 
     def before_poll(self, task_id: int, context: TaskContext) -> None:
-        """A poll begins; the first one makes the task known."""
+        """Begin a poll. The first poll registers the task."""
         task = self._tasks.get(task_id)
         if task is None:
             options = _core.Options(priority=context.task_priority(), group=check_group_name(context.group))
@@ -71,7 +71,7 @@ class ManualPolls:
         self._polling.add(task_id)
 
     def after_poll(self, task_id: int, result: PollResult, duration_ns: int) -> None:
-        """A poll ends; a task that ended with it is forgotten."""
+        """End a poll, and forget the task if it ended too."""
         task = self._tasks.get(task_id)
         if task is None:
             raise RuntimeError(f"after_poll was called for task {task_id!r} without before_poll")
@@ -86,13 +86,13 @@ class ManualPolls:
             del self._tasks[task_id]
 
     def on_yield(self, task_id: int) -> None:
-        """The task gave way."""
+        """Record that the task gave way."""
         task = self._tasks.get(task_id)
         if task is not None:
             task.yielded()
 
     def on_completion(self, task_id: int) -> None:
-        """The task is done; in the middle of a poll, it will be when that ends."""
+        """Record that the task is done. In the middle of a poll this takes effect at its end."""
         if task_id in self._polling:
             self._ending.add(task_id)
             return

@@ -1,4 +1,4 @@
-"""Who speaks in a log record: services have many processes, and collectors of logs keep only the text."""
+"""The origin of a log record: services have many processes, and log collectors keep only the text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["origin_of"]
 
 
 def origin_of(worker_id: int | None = None) -> str:
-    """Name this process, and a worker of it where one is concerned, for the beginning of a log record."""
+    """Return the prefix of a log record: this process, and the worker if one is concerned."""
     worker = "" if worker_id is None else f" worker {worker_id}"
     return f"asyncio-pulse pid {os.getpid()}{worker}"

@@ -1,4 +1,4 @@
-"""Preemption for the process: whether it is possible here, the signal that it uses, and sections that it leaves alone."""
+"""Preemption in this process: whether it is possible, its signal, and the sections that it leaves alone."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ PROTECTED_MODULES = frozenset(
         "zipimport",
     }
 )
-"""Top-level packages that are never preempted, whatever is opted in: their state is shared between tasks."""
+"""Top-level packages that are never preempted, whatever opted in, because tasks share their state."""
 
 LIBRARY_PATHS = (
     f"{os.sep}site-packages{os.sep}",
     f"{os.sep}dist-packages{os.sep}",
     os.path.join(os.path.dirname(os.__file__), ""),
 )
-"""What the path of installed code has in it: nobody is suspended where one library awaits itself or another."""
+"""Parts of the paths of installed code. No task is suspended where a library awaits itself or another library."""
 
 PURE_MODULES = frozenset(
     {
@@ -122,11 +122,11 @@ PURE_MODULES = frozenset(
         "xml",
     }
 )
-"""Packages of the standard library that compute and share nothing: preempted together with the code that opted in."""
+"""Packages of the standard library that compute and share no state. They are preempted together with code that opted in."""
 
 
 def refusals() -> tuple[str, ...]:
-    """Say why nothing can be preempted in this process; empty if it can."""
+    """Return the reasons why nothing can be preempted in this process; empty if preemption is possible."""
     reasons = {
         "Windows has no signal that interrupts a thread's Python code": sys.platform == "win32",
         "this is a free-threaded build of Python": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
@@ -161,19 +161,19 @@ def _has_greenlet() -> bool:
 
 
 class _Signal:
-    """The signal that interrupts the main thread: taken when it is first needed, and given back."""
+    """The signal that interrupts the main thread. It is taken on first use, and given back."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.earlier: Any = None
 
     def take(self) -> int | None:
-        """Handle a free signal; None if there is none."""
+        """Handle a free signal and return its number; None if no signal is free."""
         for number in self._candidates():
             if signal.getsignal(number) in (signal.SIG_DFL, _core.on_preempt_signal) or number == self.number:
                 self.earlier = signal.getsignal(number)
                 signal.signal(number, _core.on_preempt_signal)
-                # System calls of the program that it interrupts go on.
+                # System calls of the program that the signal interrupts are restarted.
                 signal.siginterrupt(number, False)
                 self.number = number
                 return number
@@ -181,16 +181,16 @@ class _Signal:
 
     @staticmethod
     def _candidates() -> list[int]:
-        # SIGURG is ignored by default, so that one that comes late does no harm; hardly any program uses it.
+        # SIGURG is ignored by default, so a late one is harmless, and hardly any program uses it.
         real_time = range(signal.SIGRTMAX - 1, signal.SIGRTMIN, -1) if hasattr(signal, "SIGRTMAX") else ()
         return [signal.SIGURG, *real_time]
 
     def give_back(self) -> None:
-        """Restore what was there, unless somebody else has taken the signal meanwhile."""
+        """Restore the default, unless the program has taken the signal meanwhile."""
         number, self.number = self.number, None
         if number is None or signal.getsignal(number) is not _core.on_preempt_signal:
             return
-        # A real-time signal that is still under way would end the process.
+        # A real-time signal that is still pending would end the process, so it is ignored instead.
         signal.signal(number, signal.SIG_DFL if number == signal.SIGURG else signal.SIG_IGN)
 
 
@@ -205,11 +205,11 @@ def _say_once(reason: str) -> None:
 
 
 def start() -> None:
-    """Begin to preempt; called by the core when the first coroutine is to be armed, in the thread of its loop."""
+    """Start preemption. The core calls this in the loop's thread when the first coroutine is to be armed."""
     reasons = list(refusals())
     if threading.current_thread() is not threading.main_thread():
         reasons.append("the loop runs off the main thread, where no signal interrupts Python code")
-        # The main thread may still come to want it.
+        # A loop in the main thread may still want preemption later.
         _core.set_preemption_starter(start)
     if reasons:
         _say_once("; ".join(reasons))
@@ -226,23 +226,23 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Stop to preempt, and give the signal back; what stands in the middle of its code goes on when its loop runs it."""
+    """Stop preemption, and give the signal back. Suspended tasks continue when their loop runs them."""
     _core.stop_preemption()
     if threading.current_thread() is threading.main_thread():
         _signal.give_back()
 
 
 def at_exit() -> None:
-    """Run the clean-up of what still stands in the middle of its code, while there is an interpreter to run it in."""
+    """Run the clean-up of tasks that are still suspended in their code, while an interpreter exists to run it."""
     stop()
     _core.unwind_preempted()
 
 
 class no_preempt:  # noqa: N801 - used as a function: a context manager and a decorator
-    """A section in which the running task is never suspended but at its own awaits that suspend.
+    """A section in which the running task is suspended only at its own awaits that suspend.
 
-    As a context manager round statements, also across awaits, or as a decorator of a function, plain or `async`. Nests.
-    Outside governed tasks it does nothing. Other tasks that the section starts are not guarded.
+    Use it as a context manager around statements, also across awaits, or as a decorator of a function, plain or `async`. It
+    nests. Outside governed tasks it does nothing. It does not guard other tasks that the section starts.
 
     Examples:
         >>> with no_preempt():
@@ -261,7 +261,7 @@ class no_preempt:  # noqa: N801 - used as a function: a context manager and a de
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """End the section."""
         _core.leave_no_preempt(self._entered.pop())
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:

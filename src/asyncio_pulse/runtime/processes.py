@@ -1,4 +1,4 @@
-"""The reports of many processes in few sections: a server that renews its workers is one line of work, not hundreds."""
+"""Joins the reports of many processes into few sections, so that a server that renews its workers takes one line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MOST_PIDS = 32
 MOST_GROUPS = 1000
 OTHER_COMMANDS = ("(other command lines)",)
 OTHER_GROUPS = "(other)"
-"""Also the core's name for groups beyond its bound."""
+"""This is also the core's name for groups beyond its bound."""
 
 
 def merge_processes(reports: Iterable[ProcessReport]) -> list[ProcessReport]:
-    """Make one report of all processes with one command line.
+    """Join the reports of all processes with the same command line.
 
     Args:
-        reports: Of one process each, or made by this function, in any number.
+        reports: Reports of single processes, or results of this function, in any number.
 
     Returns:
-        At most 33 reports, in the order in which their command lines came first. Beyond 32 command lines those that did
-        least are together in the last one.
+        At most 33 reports, in the order in which their command lines first came. Beyond 32 command lines, those with the
+        least wall time share the last report.
     """
     by_command: dict[tuple[str, ...], list[ProcessReport]] = {}
     for report in reports:
@@ -55,7 +55,7 @@ def _merge(same: Sequence[ProcessReport]) -> ProcessReport:
         return first
     added = add_up(same)
     groups = _bounded(added.groups)
-    # Within one process every loop tells the faults of the whole process.
+    # Within one process every loop reports the faults of the whole process.
     faults = sum(report.metrics.internal_errors for report in same)
     pids = [pid for report in same for pid in (report.pids or (report.pid,))]
     return dataclasses.replace(
@@ -73,7 +73,7 @@ def _merge(same: Sequence[ProcessReport]) -> ProcessReport:
 
 
 def _of_all_processes(latest: LoopTiers, same: Sequence[ProcessReport]) -> LoopTiers:
-    """Put together how loops of one number stand now: within one process only the latest of them counts."""
+    """Join the present states of loops with the same number. Within one process only the latest of them counts."""
     loops = [loop for report in same for loop in report.loop_tiers if loop.worker_id == latest.worker_id]
     return dataclasses.replace(
         latest,

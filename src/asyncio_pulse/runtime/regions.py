@@ -1,6 +1,6 @@
-"""Where in a code object the bodies of its `async with` statements are: who is suspended there may hold something.
+"""Finds the bodies of `async with` statements in a code object: a task suspended there may hold a resource.
 
-CPython compiles such a body as a region of the exception table whose handler calls `__aexit__`: it begins with
+CPython compiles such a body as a region of the exception table whose handler calls `__aexit__`. The handler begins with
 PUSH_EXC_INFO, WITH_EXCEPT_START, and then awaits. Format of the table: Objects/exception_handling_notes.txt of CPython,
 3.11 and later.
 """
@@ -14,12 +14,12 @@ from types import CodeType
 
 __all__ = ["async_with_bodies"]
 
-# Instructions of a handler before it awaits what __aexit__ returned; the synchronous one never does.
+# Length of a handler up to the await of the result of __aexit__. A synchronous `with` has no such await.
 LONGEST_PROLOGUE = 4
 
 
 def _numbers(table: bytes) -> Iterator[int]:
-    """Decode the table's numbers: six bits a byte, the most significant first; bit 6 says that more follow."""
+    """Decode the table's numbers: six bits per byte, most significant first; bit 6 marks that another byte follows."""
     value = 0
     for byte in table:
         value = value << 6 | byte & 63
@@ -36,7 +36,7 @@ def _regions(code: CodeType) -> Iterator[tuple[int, int, int]]:
 
 
 def _exit_handlers(code: CodeType, handlers: set[int]) -> set[int]:
-    """Choose the handlers that await `__aexit__`."""
+    """Return the handlers that await `__aexit__`."""
     if not handlers:
         return set()
     names = {instruction.offset: instruction.opname for instruction in dis.get_instructions(code)}
@@ -50,16 +50,16 @@ def _exit_handlers(code: CodeType, handlers: set[int]) -> set[int]:
 
 
 def async_with_bodies(code: CodeType) -> bytes:
-    """Find the bodies.
+    """Find the bodies of `async with` statements.
 
     Returns:
-        Pairs of native uint32: from and to (excluded), as `f_lasti` counts.
+        Pairs of native uint32: start and end (exclusive), in the units of `f_lasti`.
     """
     regions = list(_regions(code))
     exits = _exit_handlers(code, {handler for _, _, handler in regions})
 
     def is_inside(handler: int) -> bool:
-        # The table names the innermost handler only; the handler itself stands in the regions further out.
+        # The table names only the innermost handler. That handler itself lies in the regions further out.
         for _ in regions:
             if handler in exits:
                 return True

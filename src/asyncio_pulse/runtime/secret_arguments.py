@@ -1,7 +1,7 @@
-"""Command lines without their secrets: a report is mailed, pasted and kept where the command line would not be.
+"""Hides secrets in command lines: reports are mailed, pasted and kept where a command line would not be.
 
-What counts is the name before a value: `--token x`, `API_KEY=x`, `{"password": "x"}`, `Authorization: Bearer x`; in an
-address the password before the host. A secret that nothing names, such as that of `-p x`, cannot be known.
+A value is secret by the name before it: `--token x`, `API_KEY=x`, `{"password": "x"}`, `Authorization: Bearer x`. In an
+address the password before the host is secret. A secret without a name, such as that of `-p x`, cannot be recognised.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ENDINGS = (
     "apikey",
     "credentials",
 )
-"""A word that ends so names a secret: `PGPASSWORD` does, `max_tokens` and `tokenizer` do not."""
+"""A word with such an ending names a secret: `PGPASSWORD` does, `max_tokens` and `tokenizer` do not."""
 WORDS = {"auth", "authorization", "bearer", "credential", "cookie", "cookies", "pass", "dsn"}
 KINDS_OF_KEYS = {"access", "account", "api", "auth", "encryption", "master", "private", "secret", "signing"}
 KINDS_OF_PLACES = {"file", "path", "dir", "directory", "stdin", "prompt", "url", "type", "name", "timeout", "ttl"}
-"""`--password-file x` says where the secret is, not what it is."""
+"""Words for the location of a secret: the value of `--password-file x` is not the secret itself."""
 
-# Possessive, and only from the beginning of a word: otherwise the time would grow with the square of a word's length.
+# Possessive, and anchored at the beginning of a word. Otherwise the time would grow with the square of a word's length.
 WHOLE = re.compile(r"(?s)(?P<name>[\w.-]++)(?P<between>=|:\s*)(?P<value>.*)")
 NAMED_VALUE = re.compile(
     r"""(?<![\w.-])(?P<name>[\w.-]++)(?P<between>["']?\s*=\s*|["']\s*:\s*|:\s+)(?P<value>"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
@@ -40,14 +40,14 @@ NAMED_VALUE = re.compile(
 HEADER = re.compile(
     r"""(?i)\b(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)(?P<between>\s*:\s*)(?P<value>[^"']+)"""
 )
-# A colon and no port: then a password that should have been quoted, at most so long, lest the time grow as above.
+# A colon without a port starts a password that should have been quoted. Its length is bounded, for the reason above.
 ADDRESS = re.compile(
     r"(?<![\w+.-])(?P<scheme>[\w+.-]++)://(?P<user>[^\s/?#@:]*)(?P<password>:[^\s/?#]*|:(?!\d*[/?#])[^\s@]{0,256})?@"
 )
 
 
 def hide_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Give a command line in which the values of secrets are replaced by `***`.
+    """Return a command line in which `***` replaces the values of secrets.
 
     >>> hide_secrets(["app.py", "--db-password", "x", "--api-key=x", "postgresql://me:x@host/db", "--port", "80"])
     ('app.py', '--db-password', '***', '--api-key=***', 'postgresql://me:***@host/db', '--port', '80')
@@ -58,7 +58,7 @@ def hide_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
 def _hide_each(arguments: Sequence[str]) -> Iterator[str]:
     value_is_secret = False
     for argument in arguments:
-        # An option instead of the value: what is before it was a switch.
+        # An option in place of the value means that the one before was a switch.
         if value_is_secret and not argument.startswith("--"):
             yield HIDDEN
             value_is_secret = False
@@ -66,7 +66,7 @@ def _hide_each(arguments: Sequence[str]) -> Iterator[str]:
         value_is_secret = argument.startswith("-") and "=" not in argument and _names_a_secret(argument)
         shown = HEADER.sub(_hide_value, argument)
         named = WHOLE.fullmatch(shown)
-        # `token:app` is a module and a name in it, `--token:x` an option and its value.
+        # `token:app` is a module and a name in it, while `--token:x` is an option and its value.
         if named and (named["between"] != ":" or argument.startswith("-")):
             shown = _hide_value_of_secret(named)
         shown = NAMED_VALUE.sub(_hide_value_of_secret, shown)
@@ -97,5 +97,5 @@ def _hide_value_of_secret(match: re.Match[str]) -> str:
 def _hide_password(match: re.Match[str]) -> str:
     if match["password"] is not None:
         return f"{match['scheme']}://{match['user']}:{HIDDEN}@"
-    # A user without a password is a token where people log in so.
+    # For web addresses, a user without a password is a token.
     return f"{match['scheme']}://{HIDDEN if match['scheme'].lower().startswith('http') else match['user']}@"

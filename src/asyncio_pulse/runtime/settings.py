@@ -1,12 +1,12 @@
-"""Where a configuration comes from, in one order: code, the operator's file, the environment's profile, the defaults.
+"""Finds the configuration, in this order: code, the operator's file, the environment's profile, the defaults.
 
-What code asks for holds. Code that asks for nothing gets what the operator gave: the file of `asyncio-pulse run`, or else
-the profile that `ASYNCIO_PULSE_PROFILE` names. `ASYNCIO_PULSE_MODE` is above all of these, so that an operator can stop
-interventions without a new release. A file is never looked for on behalf of a library call: a program must not behave
-differently because of the directory that it was started in.
+A configuration set in code holds. Code that sets none gets the operator's: the file of `asyncio-pulse run`, or else the
+profile named by `ASYNCIO_PULSE_PROFILE`. `ASYNCIO_PULSE_MODE` overrides the mode of all of these, so that an operator can
+stop interventions without a new release. A library call never searches for a file, because a program must not behave
+differently in another working directory.
 
-A mistake in code is an error. A mistake of the operator never keeps a program from starting: it is logged once, and the
-program runs with less of us, never with more.
+A mistake in code raises an error. A mistake of the operator never prevents a program from starting. It is logged once, and
+the program runs with less intervention, never with more.
 """
 
 from __future__ import annotations
@@ -49,34 +49,34 @@ ConfigSource: TypeAlias = "TierConfig | ConfigProfile | str | os.PathLike[str] |
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TracedConfig:
-    """A configuration, and where each of its values comes from."""
+    """A configuration, and the origin of each of its values."""
 
     config: TierConfig
     profile: str
-    """The one that values not given otherwise are taken from; `custom` for those of a TierConfig."""
+    """The profile that fills values not given elsewhere; `custom` for a TierConfig."""
     origins: Mapping[str, str]
-    """By the path of the setting: "default", "code", or a word and the name of the profile, file or variable."""
+    """Origins by path of the setting: "default", "code", or a kind and the name of a profile, file or variable."""
 
 
 def resolve_config(source: ConfigSource) -> TierConfig:
-    """Return the configuration that a caller meant.
+    """Return the configuration that a source stands for.
 
     Args:
         source: A TierConfig; a ConfigProfile or its name; the path of a TOML file (its table `[tool.asyncio-pulse]` if it
-            has a table `[tool]`, else its top level); or None for what the operator gave.
+            has a table `[tool]`, else its top level); or None for the operator's configuration.
 
     Returns:
-        The configuration, with the mode that `ASYNCIO_PULSE_MODE` names if it is set.
+        The configuration, with the mode of `ASYNCIO_PULSE_MODE` if that is set.
 
     Raises:
-        ConfigError: The file cannot be read or is not TOML, or lists every setting at fault. Never while
-            `ASYNCIO_PULSE_MODE` is "off", and never for None.
+        ConfigError: The file cannot be read or is not TOML, or settings are at fault; the error lists them all. Never
+            raised while `ASYNCIO_PULSE_MODE` is "off", and never for None.
     """
     return _resolve_with_mode(source)[1]
 
 
 def trace_config(source: ConfigSource) -> TracedConfig:
-    """Return what `resolve_config` does, and where each value comes from.
+    """Return the configuration that `resolve_config` returns, with the origin of each value.
 
     Raises:
         ConfigError: As `resolve_config`.
@@ -85,7 +85,7 @@ def trace_config(source: ConfigSource) -> TracedConfig:
     defaults = dict(flatten(config_to_table(TierConfig())))
     origins = {}
     for path, value in flatten(config_to_table(config)):
-        # Of a group only what was given is there, and `exempt`, which is false by default.
+        # The table of a group has only the given values, and `exempt`, which is false by default.
         origins[path] = found.named.get(path) or ("default" if defaults.get(path, False) == value else found.origin)
     if forced_mode() is not None:
         origins["mode"] = f"environment {MODE_VARIABLE}"
@@ -93,16 +93,16 @@ def trace_config(source: ConfigSource) -> TracedConfig:
 
 
 def read_config_file(path: str | os.PathLike[str]) -> TierConfig:
-    """Return the configuration that a TOML file holds, whatever the environment says.
+    """Return the configuration in a TOML file, whatever the environment says.
 
     Raises:
-        ConfigError: The file cannot be read or is not TOML, or lists every setting at fault.
+        ConfigError: The file cannot be read or is not TOML, or settings are at fault; the error lists them all.
     """
     return _from_table(path, _read_table(path))
 
 
 def lacks_table(path: str | os.PathLike[str]) -> bool:
-    """Whether a TOML file has tables below `[tool]` and none of them is ours, so that it sets nothing.
+    """Whether a TOML file has tables below `[tool]` but none of ours, and therefore sets nothing.
 
     Raises:
         ConfigError: The file cannot be read or is not TOML.
@@ -112,9 +112,10 @@ def lacks_table(path: str | os.PathLike[str]) -> bool:
 
 
 def forced_mode() -> Mode | None:
-    """Return the mode that `ASYNCIO_PULSE_MODE` puts above all configurations, in any case; None if it is not set.
+    """Return the mode of `ASYNCIO_PULSE_MODE`, which overrides all configurations; None if it is not set.
 
-    What names no mode means "off", and is logged once: whoever reached for this switch wanted less of us.
+    Case does not matter. An invalid value means "off" and is logged once: an operator who sets this variable wants less
+    intervention.
     """
     text = os.environ.get(MODE_VARIABLE, "")
     word: Any = text.strip().lower()
@@ -127,21 +128,21 @@ def forced_mode() -> Mode | None:
 
 
 def is_switched_off() -> bool:
-    """Whether `ASYNCIO_PULSE_MODE` switches everything off."""
+    """Whether `ASYNCIO_PULSE_MODE` turns everything off."""
     return forced_mode() == "off"
 
 
 def follow_file(path: str | None) -> None:
-    """Give the configuration of a file to all code of this process that asks for nothing; None for no file."""
+    """Use the configuration of a file for all code of this process that sets none; None stands for no file."""
     if path != _file.path:
         _file.path, _file.latest = path, None
 
 
 def reread_file() -> None:
-    """Read the operator's file again; loops that are governed already do not hear of it.
+    """Read the operator's file again. Loops that are governed already do not change.
 
     Raises:
-        ConfigError: The file is at fault; what it said before goes on.
+        ConfigError: The file is at fault; its earlier content stays in force.
     """
     if _file.path is not None:
         _file.latest = _resolve_file(_file.path)
@@ -151,21 +152,21 @@ class _Resolved(NamedTuple):
     config: TierConfig
     profile: str
     origin: str
-    """Where the values come from that are not defaults."""
+    """Origin of the values that are not defaults."""
     named: Mapping[str, str] = MappingProxyType({})
-    """Exceptions from that, by path."""
+    """Exceptions, by path of the setting."""
 
 
 @dataclasses.dataclass(slots=True)
 class _OperatorsFile:
-    """The file of `asyncio-pulse run`, and what it said when this process read it."""
+    """The file of `asyncio-pulse run`, and its content when this process read it."""
 
     path: str | None
     latest: _Resolved | None = None
     pid: int = 0
 
     def read(self, path: str) -> _Resolved:
-        """Return what the file says. A forked worker reads it anew: its master may have started long ago."""
+        """Return the file's content. A forked worker reads it anew, because its master may have started long ago."""
         if self.latest is None or self.pid != os.getpid():
             self.pid = os.getpid()
             try:

@@ -1,4 +1,4 @@
-"""The log of stalls: each one once, in the thread of its loop when it is over, and one place not again and again."""
+"""The log of stalls: one record per stall, in its loop's thread after the stall, with a limit per place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("asyncio_pulse.stalls")
 
 
 def stall_of(raw: Mapping[str, Any]) -> Stall:
-    """Make a stall of what the core says of it."""
+    """Convert the core's record of a stall."""
     return Stall(**{**raw, "stack": tuple(StackFrame(*frame) for frame in raw["stack"])})
 
 
@@ -31,19 +31,19 @@ class StallLog:
     """
 
     def __init__(self, worker_id: int) -> None:
-        """Begin with nothing logged."""
+        """Start with an empty log."""
         self._worker_id = worker_id
         self._limit = LogLimit()
 
     def note(self, raw: Mapping[str, Any], interval_ns: int, now_ns: int) -> None:
-        """Log a stall that is over, unless its place was logged lately.
+        """Log a stall that is over, unless its place was logged recently.
 
-        Imports happen once, as a rule at a server's start, and are no warning.
+        Stalls by imports are not warnings: imports run once, usually when a server starts.
 
         Args:
-            raw: What the core says of it.
-            interval_ns: The least time between two records about one place; it grows.
-            now_ns: The time.
+            raw: The core's record of the stall.
+            interval_ns: Least time between two records about one place, nanoseconds; it grows.
+            now_ns: The time, nanoseconds.
         """
         stall = stall_of(raw)
         key = (stall.group, stall.function, stall.filename, stall.stall_class)
@@ -58,7 +58,7 @@ class StallLog:
 
 def _describe(stall: Stall) -> str:
     what = STALL_WORDS.get(stall.stall_class, stall.stall_class)
-    # Who goes round comes back to the selector every time.
+    # A spinning loop returns to its selector every time, so it is not stalled.
     happened = "was busy" if stall.stall_class == "spinning" else "stalled"
     text = f"the loop {happened} for {stall.wall_ns / 1e9:.2f} s, {what}, in {_place(stall)}"
     own = first_own(stall.stack)

@@ -1,4 +1,4 @@
-"""Writes to standard error from anywhere: signal handlers, the interpreter's exit, loops that made it non-blocking."""
+"""Writes to standard error from signal handlers, at the interpreter's exit, and when a loop made it non-blocking."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import time
 __all__ = ["write_patiently", "write_stderr"]
 
 PATIENCE_S = 5.0
-"""How long to wait for a reader that is behind; a pager that was left open must not hold a service's end for ever."""
+"""How long to wait for a slow reader. A pager that was left open must not delay a service's exit for ever."""
 PIECE_BYTES = getattr(select, "PIPE_BUF", 512)
-"""What a pipe takes at once, blocking or not, when `select` says that it takes something."""
+"""Number of bytes that a pipe takes at once, blocking or not, when `select` reports it writable."""
 PAUSE_S = 0.01
 
 
 def write_stderr(text: str) -> None:
-    """Write all of a text to file descriptor 2, or as much as it takes; never raises an `OSError`.
+    """Write a text to file descriptor 2, as far as the descriptor takes it; never raises an `OSError`.
 
-    The descriptor rather than `sys.stderr`, whose buffer is in the middle of a write when a signal interrupts one.
+    This bypasses `sys.stderr`, whose buffer may be in the middle of a write when a signal interrupts it.
     """
-    # Closed, or a pipe without a reader, or with one that stopped reading: nobody is left to tell.
+    # The descriptor may be closed, or a pipe without an active reader. In both cases the text has no recipient.
     with contextlib.suppress(OSError):
         write_patiently(2, text.encode("utf-8", "backslashreplace"))
 
 
 def write_patiently(descriptor: int, content: bytes) -> None:
-    """Write to a file, a device or a pipe, and never hang on it.
+    """Write to a file, a device or a pipe without hanging on it.
 
     Raises:
-        TimeoutError: Nothing was taken for five seconds; how much was is not known.
-        OSError: It cannot be written.
+        TimeoutError: Nothing was taken for five seconds. The number of bytes written is not known.
+        OSError: The descriptor cannot be written.
     """
     rest = memoryview(content)
     deadline = time.monotonic() + PATIENCE_S

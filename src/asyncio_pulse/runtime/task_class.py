@@ -1,4 +1,4 @@
-"""Which class the tasks of a governed loop have: asyncio.Task, but for a bug in three versions of Python."""
+"""The class of a governed loop's tasks: asyncio.Task, except in three versions of Python with a bug."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["task_type"]
 
 
 class _TaskThatKeepsItsName(asyncio.Task[Any]):
-    """A task whose name None does not replace.
+    """A task that ignores the name None.
 
-    CPython 3.13.0 to 3.13.2 call `task.set_name(None)` on every unnamed task of a loop that has a task factory, so all of
-    them are called "None" (gh-128308). Without a factory they are not.
+    CPython 3.13.0 to 3.13.2 call `task.set_name(None)` on every unnamed task of a loop with a task factory, which names all
+    of them "None" (gh-128308). Loops without a factory are not affected.
     """
 
     __slots__ = ()
@@ -23,10 +23,10 @@ class _TaskThatKeepsItsName(asyncio.Task[Any]):
             super().set_name(value)
 
 
-# What a person sees of the class is the name that plain asyncio shows.
+# Users see the same class name as in plain asyncio.
 _TaskThatKeepsItsName.__name__ = _TaskThatKeepsItsName.__qualname__ = "Task"
 
 
 def task_type() -> type[asyncio.Task[Any]]:
-    """The class that the native task factory calls when no earlier factory makes the tasks."""
+    """Return the class of the tasks that the native factory makes itself, when the loop had no earlier factory."""
     return _TaskThatKeepsItsName if (3, 13, 0) <= sys.version_info[:3] < (3, 13, 3) else asyncio.Task

@@ -1,4 +1,4 @@
-"""Tasks and calls with options, and the view of the one that is running."""
+"""Options of tasks and calls, and the view of the running one."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def make_options(
     max_tier: int | None = None,
     code: Any = None,
 ) -> _core.Options:
-    """Check what a caller asks for a task or a call, and give it the core's form.
+    """Check the options of a task or a call, and convert them for the core.
 
     Raises:
         ConfigError: An option is of the wrong type or out of range.
     """
-    # With every task that is spawned: most are given a group alone.
+    # This runs for every spawned task, and most tasks are given only a group.
     if priority is not None or budget_us is not None or max_tier is not None:
         numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
         given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
@@ -72,16 +72,18 @@ def spawn(
 ) -> asyncio.Task[T]:
     """Create a task on the running, governed loop, as `asyncio.create_task` does, with options.
 
+    While the mode is "off" the task is a plain one.
+
     Args:
         coro: The coroutine.
         name: Name of the task.
-        priority: Its priority; NORMAL if None.
-        group: Name of its explicit group, which its children inherit; inherited from the context if None. A task spawned
-            with an empty `contextvars.Context()` inherits none.
-        preemptible: Whether it may be suspended anywhere in its Python code.
-        budget_us: CPU time one poll may use, microseconds, 50..10,000,000; by its priority if None.
-        max_tier: The highest tier of intervention it may come to, 0..3.
-        context: The context it runs in; a copy of the current one if None.
+        priority: Priority of the task; None stands for NORMAL.
+        group: Name of the task's explicit group, which child tasks inherit. None inherits the group of the context. A task
+            spawned with an empty `contextvars.Context()` inherits no group.
+        preemptible: Whether the task may be suspended anywhere in its Python code.
+        budget_us: CPU time that one poll may use, microseconds, 50..10,000,000; None stands for the priority's budget.
+        max_tier: The highest tier that the task may reach, 0..3.
+        context: The context of the task; None stands for a copy of the current one.
 
     Returns:
         A stock asyncio task.
@@ -91,8 +93,6 @@ def spawn(
         ConfigError: An option is of the wrong type or out of range.
         NotGovernedError: The running loop is not governed.
         RuntimeError: No loop is running.
-
-    While the mode is "off" the task is a plain one.
     """
     loop = asyncio.get_running_loop()
     options = make_options(
@@ -128,19 +128,19 @@ def governed(
 def governed(function: Any = None, /, **options: Any) -> Any:
     """Give an `async def` function options of its own.
 
-    A task made of it has them; awaited inside a governed task, they are in force for that call's duration, and what it
-    uses is counted to it. It remains an `async def` function, so frameworks treat it as before. Where nothing is
-    governed it changes nothing.
+    A task made of the function has these options. When a governed task awaits the function, the options hold for that call,
+    and the call is measured separately. The result is still an `async def` function, so frameworks treat it as before. On a
+    loop that is not governed the decorator changes nothing.
 
     Args:
         function: The function, when used without parentheses.
         **options: `priority`, `group`, `preemptible`, `budget_us`, `max_tier`, as for `spawn`.
 
     Raises:
-        TypeError: It decorates something that is not an `async def` function, or an option is unknown.
+        TypeError: The decorated object is not an `async def` function, or an option is unknown.
         ConfigError: An option is of the wrong type or out of range.
     """
-    # Here already, so that the error points at the decorator's line.
+    # Checked here, so that the error points at the decorator's line.
     make_options(**options)
 
     def decorate(function: AsyncFunction[P, T]) -> AsyncFunction[P, T]:
@@ -151,7 +151,7 @@ def governed(function: Any = None, /, **options: Any) -> Any:
             result: T = await _core.GovernedCoroutine(function(*args, **kwargs), own_options)
             return result
 
-        # The code of `call` is one object for all decorated functions: by it the core knows a task made of one of them.
+        # All decorated functions share the code object of `call`. The core uses it to recognise a task made of one of them.
         own_options = make_options(**options, code=call.__code__)
         return functools.wraps(function)(call)
 
@@ -160,7 +160,7 @@ def governed(function: Any = None, /, **options: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Account:
-    """Counters of one task or call so far; the running poll is not yet in them."""
+    """Counters of one task or call so far, without the running poll."""
 
     polls: int
     violations: int
@@ -172,7 +172,7 @@ class Account:
 
 
 class _Nothing:
-    """What a view shows where no governed task runs: a NORMAL task without a group that has used nothing."""
+    """Values of a view without a governed task: NORMAL, without a group, nothing used."""
 
     priority = TaskPriority.NORMAL
     group = None
@@ -191,41 +191,41 @@ _NOTHING = _Nothing()
 
 
 class TaskView:
-    """The governed task or call that is running; good until it ends, also from outside it.
+    """The running governed task or call. The view stays valid until it ends, also outside it.
 
-    Where none runs it is a view of nothing: the priority is NORMAL, the group "", every counter 0, and `update` changes
+    Where no governed task runs, the view is empty: the priority is NORMAL, the group "", every counter 0, and `update` does
     nothing.
     """
 
     __slots__ = ("_governed",)
 
     def __init__(self, governed_coroutine: _core.GovernedCoroutine | None) -> None:
-        """Wrap what the core knows."""
+        """Wrap a record of the core; None makes an empty view."""
         self._governed = _NOTHING if governed_coroutine is None else governed_coroutine
 
     def __repr__(self) -> str:
-        """Tell the group and the priority."""
+        """Show the group and the priority."""
         return f"<TaskView group={self.group!r} priority={self.priority.name}>"
 
     @property
     def priority(self) -> TaskPriority:
-        """Its priority."""
+        """Priority of the task or call."""
         return TaskPriority(self._governed.priority)
 
     @property
     def group(self) -> str:
-        """Name of its group."""
+        """Name of its group; empty if it has none."""
         group = self._governed.group
         return group.name if group is not None else ""
 
     @property
     def tier(self) -> int:
-        """Its tier of intervention, 0 (monitor) to 3 (isolate)."""
+        """The tier in force, 0 (monitor) to 3 (isolate)."""
         return self._governed.tier
 
     @property
     def budget(self) -> TaskBudget:
-        """What one of its polls may use."""
+        """The budget of one poll."""
         return TaskBudget(*(self._governed.budget or ()))
 
     @property
@@ -235,7 +235,7 @@ class TaskView:
 
     @property
     def account(self) -> Account:
-        """Its counters so far."""
+        """The counters so far."""
         return Account(**self._governed.account_snapshot())
 
     def update(
@@ -247,11 +247,11 @@ class TaskView:
         budget_us: int | None = None,
         max_tier: int | None = None,
     ) -> None:
-        """Change options from now on; those left out stay.
+        """Change options from now on. Options that are left out stay.
 
         Raises:
             ConfigError: An option is of the wrong type or out of range; nothing was changed.
-            NotGovernedError: The task has ended, or another task than itself is to change its group.
+            NotGovernedError: The task has ended, or `group` is given for a task other than the running one.
         """
         options = make_options(
             priority=priority, group=group, preemptible=preemptible, budget_us=budget_us, max_tier=max_tier
@@ -263,9 +263,8 @@ class TaskView:
 
 
 def current() -> TaskView:
-    """Return the governed task, or governed call, that is running in this thread.
+    """Return a view of the governed task, or governed call, that is running in this thread.
 
-    It is a view of nothing where none is: nothing runs here, an ungoverned task or a plain callback does, or the mode is
-    "off".
+    The view is empty if nothing runs here, if an ungoverned task or a plain callback runs, or if the mode is "off".
     """
     return TaskView(_core.current())

@@ -1,4 +1,4 @@
-"""How the turns of a loop are watched: through its selector where that is in sight, else by a heartbeat."""
+"""Watches the turns of a loop: through its selector if that is accessible, else by a heartbeat."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["watch_turns"]
 _NONE: Mapping[str, Any] = {}
 
 HEARTBEAT_US = 50_000
-"""Twenty a second wake an idle loop often enough to tell a lag of 100 ms, and cost about 0.02 % of a core."""
+"""Twenty heartbeats a second detect a lag of 100 ms in an idle loop, and cost about 0.02 % of a core."""
 
 
 def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Callable[[], None] | None:
-    """Watch when a loop waits and when it does not.
+    """Watch when a loop waits and when it is busy.
 
     Returns:
-        What undoes it; after that nothing of ours is called by the loop, but for one last heartbeat. None if there is
-        nothing to watch: a closed loop, or an asyncio loop that has no selector, or not yet, because it is being made.
+        A function that undoes it. Afterwards the loop calls nothing of ours, except one last heartbeat. None if there is
+        nothing to watch: the loop is closed, is an asyncio loop without a selector, or is still being made.
     """
     if loop.is_closed():
         return None
-    # By what it can do: the class may be that of a module loaded a second time.
+    # Checked by attribute, because the class may come from a module that was loaded a second time.
     if not hasattr(loop, "_run_once"):
         return _start_heartbeat(governor, loop)
     selector: Any = getattr(loop, "_selector", None)
@@ -41,7 +41,7 @@ def watch_turns(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Ca
 
 
 def _attributes(selector: object) -> Mapping[str, Any]:
-    """Find the attributes that can be set: what stands before another selector may pass on reading, but not writing."""
+    """Return the attributes that can be set. A wrapper of another selector may pass on reads but not writes."""
     try:
         own: Mapping[str, Any] = object.__getattribute__(selector, "__dict__")
     except AttributeError:
@@ -56,7 +56,7 @@ def _watch_epoll(
     selector._selector = watch
 
     def undo() -> None:
-        # What somebody else put over ours stays: ours goes on passing calls through.
+        # If other code covered our watch, it stays, and passes calls through.
         if selector._selector is watch:
             selector._selector = epoll
 
@@ -64,7 +64,7 @@ def _watch_epoll(
 
 
 def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, selector: Any) -> Callable[[], None]:
-    # An attribute of the instance hides the method of the class; the selector stays the very same object.
+    # An attribute of the instance hides the method of the class, and the selector stays the same object.
     earlier = vars(selector).get("select")
     watch = governor.watch_select(loop, selector)
     selector.select = watch
@@ -82,6 +82,6 @@ def _watch_selector(governor: _core.Governor, loop: asyncio.AbstractEventLoop, s
 
 def _start_heartbeat(governor: _core.Governor, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     library, libuv_loop = libuv_of(loop)
-    # The loop may belong to another thread, or not run yet.
+    # The loop may belong to another thread, and need not run yet.
     loop.call_soon_threadsafe(governor.heartbeat(loop, HEARTBEAT_US, library, libuv_loop))
     return lambda: None

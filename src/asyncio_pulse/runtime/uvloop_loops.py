@@ -1,4 +1,4 @@
-"""All that needs uvloop."""
+"""The only module that imports uvloop."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def libuv_of(loop: asyncio.AbstractEventLoop) -> tuple[str | None, object]:
-    """The library of uvloop and its native loop, which knows how long it idled; None and None for another kind of loop."""
+    """Return uvloop's library and native loop, which knows its idle time; None and None for another kind of loop."""
     if not any(base.__module__.startswith("uvloop") for base in type(loop).__mro__):
         return None, None
     import uvloop.loop
 
-    # Cython gives it to users of its C interface, and its type stubs leave it out.
+    # Cython exports this for users of its C interface, and uvloop's type stubs omit it.
     return uvloop.loop.__file__, uvloop.loop.libuv_get_loop_t_ptr(loop)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """Workers and their statistics.
 
-A worker is a thread that runs a governed loop. Its counters have one writer, itself; resetting them from another thread
-therefore moves the point from which they are read, and writes nothing that the worker writes.
+A worker is a thread that runs a governed loop. Only the worker writes its counters. A reset from another thread therefore
+moves the point from which they are counted, and writes no counter.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class _Worker:
 
 
 class WorkerTable:
-    """All workers of the process, by number; any thread may ask.
+    """All workers of the process, by number. Any thread may use it.
 
-    A number whose loop is gone keeps its last statistics until another loop gets it.
+    A number whose loop is gone keeps its last statistics until another loop gets the number.
     """
 
     def __init__(self) -> None:
-        """Start with no worker."""
+        """Start without workers."""
         self._workers: dict[int, _Worker] = {}
 
     def add(self, make_governor: Callable[[int], _core.Governor], in_use: Callable[[], bool]) -> _core.Governor:
@@ -63,8 +63,8 @@ class WorkerTable:
 
         Args:
             make_governor: Called with the number.
-            in_use: Tells later whether the number is still taken; it is kept, so it must not keep the loop. A governor
-                that is detached gives its number back in any case.
+            in_use: Returns whether the number is still taken. The table keeps this function, so it must not keep the loop.
+                A detached governor always gives its number back.
         """
         with AFTERWARDS, LOCK:
             worker_id = 0
@@ -75,25 +75,25 @@ class WorkerTable:
             return governor
 
     def metrics(self, worker_id: int) -> WorkerMetrics:
-        """Statistics of one worker; zeros for a number that no worker has."""
+        """Return the statistics of one worker; zeros for an unused number."""
         with AFTERWARDS, LOCK:
             worker = self._workers.get(worker_id)
             return worker.metrics() if worker is not None else WorkerMetrics(worker_id)
 
     def all_metrics(self) -> dict[int, WorkerMetrics]:
-        """Statistics of every worker by its number."""
+        """Return the statistics of every worker, by number."""
         with AFTERWARDS, LOCK:
             return {worker_id: worker.metrics() for worker_id, worker in sorted(self._workers.items())}
 
     def reset(self, worker_id: int) -> None:
-        """Count from zero again; nothing happens for a number that no worker has."""
+        """Restart the statistics from zero; does nothing for an unused number."""
         with AFTERWARDS, LOCK:
             worker = self._workers.get(worker_id)
             if worker is not None:
                 worker.reset()
 
     def after_fork_in_child(self) -> None:
-        """Count from zero again, also what loops counted that are gone."""
+        """Restart all statistics from zero, including those of loops that are gone."""
         for worker in self._workers.values():
             worker.governor.start_anew()
             worker.baseline = {}
