@@ -1,1 +1,1 @@
-"""What ties frameworks to asyncio-pulse; each framework is a module of its own, imported by whoever uses it."""
+"""Integrations with frameworks: one module per framework, imported only by programs that use it."""

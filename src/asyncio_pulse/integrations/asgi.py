@@ -3,19 +3,20 @@
     app.add_middleware(PulseMiddleware)                              # Starlette, FastAPI
     app = PulseMiddleware(app, group=lambda scope: "GET /static")    # any ASGI application
 
-A server runs every request as the same coroutine function, so without this all of them are one group. With it a request is
-an awaited governed call, just as of a function marked with `governed`, in the explicit group of the route's *template*,
-"GET /users/{id}", from its first poll on. Why a call, and not `current().update(group=...)` on the server's task:
+A server runs every request as the same coroutine function, so all requests would be one group. With the middleware a
+request is an awaited governed call, like a call of a function marked with `governed`. From its first poll on it is in the
+explicit group of the route's *template*, "GET /users/{id}". The middleware makes a call, rather than
+`current().update(group=...)` on the server's task, for these reasons:
 
-* A call ends with the request. A server may handle several in one task, one after the other; middleware further out and
-  the server itself go on after it; a test client may await the application in a task of its own. None of that is counted to
-  the route, and nobody is left with its group or priority, however the request ends.
-* It is the request's own account: one call is one request, whatever carries it.
-* Tasks that the request starts inherit the group through the context, until each ends, also after the request. Background
-  tasks of Starlette and streamed answers run inside the call; so does a websocket, for as long as it lives.
+* A call ends with the request. A server may handle several requests in one task, one after the other; outer middleware and
+  the server continue after the request; a test client may await the application in a task of its own. None of that is
+  counted to the route. However the request ends, no task keeps its group or priority.
+* The call has its own account: one call is one request, whatever task runs it.
+* Tasks that the request starts inherit the group through the context, each until its own end, also after the request.
+  Starlette's background tasks and streamed answers run inside the call. So does a websocket, for as long as it lives.
 
-What the server does around the request stays in the group of the server's coroutine. On a loop that is not governed
-nothing is looked up and the application is awaited as it is.
+The server's own work around the request stays in the group of the server's coroutine. On a loop that is not governed
+nothing is looked up, and the application is awaited directly.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_GROUPS = Range(512, 1, 100_000)
-"""Half of what a loop keeps by default, so that other groups have room beside the routes."""
+"""Half of a loop's default maximum, so that other groups have room beside the routes."""
 
 NO_ROUTE = "(no route)"
 OTHER_ROUTES = "(other routes)"
 OTHER_METHOD = "(other)"
 
-# A client may send any word as a method; RFC 9110 and RFC 5789 know these.
+# A client may send any word as a method. RFC 9110 and RFC 5789 define these.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 
@@ -60,19 +61,19 @@ class PulseMiddleware:
     """Puts each HTTP request and each websocket into the explicit group of its route's template.
 
     The template is that of Starlette's and FastAPI's routers as the route's author wrote it, after the prefixes of mounts
-    and included routers: "GET /users/{id:int}", "WS /feed". Requests that no route matches are "GET (no route)", and so
-    are all requests where there is no router: the raw path is never a name. Exceptions, cancellation, `receive` and
-    `send` pass through untouched; so does the lifespan.
+    and included routers: "GET /users/{id:int}", "WS /feed". Requests that match no route are "GET (no route)". Without a
+    router all requests are; a raw path is never a name. Exceptions, cancellation, `receive`, `send` and the lifespan pass
+    through unchanged.
 
     Args:
         app: The ASGI application.
-        group: Names the group of a request: called with its scope, it returns 1 to 200 characters, or None for the
-            template. If it raises or returns anything else the request has its template; the first time is logged.
-        priority: By the name of the group: shell-style patterns ("GET /health*", case matters), the first that matches
-            wins. Or a function that is called with the scope, and may return None. NORMAL, or what the server's task
-            has, where neither says anything.
-        max_groups: How many groups there may be, 1..100,000; requests that would need more are one group, "(other
-            routes)". It is a bound for names that `group` makes; routers have no more templates than routes.
+        group: Names the group of a request. It is called with the request's scope, and returns 1 to 200 characters, or None
+            for the template. If it raises or returns anything else, the template is used; the first failure is logged.
+        priority: Shell-style patterns of group names with their priorities ("GET /health*", case matters); the first match
+            wins. Or a function of the scope that may return None. Requests without a priority get that of the server's
+            task, or NORMAL.
+        max_groups: Maximum number of groups, 1..100,000. Further requests share one group, "(other routes)". It bounds
+            names that `group` makes; a router has no more templates than routes.
 
     Raises:
         ConfigError: `max_groups` or a priority of the mapping is of the wrong type or out of range.
@@ -86,7 +87,7 @@ class PulseMiddleware:
         priority: Mapping[str, TaskPriority] | Callable[[Scope], TaskPriority | None] | None = None,
         max_groups: int = MAX_GROUPS.default,
     ) -> None:
-        """Look at no request yet."""
+        """Prepare without looking at any request."""
         check_ranges("PulseMiddleware", {"max_groups": (max_groups, MAX_GROUPS)})
         self.app = app
         self._group_rule = group
@@ -100,11 +101,11 @@ class PulseMiddleware:
         self._failed: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Serve one connection, as ASGI has it."""
+        """Serve one connection, as the ASGI specification describes."""
         if scope["type"] not in ("http", "websocket") or _core.current() is None:
             return await self.app(scope, receive, send)
-        # Not the application's own coroutine: were that one of a function marked with `governed`, the core would take this
-        # call for the function's task, and give it the function's options.
+        # The application's own coroutine is not used directly. If it came from a function marked with `governed`, the core
+        # would take this call for that function's task, and give it the function's options.
         return await _core.GovernedCoroutine(self._serve(scope, receive, send), self._options_for(scope))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -127,7 +128,7 @@ class PulseMiddleware:
 
     def _group_by_route(self, scope: Scope) -> _Group:
         if self._routes is None:
-            # What is below comes first: only there the routes are surely those that the scope's path is matched with.
+            # The router below comes first, because only its routes are certain to be matched against the scope's path.
             self._routes = self._routes_of(find_router(scope.get("app")))
         if self._routes is not None:
             try:
@@ -162,7 +163,7 @@ class PulseMiddleware:
             return None
 
     def _complain(self, what: str, scope: Scope) -> None:
-        """Log an error of the program's own rule or route, which is no reason to refuse the request."""
+        """Log an error of the program's own rule or route. It is no reason to refuse the request."""
         if what not in self._failed:
             self._failed.add(what)
             text = "%s: PulseMiddleware has no %s for %.200r; later failures are not logged"
@@ -170,7 +171,7 @@ class PulseMiddleware:
 
 
 class _Group:
-    """The options of one group's requests, by the priority that a rule gave."""
+    """The options of one group's requests, by the priority from a rule."""
 
     __slots__ = ("_name", "_priority", "by_priority")
 

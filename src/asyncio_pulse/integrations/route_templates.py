@@ -1,10 +1,10 @@
-"""Finds which route template of a Starlette or FastAPI router is going to answer a request.
+"""Finds the route template of a Starlette or FastAPI router that will answer a request.
 
-The frameworks tell the route only once they have dispatched, and a request is often done in that same poll: so their own
-question, `route.matches(scope)`, is asked a little earlier. Asked of every route it would double the cost of routing,
-about 1 us a route. Two things make it cheap: a route whose regular expression does not match the path is not asked, and
-what was found is remembered, in bounded number. Neither framework is imported; what is used of them is the protocol of
-Starlette's routes, and of FastAPI's what says which routes stand behind an included router.
+The frameworks publish the route only after dispatching, and a request is often finished in that same poll. This module
+therefore calls the frameworks' own `route.matches(scope)` a little earlier. Calling it for every route would double the
+cost of routing, about 1 us per route. Two measures make it cheap: a route whose regular expression does not match the path
+is skipped, and results are cached in bounded number. Neither framework is imported. The module relies on the protocol of
+Starlette's routes, and on FastAPI's attributes for the routes behind an included router.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any, Generic, TypeVar
 __all__ = ["RouteTemplates", "find_router"]
 
 MOST_PATHS = 1024
-"""Paths remembered. A service has fewer fixed ones, and those come back at once after a stream of others."""
+"""Number of cached paths. A service has fewer fixed paths, and those return at once after a stream of others."""
 
 LONGEST_KEY = 256
-"""Characters of method, path and the path's root that are worth remembering; servers take up to 64 KiB of each, which times
-`MOST_PATHS` were 64 MiB."""
+"""Maximum length of a cached key: method, path and root path.
+
+Servers accept up to 64 KiB for each part, and `MOST_PATHS` such keys would take 64 MiB.
+"""
 
 LONGEST_CHAIN = 64
-"""Applications that may be wrapped in one another; more is a ring."""
+"""Maximum number of nested applications. A longer chain is a cycle."""
 
 T = TypeVar("T")
 
@@ -30,12 +32,12 @@ _FRAMEWORKS = ("starlette", "fastapi")
 
 
 def find_router(app: Any) -> Any | None:
-    """Return what has the routes: the application, or the one that its middleware wraps.
+    """Return the object with the routes: the application, or the one that its middleware wraps.
 
-    Middleware of Starlette's kind keeps the application that it wraps in its attribute `app`.
+    Starlette's middleware keeps the wrapped application in its attribute `app`.
 
     Returns:
-        An object whose attribute `routes` is a list; None if there is none.
+        An object whose attribute `routes` is a list, or None.
     """
     for _ in range(LONGEST_CHAIN):
         if app is None or isinstance(getattr(app, "routes", None), list):
@@ -45,35 +47,37 @@ def find_router(app: Any) -> Any | None:
 
 
 class RouteTemplates(Generic[T]):
-    """What belongs to the route templates of one router and of those below it, mounted or included.
+    """Values for the route templates of one router and of the routers below it, mounted or included.
 
-    Routes may be added and taken away at any time, at any level: their number is compared at each request. Only an
-    exchange of as many for others goes unseen. Used in one thread at a time.
+    Routes may be added and removed at any time, at any level: their number is compared at each request. An exchange of
+    routes that keeps the number is not noticed. Not thread-safe.
 
     Args:
-        router: What `find_router` found; read with the first request.
-        make: Makes what a request's template, or None where no route matches, stands for: called with the scope and it.
+        router: The result of `find_router`. It is read at the first request.
+        make: Makes the value for a template. It is called with the scope of a request and its template, or None if no route
+            matches.
     """
 
     def __init__(self, router: Any, make: Callable[[Mapping[str, Any], str | None], T]) -> None:
-        """Look at no route yet."""
+        """Prepare without reading any route."""
         self._router = router
         self._make = make
         self._remembered: dict[tuple[str | None, str, str], T] = {}
         self._cacheable = True
         self._top: list[_Candidate] = []
-        # Read routes, and how many there were: at first as if one had gone.
+        # Each list of routes and its length when it was read. The first entry never matches, so the first request reads
+        # them.
         self._lists: list[tuple[Sequence[Any], int]] = [((), 1)]
 
     def find(self, scope: Mapping[str, Any]) -> T:
-        """Return what stands for the template of the route that is going to answer.
+        """Return the value for the template of the route that will answer.
 
-        The template is as its author wrote it, after the prefixes. A path that is there, but not for this method, has its
-        template too (the answer is going to be a 405). What is mounted and has no routes of its own is one template,
+        The template is as its author wrote it, after the prefixes. A path that exists, but not for this method, has its
+        template too; the answer will be a 405. A mounted application without routes of its own has one template,
         `/static/{path:path}`.
 
         Args:
-            scope: An ASGI scope of type `http` or `websocket`; it is not changed.
+            scope: An ASGI scope of type `http` or `websocket`. It is not changed.
         """
         for routes, count in self._lists:
             if len(routes) != count:
@@ -121,7 +125,7 @@ class RouteTemplates(Generic[T]):
             router = find_router(candidate.route.app)
             if router is None:
                 return candidate.path + "/{path:path}"
-            # Only now: an application may be mounted in itself.
+            # Read only now, because an application may be mounted in itself.
             candidate.below = self._read(router)
         rest = self._search(candidate.below, scope)
         return None if rest is None else candidate.path + rest
@@ -134,7 +138,7 @@ class RouteTemplates(Generic[T]):
 
 
 class _Candidate:
-    """One route, and what is known without asking it."""
+    """One route, with the facts that are known before it is matched."""
 
     __slots__ = ("below", "by_path", "is_mount", "may_match", "path", "route")
 
@@ -144,7 +148,7 @@ class _Candidate:
         self.path: str = getattr(route, "path", "")
         self.is_mount = hasattr(route, "routes")
         self.below: list[_Candidate] | None = None
-        # Not so where the host decides, or code of the program's own, which may look at anything.
+        # A route that matches by host, or by the program's own code, may look at more than the path.
         own = type(route).matches.__module__.partition(".")[0] in _FRAMEWORKS
         self.may_match: Callable[[str], object] = regex.match if own and regex is not None else _any_path
         self.by_path = self.may_match is not _any_path
@@ -163,10 +167,10 @@ def _lists_of_routes(router: Any) -> Iterator[Sequence[Any]]:
 
 
 def _effective_routes(routes: Sequence[Any]) -> Iterator[Any]:
-    """Give the routes in the order in which they are tried, with those of included routers in place."""
+    """Yield the routes in the order in which they are tried, with those of included routers in place."""
     for route in routes:
-        # FastAPI copied an included router's routes, prefix added, into its own list until it came to keep the router
-        # and give such contexts instead (0.165 does). A context of a route that is not FastAPI's own leads to a copy.
+        # Older FastAPI copied an included router's routes, with the prefix, into its own list. Newer versions keep the
+        # router and provide such contexts (0.165 does). A context of a route that is not FastAPI's own leads to a copy.
         contexts = getattr(route, "effective_route_contexts", None)
         if contexts is None:
             yield route
@@ -175,7 +179,7 @@ def _effective_routes(routes: Sequence[Any]) -> Iterator[Any]:
 
 
 def _path_below_root(scope: Mapping[str, Any]) -> str:
-    """Give the path that a router sees: what is left below the place where it is mounted."""
+    """Return the path that a router sees: the part below its mount point."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
