@@ -1,4 +1,4 @@
-"""How the commands of asyncio-pulse read their command lines."""
+"""Parsers of the command lines of asyncio-pulse."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ OPTIONS_WITH_VALUE = ("--config", "--json", "--worst")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
+        """Print the error and exit."""
         self.exit(USAGE_ERROR, f"asyncio-pulse: {message} (see: {self.prog} --help)\n")
 
 
 def run_parser() -> Parser:
-    """Make the parser of what stands before the program."""
+    """Make the parser of the options before the program."""
     parser = Parser(
         prog="asyncio-pulse run",
         usage="asyncio-pulse run [options] PROGRAM [arguments]",
@@ -47,7 +47,7 @@ def run_parser() -> Parser:
 
 
 def options_end(arguments: Sequence[str]) -> int:
-    """Find where our options end; argparse would take the program's for ours."""
+    """Find where our options end. argparse would also parse the program's options."""
     index = 0
     while index < len(arguments):
         argument = arguments[index]
@@ -63,7 +63,7 @@ def _writable_file(path: str) -> str:
         raise argparse.ArgumentTypeError(f"{path!r} is a directory; name a file")
     if not os.path.isdir(directory):
         raise argparse.ArgumentTypeError(f"the directory {directory!r} does not exist; create it first")
-    # A regular file is replaced, a device or a pipe is written to.
+    # A regular file is replaced; a device or a pipe is written to.
     replaced = os.path.isfile(path) or not os.path.exists(path)
     if not os.access(directory if replaced else path, os.W_OK):
         raise argparse.ArgumentTypeError(f"{path!r} cannot be written; choose another file")

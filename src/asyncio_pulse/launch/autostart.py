@@ -1,4 +1,4 @@
-"""What `asyncio-pulse run` does inside each process that it started: govern every loop, and report at the end."""
+"""Governs every loop and reports at the end, inside each process that `asyncio-pulse run` started."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["GovernedProcess"]
 
 
 class GovernedProcess:
-    """One process of the run, and what is left of it in a process forked from it."""
+    """One process of the run, and the state that a process forked from it inherits."""
 
     def __init__(
         self,
@@ -33,13 +33,13 @@ class GovernedProcess:
         answer: Callable[[], bool],
         on_request: Callable[[int, FrameType | None], None],
     ) -> None:
-        """Prepare; nothing of the process changes before `govern`.
+        """Prepare; the process does not change before `govern`.
 
         Args:
-            options: What the user asked for.
+            options: The options of the command.
             finish: Delivers the final report of this process.
-            answer: Prints the report so far, unless there is nothing to report; called in a signal handler.
-            on_request: The handler of SIGUSR2, which asks for that.
+            answer: Prints the report so far, unless there is nothing to report. It runs in a signal handler.
+            on_request: The handler of SIGUSR2, which calls `answer`.
         """
         follow_file(options.config_path)
         self._has_file = options.config_path is not None
@@ -53,14 +53,14 @@ class GovernedProcess:
         self._finished_pid = 0
 
     def govern(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
-        """Govern a new loop; the first one of a process also arranges when the process reports.
+        """Govern a new loop. The first loop of a process also arranges the reports.
 
-        While the mode is "off" nothing of the loop and of the process changes. A forked child begins anew, hence the
-        comparisons with the process id. Two threads may come here at once: each step may be done twice.
+        While the mode is "off" neither the loop nor the process changes. A forked child starts again, hence the comparisons
+        with the process id. Two threads may run this at once, so each step may be done twice.
 
         Args:
             loop: The loop, whose base classes are initialised.
-            loop_class: The one of them whose loops are all governed.
+            loop_class: The base class whose loops are all governed.
         """
         pid = os.getpid()
         if self._active_pid != pid:
@@ -90,7 +90,7 @@ class GovernedProcess:
             return True
 
     def _report_before_multiprocessing_exit(self) -> None:
-        # A child of multiprocessing's fork and forkserver leaves by os._exit, which skips atexit.
+        # A child of multiprocessing's fork and forkserver ends by os._exit, which skips atexit.
         process = sys.modules.get("multiprocessing.process")
         if process is not None and process.parent_process() is not None:
             from multiprocessing.util import Finalize
@@ -100,18 +100,18 @@ class GovernedProcess:
     def _take_free_signals(self) -> None:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_terminate)
-        # Handled since the interpreter's start, unless the program set the default action, as gunicorn does in its workers.
-        # Windows has no such signal.
+        # SIGUSR2 has been handled since the interpreter's start, unless the program restored the default action, as
+        # gunicorn does in its workers. Windows has no such signal.
         if hasattr(signal, "SIGUSR2") and signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL:
             signal.signal(signal.SIGUSR2, self._on_request)
-        # Nor SIGHUP, which is nobody's to take where there is no file to read again.
+        # Windows has no SIGHUP either. Without a file to read again, SIGHUP keeps its default action.
         has_signal = self._has_file and hasattr(signal, "SIGHUP")
         if has_signal and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self._had_terminal = _has_terminal()
             signal.signal(signal.SIGHUP, self._on_hang_up)
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
-        # The default action would end the process without a report. Whoever waits for it must see the plain ending.
+        # The default action would end the process without a report. A waiting parent must still see death by this signal.
         try:
             self._finish_quietly()
         finally:
@@ -119,25 +119,26 @@ class GovernedProcess:
             os.kill(os.getpid(), number)
 
     def _on_hang_up(self, number: int, frame: FrameType | None) -> None:
-        # A program must still end with its terminal; without one, as every service, it gets the signal from somebody.
+        # A program must still end with its terminal. A program without one, such as a service, gets SIGHUP from an
+        # operator.
         if self._had_terminal and not _has_terminal():
             self._on_terminate(number, frame)
         else:
             self._reload()
 
     def _reload(self) -> None:
-        """Put what the file says now in force on every governed loop of the process whose code asked for nothing."""
+        """Apply the file's present content to every governed loop of the process whose code set no configuration."""
         try:
             reread_file()
             for manager in ledger.managers():
                 if not manager._configured_in_code:
                     manager.update_config(None)
         except Exception as error:
-            # Whatever it is, it must not reach the program; and what was in force goes on.
+            # No error may reach the program, and the earlier configuration stays in force.
             write_stderr(f"asyncio-pulse: configuration not changed: {error}\n")
 
     def _finish_quietly(self) -> None:
-        """Let no fault of the report reach the program that it interrupts."""
+        """Deliver the final report without letting an error of it reach the interrupted program."""
         try:
             self.finish()
         except Exception as error:

@@ -1,6 +1,7 @@
 """The command `asyncio-pulse run`: prepares the environment, and becomes the program.
 
-Every program waits for this. So what only some need is imported where they need it: the settings only if there are any.
+Every program waits for this module, so modules that only some runs need are imported on use: the settings only if there are
+any.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ PROGRAM = "(script.py | command | -m module | -c code | -)"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a program; returns only when the command line is wrong, or where a process cannot become another one.
+    """Run a program. Returns only if the command line is wrong, or where a process cannot replace itself.
 
     Args:
-        arguments: Those after `run`.
+        arguments: The arguments after `run`.
 
     Returns:
         The exit code.
 
     Raises:
-        PulseError: The program cannot be started, or the configuration that was named is at fault.
+        PulseError: The program cannot be started, or the named configuration is at fault.
     """
     end = options_end(arguments)
     options = run_parser().parse_args(arguments[:end])
-    # `--` says where the program begins, which may look like an option of ours.
+    # `--` marks the beginning of the program, whose first word may look like one of our options.
     words = arguments[end:]
     words = words[1:] if words[:1] == ["--"] else words
     if not words:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     program = find_program(words)
     config_path: Path | None = options.config or find_config_file(Path.cwd())
     is_off = _is_switched_off(config_path, is_named=options.config is not None)
-    # What -X and -W asked of this interpreter holds for the program: subprocess knows how to say it.
+    # The options -X and -W of this interpreter also hold for the program; subprocess can reconstruct them.
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = [program.interpreter, *flags, *program.arguments]
     if is_off:
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _is_switched_off(config_path: Path | None, *, is_named: bool) -> bool:
-    """Tell whether the program is to run as if there were no asyncio-pulse; a file that was named must be sound."""
+    """Whether the program runs without asyncio-pulse. A configuration that was named must be sound."""
     if config_path is None and not os.environ.get(MODE_VARIABLE):
         return False
     from asyncio_pulse.runtime.settings import is_switched_off, resolve_config
@@ -89,7 +90,7 @@ def _is_switched_off(config_path: Path | None, *, is_named: bool) -> bool:
     except ConfigError as error:
         if is_named:
             raise
-        # Nobody asked for the file of the directory, so that a fault of it keeps no program from running.
+        # The file of the directory was not requested, so a fault in it must not prevent the program from running.
         print(f"asyncio-pulse: {' '.join(str(error).split())}", file=sys.stderr)
         return True
     return False
@@ -102,13 +103,13 @@ def _says_off(config_path: Path) -> bool:
 
 
 def _run_alone(command: list[str], options: argparse.Namespace) -> int:
-    """Run the program and leave it alone; its children see in the environment that all is off."""
+    """Run the program ungoverned. The environment turns asyncio-pulse off for its children too."""
     if not options.quiet:
         print("asyncio-pulse: the mode is off: nothing is measured, and nothing acts", file=sys.stderr)
     if options.json:
         from asyncio_pulse.reports.json import write_reports
 
-        # That it cannot be written is no reason to keep the program from running.
+        # A report that cannot be written must not prevent the program from running.
         with contextlib.suppress(OSError):
             write_reports(options.json, [])
     environment = {**os.environ, MODE_VARIABLE: "off"}
@@ -119,7 +120,7 @@ def _run_alone(command: list[str], options: argparse.Namespace) -> int:
 
 def _python_path() -> str:
     earlier = os.environ.get("PYTHONPATH")
-    # No separator without a second entry: an empty one would mean the working directory.
+    # A separator without a second entry would add the working directory.
     return f"{AUTOSTART_DIRECTORY}{os.pathsep}{earlier}" if earlier else AUTOSTART_DIRECTORY
 
 
@@ -132,7 +133,7 @@ def _run_instead(command: list[str], environment: dict[str, str]) -> int:
 
 
 def _run_beside(command: list[str], environment: dict[str, str], finish: Callable[[], None]) -> int:
-    """Run the program as a child, where a process cannot become another one; then speak for it. Not run on Windows."""
+    """Run the program as a child, where a process cannot replace itself, and report for it. Not tested on Windows."""
     process = subprocess.Popen(command, env=environment)
     while True:
         try:

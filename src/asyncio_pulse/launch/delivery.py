@@ -1,4 +1,4 @@
-"""Who prints what at the end of a run: every process leaves its report, the main one presents them all."""
+"""Delivers the reports of a run: each process leaves its own, and the main process presents them all."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Delivery"]
 
 
 class Delivery:
-    """Delivers the reports of one process, by the options of the run."""
+    """Delivers the reports of one process, according to the options of the run."""
 
     def __init__(self, options: RunOptions) -> None:
-        """Only keep the options."""
+        """Store the options."""
         self._options = options
         self._spool = Spool(options.spool_directory, options.spool_token)
 
     def finish(self, *, saw_asyncio: bool = False, saw_loop: bool = False) -> None:
-        """Deliver the final report: present it in the main process, leave it for the main process elsewhere.
+        """Deliver the final report: the main process presents it, other processes leave it for the main process.
 
         Args:
             saw_asyncio: Whether the program imported asyncio.
-            saw_loop: Whether it made an event loop that we were to govern.
+            saw_loop: Whether it made an event loop of a governed kind.
         """
         own_report = ledger.process_report()
         if os.getpid() == self._options.main_pid:
@@ -41,14 +41,15 @@ class Delivery:
             self._leave(own_report)
 
     def answer(self) -> bool:
-        """Print what this process did so far, from a signal handler; False, and nothing printed, if no loop has run."""
+        """Print the report so far, from a signal handler. Returns False, and prints nothing, if no loop has run."""
         report = ledger.process_report()
         if report.loops:
             write_stderr(text.format_reports([report], self._options.worst_count))
         return bool(report.loops)
 
     def _leave(self, report: ProcessReport) -> None:
-        # A daemon outlives the main process, and a child of one that was killed: nobody else can speak for them then.
+        # A daemon outlives the main process, as does the child of a killed main process. Such a process prints its own
+        # report.
         if is_alive(self._options.main_pid):
             try:
                 self._spool.leave(report)
@@ -79,7 +80,7 @@ class Delivery:
 
 def _format(reports: Sequence[ProcessReport], worst_count: int) -> str:
     if os.isatty(2) and not all(map(text.is_off, reports)):
-        # rich is an extra (asyncio-pulse[rich]), and no fault of it may cost the report.
+        # rich is an extra (asyncio-pulse[rich]). An error in it must not cost the report.
         with contextlib.suppress(Exception):
             from asyncio_pulse.reports.terminal import render_reports
 

@@ -1,7 +1,7 @@
-"""What the user asked of `asyncio-pulse run`, as the command tells it to the processes below it.
+"""The options of `asyncio-pulse run`, as the command passes them to the processes below it.
 
-The command and these processes talk through two environment variables, because only the environment reaches every Python
-process however it is started.
+They travel in two environment variables, because only the environment reaches every Python process, however the process is
+started.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ MAIN_PID_VARIABLE = "ASYNCIO_PULSE_MAIN_PID"
 
 
 class RunOptions(NamedTuple):
-    """What the user asked for, as every process of the run needs it; paths are absolute."""
+    """The options of a run that every process of it needs. Paths are absolute."""
 
     main_pid: int
     """The process that prints the report and writes the JSON file."""
     spool_directory: str
-    """Where the other processes leave their reports for it; empty if there is no such place."""
+    """The directory where other processes leave their reports; empty if there is none."""
     spool_token: str = ""
-    """What tells their reports from files of strangers."""
+    """A secret that marks reports of this run among other files."""
     config_path: str | None = None
     json_path: str | None = None
     quiet: bool = False
-    """No text report at the end."""
+    """Whether to omit the text report at the end."""
     worst_count: int = 10
-    """How many worst polls the text shows, >= 0."""
+    """Number of worst polls that the text shows, >= 0."""
     child_faults: int = 0
-    """How many page faults children had before the program began: an interpreter may have been asked for its version."""
+    """Page faults of children from before the program began, for example of an interpreter that printed its version."""
     starts_off: bool = False
-    """The file says at the start that the mode is "off": then no signal is taken before a loop is governed."""
+    """Whether the file sets the mode "off" at the start. Then no signal is taken before a loop is governed."""
 
     def to_environment(self) -> dict[str, str]:
-        """Write the variables that `from_environment` reads."""
+        """Return the variables that `from_environment` reads."""
         fields = self._asdict()
         main_pid = fields.pop("main_pid")
         return {OPTIONS_VARIABLE: json.dumps(fields), MAIN_PID_VARIABLE: str(main_pid)}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> RunOptions:
-        """Read what the command wrote.
+        """Read the variables that the command wrote.
 
         Raises:
             KeyError: The process was not started by `asyncio-pulse run`.
@@ -58,10 +58,11 @@ class RunOptions(NamedTuple):
 
 
 def count_child_faults() -> int:
-    """How many page faults the children had that this process has waited for: each child adds some."""
+    """Return the page faults of the children that this process has waited for. Each child adds some."""
     try:
         import resource
     except ImportError:
-        # Windows has none; and who gave up his privileges may not be able to read the standard library any more.
+        # Windows lacks the module. A process that gave up its privileges may no longer be able to read the standard
+        # library.
         return 0
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt

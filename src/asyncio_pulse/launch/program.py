@@ -1,4 +1,4 @@
-"""Which Python program a command line means, and whether it can be started: said before anything of it runs."""
+"""Finds the Python program that a command line means, and checks that it can be started, before any of it runs."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ OPTIONS_WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")
 START_BYTES = 1024
 SHELL_TRICK = re.compile(r"""'''exec' ["']?(/.+?)["']? "\$0" "\$@\"""")
 BINARIES = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-"""How programs for Linux, Windows and macOS begin."""
+"""First bytes of programs for Linux, Windows and macOS."""
 PATIENCE_S = 60.0
 
 
 class Program(NamedTuple):
-    """What is to be started."""
+    """A program and its interpreter."""
 
     interpreter: str
     arguments: list[str]
-    """Of the interpreter: its own options, then the script, `-m` and a module, `-c` and code or `-`, then theirs."""
+    """Arguments of the interpreter: its options; then a script, `-m` and a module, `-c` and code, or `-`; then the rest."""
 
 
 def find_program(words: Sequence[str]) -> Program:
-    """Find the Python program that a command line means; nothing of it is executed for that.
+    """Find the Python program that a command line means, without executing any of it.
 
     Args:
-        words: What one would give to Python: a script, a directory, a zip file, `-m` and a module, `-c` and code, `-` for
-            standard input. Or what one would give to a shell: a command that is a Python script, such as `uvicorn`, or
-            an interpreter, such as `python`. Then its arguments. At least one.
+        words: The command line, at least one word. It begins like that of Python: a script, a directory, a zip file, `-m`
+            and a module, `-c` and code, or `-` for standard input. Or it begins like that of a shell: a command that is a
+            Python script, such as `uvicorn`, or an interpreter, such as `python`. The program's arguments follow.
 
     Raises:
-        PulseError: There is no such program, it cannot be read, or it is not Python's; the text is one line.
+        PulseError: There is no such program, it cannot be read, or it is not a Python program. The text is one line.
     """
     first, others = words[0], words[1:]
     if first.startswith(("-m", "-c")):
@@ -70,7 +70,7 @@ def _check_option(option: str, others: Sequence[str]) -> None:
 
 
 def _is_script(path: str) -> bool:
-    """Whether a path for Python is meant; not by the name of a command that a directory without a program has, too."""
+    """Whether a script is meant, rather than a command with the same name as a directory without a program."""
     if os.path.isdir(path) and os.sep not in path and MAINS.isdisjoint(os.listdir(path)):
         return _which(path) is None
     return os.path.exists(path)
@@ -84,19 +84,19 @@ def _command(name: str) -> str:
 
 
 def _which(name: str) -> str | None:
-    # The commands of this installation need not be on the path: ours may have been called by its own.
+    # Commands of this installation need not be on PATH, because ours may have been called by its full path.
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
 
 
 def _says_its_interpreter(path: str) -> bool:
-    """Whether a file is an interpreter, or begins with the path of one; `env python` in an app.py means any."""
+    """Whether a file is an interpreter, or names one by its path. `env python` in an app.py may mean any interpreter."""
     if PYTHON_NAME.fullmatch(os.path.basename(path)):
         return True
     return not path.endswith(".py") and _shebang(path)[:1] not in ([], ["env"])
 
 
 def _from_command(path: str, name: str, others: Sequence[str]) -> Program:
-    """Start an executable file as the system would: with the interpreter that its first line names."""
+    """Start an executable file as the system would: with the interpreter from its first line."""
     if PYTHON_NAME.fullmatch(os.path.basename(path)):
         return _with_interpreter(path, others)
     interpreter, *options = _shebang(path) or [""]
@@ -112,11 +112,12 @@ def _not_python(name: str, kind: str) -> PulseError:
 
 
 def _shebang(path: str) -> list[str]:
-    """Read which program interprets a file, and with which options: `env` and a name if it is looked for."""
+    """Return a file's interpreter and its options from the shebang; `env` and a name if it is searched on PATH."""
     first, _, rest = _start_of(path).decode("utf-8", "replace").partition("\n")
     if not first.startswith("#!"):
         return []
-    # A path that is long or has spaces does not fit there. Then a shell starts it, by a line that is mere text to Python.
+    # A shebang cannot hold a long path or one with spaces. A shell then starts the interpreter, by a line that is plain
+    # text for Python.
     trick = SHELL_TRICK.match(rest)
     words = [trick[1]] if trick else first[2:].split()
     if words and os.path.basename(words[0]) == "env":
@@ -133,7 +134,7 @@ def _start_of(path: str) -> bytes:
 
 
 def _with_interpreter(interpreter: str, arguments: Sequence[str]) -> Program:
-    """Check that a program of an interpreter will be governed: that has this package, and heeds its environment."""
+    """Check that an interpreter's program will be governed: it must have this package and read its environment."""
     position = 0
     while position < len(arguments) and arguments[position].startswith("-"):
         option = arguments[position]
@@ -148,7 +149,7 @@ def _with_interpreter(interpreter: str, arguments: Sequence[str]) -> Program:
 
 
 def _is_own(interpreter: str) -> bool:
-    # Environments of one Python have the same binary, in directories of their own.
+    # Virtual environments of one Python share the binary, in directories of their own.
     with contextlib.suppress(OSError):
         directories = [os.path.dirname(os.path.abspath(each)) for each in (interpreter, sys.executable)]
         return os.path.samefile(interpreter, sys.executable) and os.path.samefile(*directories)
@@ -188,7 +189,7 @@ def _check_script(path: str) -> None:
 
 def _check_module(name: str) -> None:
     if not sys.flags.safe_path:
-        # `python -m` looks in the working directory where this command's own directory is now.
+        # `python -m` searches the working directory first. Here sys.path begins with this command's own directory instead.
         sys.path[0] = os.getcwd()
     spec = _find_module(name)
     if spec is None:
@@ -199,7 +200,7 @@ def _check_module(name: str) -> None:
 
 
 def _find_module(name: str) -> ModuleSpec | None:
-    """Find a module by the files alone: `importlib.util.find_spec` would import the packages around it."""
+    """Find a module without importing anything. `importlib.util.find_spec` would import the packages around it."""
     outermost, *others = name.split(".")
     try:
         spec = importlib.util.find_spec(outermost)

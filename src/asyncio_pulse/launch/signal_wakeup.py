@@ -1,8 +1,8 @@
-"""A loop that waits is woken for a signal, as asyncio does it for the handlers that loops know.
+"""Wakes a waiting loop for a signal, as asyncio does for handlers that were added to a loop.
 
-A signal that comes after the loop's last look, and before the system call that waits, interrupts nothing: Python notes it,
-and calls its handler once the loop is back from waiting, which may take for ever. Without a handler it would have
-ended the process at once.
+A signal may come after the loop's last check and before the system call that waits. It then interrupts nothing: Python
+records it, and calls its handler once the loop stops waiting, which may take for ever. Without a handler the signal would
+have ended the process at once.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["SignalWakeup"]
 
 
 class SignalWakeup:
-    """The pipe of one process that Python writes each signal to, and loops read, until the last is closed."""
+    """A pipe of one process. Python writes each signal to it, and loops read it until the last loop is closed."""
 
     def __init__(self) -> None:
-        """Prepare; the pipe is made with the first loop."""
+        """Prepare; the first loop creates the pipe."""
         self._pid = 0
         self._reader = self._writer = -1
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._hears_of_closing = False
 
     def wake(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
-        """Have a loop of the main thread woken by signals, unless it does that itself or the program takes care of it.
+        """Wake a loop of the main thread for signals, unless the loop or the program already takes care of that.
 
         Args:
-            loop: Any loop; nothing happens to those that are not asyncio's on selectors.
-            loop_class: The one of its classes that is initialised by now, with all that it derives from.
+            loop: Any loop. Only asyncio's selector loops are affected.
+            loop_class: The base class that is initialised already, with all of its own base classes.
         """
         if os.name != "posix" or not issubclass(loop_class, BaseSelectorEventLoop):
             return
@@ -42,12 +42,12 @@ class SignalWakeup:
         self._make_pipe()
         earlier = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         if earlier in own_so_far:
-            # Not through what a subclass, which is still being made, may have put over it.
+            # Calls the base class directly, because a subclass that is still being initialised may override the method.
             BaseSelectorEventLoop.add_reader(loop, self._reader, self._empty)  # type: ignore[arg-type]
             self._loops.add(loop)
             self._hear_of_closing()
         else:
-            # Whether it wanted warnings of a full pipe cannot be asked: one too few is better than one too many.
+            # The earlier setting of warn_on_full_buffer cannot be read. A missing warning is better than a spurious one.
             signal.set_wakeup_fd(earlier, warn_on_full_buffer=False)
 
     def _hear_of_closing(self) -> None:
@@ -64,7 +64,7 @@ class SignalWakeup:
         BaseSelectorEventLoop.close = close_and_tell  # type: ignore[assignment]
 
     def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take no signals after the last loop: others, such as trio, warn where they find a descriptor of somebody else."""
+        """Stop receiving signals after the last loop. Libraries such as trio warn if they find an unknown descriptor."""
         if loop not in self._loops or not loop.is_closed():
             return
         self._loops.discard(loop)
@@ -72,13 +72,13 @@ class SignalWakeup:
             return
         found = signal.set_wakeup_fd(-1)
         if found != self._writer:
-            # The loop's own descriptor, which handlers of the loop need, is closed by now: nobody misses it.
+            # This is the loop's own descriptor, for handlers added to the loop. It is closed already and no longer needed.
             with contextlib.suppress(OSError):
                 signal.set_wakeup_fd(found, warn_on_full_buffer=False)
 
     def _make_pipe(self) -> None:
-        # Never closed, so that no signal is ever written to what somebody else opens under the same number. A forked child
-        # has its own, or it would wake its parent.
+        # The pipe is never closed, so that no signal is written to a file that reuses its number. A forked child makes its
+        # own pipe, because it would otherwise wake its parent.
         if self._pid != os.getpid():
             self._reader, self._writer = os.pipe()
             os.set_blocking(self._reader, False)

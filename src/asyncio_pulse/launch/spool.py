@@ -1,7 +1,7 @@
 """The reports that child processes leave for the main process of a run.
 
-Children put reports together as they come, so that a server that renews its workers for weeks leaves a few files, not one
-each. A report counts only if it holds the token that only processes of the run know.
+Children merge reports as they arrive. A server that renews its workers for weeks thus leaves a few files rather than one
+per worker. A report counts only if it holds the token that only processes of the run know.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .spool_directory import is_alive
 __all__ = ["Spool"]
 
 MOST_FILES = 16
-"""How many reports may lie there before they are put together: 1 MB, or some 30 ms of work, with 60 groups each."""
+"""Number of reports that may lie there before they are merged: 1 MB, or some 30 ms of work, with 60 groups each."""
 MOST_BYTES = 64 << 20
 MOST_ENTRIES = 10_000
 PATIENCE_S = 1.0
-"""How long the main process waits for children that are putting reports together."""
+"""How long the main process waits for children that are merging reports."""
 LEFT = ".json"
 CLAIMED = re.compile(r".+\.json\.(?P<pid>\d+)")
 DRAFT = re.compile(r".+\.draft\.(?P<pid>\d+)")
@@ -41,7 +41,7 @@ class Spool:
     """The directory of one run, as one of its processes uses it."""
 
     def __init__(self, directory: str, token: str) -> None:
-        """Only keep where it is."""
+        """Store the location."""
         self._directory = directory
         self._token = token
 
@@ -49,12 +49,12 @@ class Spool:
         """Leave a report for the main process.
 
         Raises:
-            OSError: It cannot be written; whatever else lies there is untouched.
+            OSError: The report cannot be written; other files in the directory are unchanged.
         """
         if not self._directory:
             raise FileNotFoundError(errno.ENOENT, "there is no directory for temporary files")
         self._show(self._draft([report]))
-        # Whatever is wrong with those of others, this one has been left.
+        # This report is in place now, so faults of other reports do not matter here.
         with contextlib.suppress(OSError):
             if sum(name.endswith(LEFT) for name in self._names()) > MOST_FILES:
                 self._put_together()
@@ -63,7 +63,7 @@ class Spool:
         """Take all reports, and remove the directory.
 
         Returns:
-            The reports, those of one command line together, and what was wrong with others, one line each.
+            The reports, merged by command line, and one line for each report that could not be read.
         """
         reports: list[ProcessReport] = []
         faults: list[str] = []
@@ -83,7 +83,7 @@ class Spool:
         except OSError as error:
             if not isinstance(error, FileNotFoundError):  # the program may have removed it
                 faults.append(str(error))
-        # A child that ends at this very moment may just have left another one.
+        # A child that ends at this very moment may have left another report.
         with contextlib.suppress(OSError):
             os.rmdir(self._directory)
         return merge_processes(reports), faults
@@ -95,14 +95,14 @@ class Spool:
             try:
                 reports += self._read(claimed)
             except (OSError, PulseError):
-                # The main process says what is wrong with it.
+                # The main process will describe the fault.
                 os.rename(self._path(claimed), self._path(claimed) + DAMAGED)
         if not reports:
             return
         try:
             draft = self._draft(merge_processes(reports))
         except OSError:
-            # There is no room for another file: they get back their names, and wait one by one.
+            # There is no room for another file, so the claimed reports get their names back and stay separate.
             for claimed in claims:
                 with contextlib.suppress(OSError):
                     os.rename(self._path(claimed), self._path(claimed.rpartition(".")[0]))
@@ -112,7 +112,7 @@ class Spool:
         self._show(draft)
 
     def _take(self, name: str, faults: list[str]) -> list[ProcessReport]:
-        """Read what nobody works on any more, and remove it."""
+        """Read and remove a report on which no other process works."""
         if name.endswith(LEFT):
             name = self._claim(name) or ""
         elif not name.endswith(DAMAGED) and (_is_in_work(name) or CLAIMED.fullmatch(name) is None):
@@ -127,7 +127,7 @@ class Spool:
         return reports
 
     def _claim(self, name: str) -> str | None:
-        """Make a report this process's own, so that nobody else counts it too; None if it is somebody else's."""
+        """Claim a report, so that no other process counts it too; None if another process has it."""
         claimed = f"{name}.{os.getpid()}"
         try:
             os.rename(self._path(name), self._path(claimed))
@@ -136,9 +136,9 @@ class Spool:
         return claimed
 
     def _draft(self, reports: Sequence[ProcessReport]) -> str:
-        """Write a file that nobody else reads yet, and give its name."""
+        """Write a file that no other process reads yet, and return its name."""
         content = json.dumps({"token": self._token, "document": to_dict(reports)}).encode()
-        # Named by time: it tells apart two processes with one id, and sorts them by their ends.
+        # The time distinguishes processes that had the same id, and sorts them by their end.
         name = f"{time.time_ns()}-{os.getpid()}"
         draft = f"{name}.draft.{os.getpid()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
@@ -155,7 +155,7 @@ class Spool:
         os.rename(self._path(draft), self._path(draft.partition(".")[0] + LEFT))
 
     def _read(self, name: str) -> list[ProcessReport]:
-        # Neither a pipe that blocks nor a link to somewhere else: anybody may put things into root's directory.
+        # Refuses pipes, which block, and links to other files, because any user may put files into root's directory.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with open(os.open(self._path(name), flags), "rb") as stream:
             found = os.fstat(stream.fileno())
@@ -183,6 +183,6 @@ class Spool:
 
 
 def _is_in_work(name: str) -> bool:
-    """Whether another process, one that lives, is about to put it under its name, or together with others."""
+    """Whether another live process is about to give the file its final name, or to merge it."""
     match = CLAIMED.fullmatch(name) or DRAFT.fullmatch(name)
     return match is not None and int(match["pid"]) != os.getpid() and is_alive(int(match["pid"]))

@@ -1,7 +1,7 @@
 """The directory where child processes leave their reports for the main process of a run.
 
-A child may have given up root before it ends, as workers of servers do. So below root the directory is open to all, as
-/tmp is.
+A child may have given up root before it ends, as server workers do. Under root the directory is therefore open to all
+users, as /tmp is.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ NAME = re.compile(r"asyncio-pulse-(?P<pid>\d+)-(?P<namespace>\d+)-\w+")
 
 
 def make_spool() -> str:
-    """Make the directory of the run whose main process is, or will be, this one.
+    """Make the directory for the run whose main process is, or will be, this process.
 
     Returns:
-        Its path, or an empty string if there is no place for temporary files: then every process speaks for itself.
+        The path, or an empty string if there is no place for temporary files. Then every process prints its own report.
     """
     prefix = f"asyncio-pulse-{os.getpid()}-{_pid_namespace()}-"
     try:
@@ -35,18 +35,18 @@ def make_spool() -> str:
 
 
 def new_token() -> str:
-    """Make what tells the reports of a run from files of strangers."""
+    """Make the secret that marks reports of a run among other files."""
     return os.urandom(16).hex()
 
 
 def sweep_spools() -> None:
-    """Remove the directories that runs of this user left behind whose main process was killed."""
+    """Remove directories of this user's earlier runs whose main process was killed."""
     if not hasattr(os, "geteuid"):
         return
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             match = NAME.fullmatch(entry.name)
-            # Another container may use the same directory, and its processes cannot be seen from here.
+            # Another container may use the same directory, and its processes are invisible here.
             if match is None or match["namespace"] != str(_pid_namespace()) or is_alive(int(match["pid"])):
                 continue
             found = entry.stat(follow_symlinks=False)
@@ -55,7 +55,7 @@ def sweep_spools() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists that has not ended: a killed one waits as a zombie for its parent, perhaps for long."""
+    """Whether a process exists and has not ended. A killed process may stay a zombie for long until its parent reaps it."""
     if os.name != "posix":
         return True  # there a signal 0 would end it
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stream:
