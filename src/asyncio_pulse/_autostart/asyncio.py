@@ -1,7 +1,8 @@
-"""Stands in for asyncio where another tool's sitecustomize, such as opentelemetry-instrument's, is found in place of ours.
+"""Stands in for asyncio when another tool's sitecustomize, such as opentelemetry-instrument's, is found in place of ours.
 
-Our directory is then still on the path, before the standard library. This module starts what ours would have started, and
-gives way to asyncio itself. Usually nobody finds it: our sitecustomize takes the directory off the path.
+Our directory is then still on the path, before the standard library. This module starts what our sitecustomize would have
+started, and gives way to asyncio itself. Usually it is not found, because our sitecustomize takes the directory off the
+path.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Governs every event loop of a process below `asyncio-pulse run`, without making it import anything for that.
+"""Governs every event loop of a process below `asyncio-pulse run`, without making the process import anything early.
 
-Most Python processes below the command never use asyncio, and some (gevent's) depend on the order of imports. So at
-start only this module is loaded, which waits for the program itself to import a module that defines an event loop
-class; asyncio_pulse is imported when the first loop is created, because only then is asyncio surely complete.
+Most Python processes below the command never use asyncio, and some, such as gevent's, depend on the order of imports. At
+start only this module is loaded. It waits until the program itself imports a module that defines an event loop class.
+asyncio_pulse is imported when the first loop is created, because only then is asyncio certainly complete.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ LOOP_CLASSES = {
     "asyncio.proactor_events": "BaseProactorEventLoop",
     "uvloop": "Loop",
 }
-"""Every loop of asyncio, and of most libraries, derives from the first, and is governed as soon as that is initialised; the
-two below it are seen again when they have a selector to watch. uvloop's loops derive from the last."""
+"""Modules and their loop classes.
+
+Every loop of asyncio and of most libraries derives from the first class, and is governed as soon as that is initialised.
+The next two see the loop again when it has a selector to watch. uvloop's loops derive from the last.
+"""
 
 PATIENCE_S = 5.0
 REPORT_SIGNAL: int | None = getattr(_signal, "SIGUSR2", None)  # Windows has no such signal
@@ -43,17 +46,17 @@ _saw_loop = False
 
 
 class _LoopModuleLoader:
-    """Stands in for a module's loader until the module is executed, to wrap its loop class at that moment."""
+    """Stands in for a module's loader until the module is executed, and then wraps its loop class."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:
-        # Whoever only looks for the module, without importing it, finds what a loader has.
+        # Code that looks for the module without importing it finds the attributes of a loader.
         return getattr(self._loader, name)
 
     def exec_module(self, module: ModuleType) -> None:
-        # The module must not be able to tell: resources and reloading go by these attributes.
+        # The module must not see a difference, because resources and reloading use these attributes.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
@@ -65,10 +68,10 @@ class _LoopModuleLoader:
 
 
 class _LoopModuleFinder:
-    """Finds the modules of `LOOP_CLASSES` as the other finders do; stays, so that a reloaded module is wrapped too.
+    """Finds the modules of `LOOP_CLASSES` as the other finders do. It stays, so that a reloaded module is wrapped too.
 
-    And asyncio itself below root, which may be given up before the first loop: what is loaded then must be readable for
-    whoever the process has become.
+    Under root it also finds asyncio itself. The process may give up root before the first loop, and modules loaded later
+    might be unreadable for the new user.
     """
 
     @staticmethod
@@ -146,7 +149,7 @@ def _finish() -> None:
     global _process
     is_main = _variables["ASYNCIO_PULSE_MAIN_PID"] == str(os.getpid())
     try:
-        # The main process speaks for its children even if it ran no loop itself, as gunicorn's does.
+        # The main process reports for its children even if it ran no loop itself, as gunicorn's does.
         if _process is None and is_main and not _failed:
             _process = _make_process()
         if _process is not None:
@@ -154,13 +157,13 @@ def _finish() -> None:
     except BaseException as error:
         # Even a second Ctrl-C during the report must not change how the program ends.
         _complain(f"no report: {error!r}")
-    # The interpreter gives the default action, which kills, back to signals with a handler before it is gone.
+    # At exit the interpreter restores the default action of handled signals, which would kill the process.
     if REPORT_SIGNAL is not None and _signal.getsignal(REPORT_SIGNAL) is _on_request:
         _signal.signal(REPORT_SIGNAL, _signal.SIG_IGN)
 
 
 def _take_report_signal() -> None:
-    """Handle the signal from now on, if nobody does: a process that has no loop, or none yet, must survive it too."""
+    """Handle the report signal if the program does not. A process without a loop so far must survive the signal too."""
     if REPORT_SIGNAL is not None and _signal.getsignal(REPORT_SIGNAL) == _signal.SIG_DFL:
         _signal.signal(REPORT_SIGNAL, _on_request)
 
@@ -173,7 +176,7 @@ def _on_request(number: int, frame: FrameType | None) -> None:
 
 
 def _complain(text: str) -> None:
-    # The descriptor, because a signal may interrupt a write to sys.stderr, and because the program may have replaced that.
+    # Uses the descriptor, because a signal may interrupt a write to sys.stderr, and the program may have replaced that.
     try:
         if os.name == "posix":
             import select
@@ -186,7 +189,7 @@ def _complain(text: str) -> None:
 
 
 def _is_switched_off() -> bool:
-    # As `runtime.settings.forced_mode` reads it: what is no mode is off.
+    # As in `runtime.settings.forced_mode`: an invalid value means "off".
     return os.environ.get("ASYNCIO_PULSE_MODE", "").strip().lower() not in ("", "observe", "act")
 
 
@@ -196,17 +199,18 @@ def _in_main_interpreter() -> bool:
 
 
 def start() -> None:
-    """Arrange that loops are governed at birth and that the process reports at its exit.
+    """Arrange that loops are governed from their creation, and that the process reports at its exit.
 
-    Sub-interpreters run this too; they are left alone, since the core governs the main one.
+    Subinterpreters run this too. They are left alone, because the core governs the main interpreter.
     """
     if _variables or "ASYNCIO_PULSE_RUN" not in os.environ or _is_switched_off() or not _in_main_interpreter():
         return
     # The program may empty its environment before it makes a loop.
     _variables.update({name: os.environ[name] for name in ("ASYNCIO_PULSE_RUN", "ASYNCIO_PULSE_MAIN_PID")})
-    # Registered before anything of the program's, so it runs after everything of the program's.
+    # Registered before the program registers anything, so it runs after all of the program's callbacks.
     atexit.register(_finish)
-    # As json.dumps writes it: a mode "off" in the file takes no signal, but a later worker may find another one there.
+    # In the format of json.dumps. With the mode "off" in the file no signal is taken, but a later worker may find another
+    # mode.
     if '"starts_off": true' not in _variables["ASYNCIO_PULSE_RUN"]:
         _take_report_signal()
     sys.meta_path.insert(0, _LoopModuleFinder)

@@ -1,6 +1,6 @@
 """Runs at the start of every Python process below `asyncio-pulse run`, then gives way to the user's own sitecustomize.
 
-Only plain old syntax here: a child process may be an older Python, which is left alone.
+Only old syntax is allowed here: a child process may be an older Python, which is left alone.
 """
 
 import os
@@ -15,8 +15,8 @@ if sys.version_info >= (3, 11):
     except Exception as error:
         sys.stderr.write("asyncio-pulse: this process is not governed: %r\n" % (error,))  # noqa: UP031
 
-# From here on all is as without us. Without a sitecustomize of the user's own this import fails with the very error
-# that `site` expects in that case, and the name is left out of sys.modules as in a plain interpreter.
+# From here on the process is as if asyncio-pulse were absent. Without a sitecustomize of the user's own, this import raises
+# the very error that `site` expects, and sys.modules lacks the name, as in a plain interpreter.
 sys.path[:] = [_entry for _entry in sys.path if _entry != _directory]
 del sys.modules["sitecustomize"]
 import sitecustomize  # type: ignore[import-not-found]  # noqa: E402, F401
