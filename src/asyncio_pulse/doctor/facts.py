@@ -1,4 +1,4 @@
-"""What asyncio-pulse can and cannot do in this installation on this machine, and why."""
+"""Facts about this installation and machine: what asyncio-pulse can and cannot do here, and why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATER_FEATURES = ("isolation in confined processes",)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """All that `asyncio-pulse doctor` shows."""
+    """The content of `asyncio-pulse doctor`."""
 
     facts: tuple[Fact, ...]
     abilities: tuple[Ability, ...]
@@ -35,10 +35,10 @@ class Facts:
 
 
 def collect_facts(source: ConfigSource) -> Facts:
-    """Look at this process's interpreter, core, clocks, platform and libraries, and at the configuration.
+    """Collect facts about this process's interpreter, core, clocks, platform and libraries, and about the configuration.
 
     Args:
-        source: What a program here would be governed by; it may be at fault, which is then among the facts.
+        source: The configuration of a program that is run here. If it is faulty, the fault is among the facts.
     """
     facts = (*_core_facts(), *_clock_facts(), *_interpreter_facts(), *_platform_facts(), *_library_facts())
     try:

@@ -10,7 +10,7 @@ __all__ = ["format_facts"]
 
 
 def format_facts(facts: Facts) -> str:
-    """Write the facts by topic, then what is available, what is not and why, and what is still to come."""
+    """Format the facts by topic, then available features, unavailable features with reasons, and planned features."""
     lines: list[str] = []
     for topic, group in itertools.groupby(facts.facts, key=lambda fact: fact.topic):
         lines += [topic, *(f"  {fact.name:<16}{fact.value}" for fact in group), ""]

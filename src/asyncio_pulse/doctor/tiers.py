@@ -1,4 +1,4 @@
-"""Which tiers can act under a configuration, which cannot, and why."""
+"""Tells which tiers can act under a configuration, and why others cannot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHY_NOBODY_ACTS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that is so."""
+    """A fact with its topic and name."""
 
     topic: str
     name: str
@@ -35,16 +35,16 @@ class Fact:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ability:
-    """Something that works here or does not."""
+    """A feature that is available here or not."""
 
     name: str
     available: bool
     reason: str
-    """By what it works, or why it does not and what to do; may be empty when it works."""
+    """Why the feature is unavailable, with advice; or how it works here. May be empty for an available feature."""
 
 
 def configuration_facts(traced: TracedConfig) -> Iterator[Fact]:
-    """Tell what holds for a program that is run here, and where that comes from."""
+    """Yield the configuration of a program that is run here, and the origins of its values."""
     config = traced.config
     others = sorted({origin for path, origin in traced.origins.items() if origin != "default"})
     yield Fact("configuration", "profile", traced.profile)
@@ -61,14 +61,14 @@ def configuration_facts(traced: TracedConfig) -> Iterator[Fact]:
 
 
 def tier_abilities(config: TierConfig) -> Iterator[Ability]:
-    """Tell of each tier whether it can act."""
+    """Yield for each tier whether it can act."""
     for tier, does in WHAT_A_TIER_DOES.items():
         why_not = _why_not(tier, config)
         yield Ability(f"tier {tier.name.title()}", not why_not, why_not or does)
 
 
 def _why_not(tier: InterventionAction, config: TierConfig) -> str:
-    """Why a tier cannot act; empty if it can."""
+    """Return why a tier cannot act; empty if it can."""
     if tier is InterventionAction.MONITOR and config.mode != "off":
         return ""
     if config.mode == "off" or (config.mode == "observe" and tier >= InterventionAction.YIELD):
