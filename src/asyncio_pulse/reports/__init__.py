@@ -1,1 +1,1 @@
-"""Reports: what governed processes did, for people (text) and for programs (JSON)."""
+"""Reports of governed processes, for people (text) and for programs (JSON)."""

@@ -1,4 +1,4 @@
-"""A configuration, and where each of its values comes from, for `asyncio-pulse config show`."""
+"""Formats a configuration and the origins of its values, for `asyncio-pulse config show`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["FORMATS"]
 
 
 def format_text(traced: TracedConfig) -> str:
-    """Write one line a setting: its path, its value, where that comes from."""
+    """Return one line per setting: path, value and origin."""
     rows = [(path, _value(value), traced.origins[path]) for path, value in flatten(config_to_table(traced.config))]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{path:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for path, value, origin in rows)
 
 
 def format_json(traced: TracedConfig) -> str:
-    """Write an object with the configuration's tables, and by path where each value comes from."""
+    """Return an object with the configuration's tables, and the origin of each value by path."""
     return json.dumps({"config": config_to_table(traced.config), "origins": dict(traced.origins)}, indent=2)
 
 
 def format_toml(traced: TracedConfig) -> str:
-    """Write a file that holds this very configuration; comments say where each value comes from."""
+    """Return a TOML file with this configuration. Comments give the origin of each value."""
     table = config_to_table(traced.config)
     tiers, groups, slow_queue = table.pop("tiers"), table.pop("groups"), table.pop("slow_queue")
     lines = _toml_lines(table, "", traced.origins)
@@ -43,10 +43,10 @@ FORMATS: Mapping[str, Callable[[TracedConfig], str]] = {"text": format_text, "to
 
 
 def _toml_lines(table: Mapping[str, Any], path: str, origins: Mapping[str, str]) -> list[str]:
-    # A comment holds no control characters, but the path of a file may.
+    # A TOML comment cannot hold control characters, but the path of a file may.
     return [f"{name} = {_value(value)}  # {_value(origins[path + name])[1:-1]}" for name, value in table.items()]
 
 
 def _value(value: object) -> str:
-    """Write a value as TOML does; that is JSON but for one character, and for text beyond 16 bits."""
+    """Format a value as TOML. This is JSON except for one character and for text beyond 16 bits."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

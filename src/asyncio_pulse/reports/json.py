@@ -1,4 +1,4 @@
-"""The JSON report: a documented, versioned form of `ProcessReport`; every field is in docs/report-schema.md."""
+"""The JSON report: a documented, versioned form of `ProcessReport`. docs/report-schema.md lists every field."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ __all__ = ["SCHEMA", "VERSION", "from_dict", "read_reports", "to_dict", "write_r
 
 SCHEMA = "asyncio-pulse/report"
 VERSION = 1
-"""Goes up when a field is removed or changes its meaning; a new field alone does not."""
+"""Increases when a field is removed or changes its meaning. A new field alone does not increase it."""
 
 Value = TypeVar("Value", bound="DataclassInstance")
 
 
 def to_dict(reports: Sequence[ProcessReport]) -> dict[str, Any]:
-    """Make the document, of JSON's own types only."""
+    """Return the document, built from JSON's own types only."""
     return {"schema": SCHEMA, "version": VERSION, "processes": [_process_to_dict(report) for report in reports]}
 
 
 def from_dict(document: Mapping[str, Any]) -> list[ProcessReport]:
-    """Read what `to_dict` made; fields that this version does not know are ignored.
+    """Read a document from `to_dict`. Unknown fields are ignored.
 
     Raises:
-        PulseError: Another schema or version, or a field is missing.
+        PulseError: The schema or the version is another one, or a field is missing.
     """
     found = (document.get("schema"), document.get("version"))
     if found != (SCHEMA, VERSION):
@@ -64,14 +64,14 @@ def from_dict(document: Mapping[str, Any]) -> list[ProcessReport]:
 
 
 def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
-    """Write the document to a file, whole or not at all.
+    """Write the document to a file, completely or not at all.
 
     Raises:
-        OSError: The file cannot be written; an earlier one is untouched.
+        OSError: The file cannot be written; an earlier file is unchanged.
     """
     content = json.dumps(to_dict(reports)) + "\n"
     if os.path.exists(path) and not os.path.isfile(path):
-        # A device or a pipe: replacing it would destroy it, for everybody when root does it to /dev/null.
+        # A device or a pipe. Replacing it would destroy it; if root replaces /dev/null, for all users.
         descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # else a pipe waits for a reader
         try:
             write_patiently(descriptor, content.encode())
@@ -91,11 +91,11 @@ def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
 
 
 def read_reports(path: str) -> list[ProcessReport]:
-    """Read a file that `write_reports` wrote.
+    """Read a file from `write_reports`.
 
     Raises:
         OSError: The file cannot be read.
-        PulseError: It is not a report of this version.
+        PulseError: The file is not a report of this version.
     """
     with open(path, encoding="utf-8") as stream:
         try:
@@ -182,7 +182,7 @@ def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
         worst_polls=tuple(_with_stack(WorstPoll, each) for each in fields["worst_polls"]),
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
-        # Not in files of before there were tiers.
+        # Files from before there were tiers lack these fields.
         loop_tiers=tuple(_known(LoopTiers, each) for each in fields.get("loop_tiers", ())),
         tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
         tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),

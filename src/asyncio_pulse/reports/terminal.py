@@ -17,16 +17,16 @@ __all__ = ["render_reports"]
 
 
 def render_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
-    """Write the report of a run with the terminal's control sequences.
+    """Format the report of a run with the terminal's control sequences.
 
     Args:
-        reports: One for each process, the main one first; at least one.
-        worst_count: How many worst polls to show, >= 0.
+        reports: One report per process, the main process first; at least one.
+        worst_count: Number of worst polls to show, >= 0.
 
     Returns:
-        What is to be written to the terminal as it is.
+        Text to be written to the terminal unchanged.
     """
-    # Rendered to a string: the caller writes it in one piece, past a sys.stderr that may be gone.
+    # Rendered to a string, because the caller writes it in one piece, and sys.stderr may be gone.
     console = Console(file=io.StringIO(), force_terminal=True, stderr=True, highlight=False)
     with console.capture() as captured:
         spare_width = max(0, console.width - wording.WIDTH)
@@ -56,7 +56,7 @@ def _group_table(groups: Sequence[GroupMetrics], name_width: int) -> Table:
     shown, hidden_count = text.longest_groups(groups)
     for group in shown:
         harmful = group.slow_polls or group.violations
-        # Text, not str: a name may hold what rich takes for markup.
+        # Text rather than str, because rich could take parts of a name for markup.
         cells = (Text(cell) for cell in text.group_cells(group, name_width))
         table.add_row(*cells, style="yellow" if harmful else None)
     if hidden_count:

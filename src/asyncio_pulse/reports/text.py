@@ -40,10 +40,10 @@ __all__ = [
 GROUP_LIMIT = 15
 PID_LIMIT = 2
 MOST_OF_GROUP = 3
-"""Places shown of one group, as long as others have some."""
+"""Number of places shown per group while other groups still have some."""
 STACK_LIMIT = 3
 KEPT_GIL_NS = 50_000_000
-"""Ten switch intervals: no Python code keeps the GIL so long, only a C call does."""
+"""Ten switch intervals. Python code never keeps the GIL this long; only a C call does."""
 GROUP_HEADINGS = ("group", "polls", "CPU", "slow", "viol.", "p50", "p99", "max")
 COLUMN_WIDTHS = (8, 8, 6, 6, 8, 8, 8)
 NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
@@ -51,14 +51,14 @@ OFF = "asyncio-pulse: the mode is off, so nothing was measured\n"
 
 
 def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
-    """Write the report of a run.
+    """Format the report of a run.
 
     Args:
-        reports: One for each process, the main one first; at least one.
-        worst_count: How many worst polls to show, >= 0.
+        reports: One report per process, the main process first; at least one.
+        worst_count: Number of worst polls to show, >= 0.
 
     Returns:
-        Lines of at most 79 characters, the last one ended too.
+        Lines of at most 79 characters. The last line ends with a newline too.
     """
     if all(is_off(report) for report in reports):
         return OFF
@@ -76,12 +76,12 @@ def is_off(report: ProcessReport) -> bool:
 
 
 def why_no_loop(saw_asyncio: bool, saw_loop: bool, had_children: bool) -> str:
-    """Say, in one line, why there is nothing to report.
+    """Explain in one line why there is nothing to report.
 
     Args:
         saw_asyncio: Whether the main process imported asyncio.
-        saw_loop: Whether it made an event loop of a kind that is governed.
-        had_children: Whether child processes of it ended, none of which left a report.
+        saw_loop: Whether it made an event loop of a governed kind.
+        had_children: Whether it had child processes. None of them left a report.
     """
     if saw_loop:
         why = "no task ran on a governed event loop"
@@ -98,7 +98,7 @@ def why_no_loop(saw_asyncio: bool, saw_loop: bool, had_children: bool) -> str:
 
 
 def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
-    """Describe tiers, stalls and worst polls: each heading that has something below it, and the lines of each record."""
+    """Describe tiers, stalls and worst polls: every heading with content, and the lines of each of its records."""
     yield from tier_lines.sections(report)
     stalls = [
         _stall_lines(rank, stall) for rank, stall in enumerate(choose(report.stalls, worst_count, MOST_OF_GROUP), 1)
@@ -115,14 +115,14 @@ def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, lis
 
 
 def title(reports: Sequence[ProcessReport]) -> str:
-    """Say how many processes and loops there were."""
+    """Return the numbers of processes and loops as a title."""
     number = sum(report.processes for report in reports)
     processes = f"{wording.count(number)} process{'' if number == 1 else 'es'}"
     return f"asyncio-pulse: {processes}, {wording.plural(sum(report.loops for report in reports), 'event loop')}"
 
 
 def process_lines(report: ProcessReport) -> list[str]:
-    """Describe a process and what its loops did in all."""
+    """Describe a process and the totals of its loops."""
     metrics = report.metrics
     alive = f" ({wording.count(metrics.tasks_alive)} alive)" if metrics.tasks_alive else ""
     loops, tasks = wording.plural(report.loops, "loop"), wording.plural(metrics.tasks, "task")
@@ -193,7 +193,7 @@ def _waited(waits: Histogram, overflows: int) -> str:
 
 
 def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:
-    """Say what the table has about a group, in the order of `GROUP_HEADINGS`."""
+    """Return a group's cells of the table, in the order of `GROUP_HEADINGS`."""
     return (
         wording.shorten(wording.plain(group.name), name_width),
         wording.count(group.polls, 7),
@@ -207,9 +207,10 @@ def group_cells(group: GroupMetrics, name_width: int) -> tuple[str, ...]:
 
 
 def longest_groups(groups: Sequence[GroupMetrics]) -> tuple[list[GroupMetrics], int]:
-    """Choose the groups to show, most wall time first, and say how many are left out.
+    """Return the groups to show, most wall time first, and the number of groups left out.
 
-    A group without a poll is none of them: the polls of a task with options of its own are in the group of its call.
+    Groups without a poll are left out. One example: the polls of a task with options of its own are in the group of its
+    call.
     """
     polled = [group for group in groups if group.polls]
     longest = sorted(polled, key=lambda group: group.wall_time_ns, reverse=True)
@@ -226,7 +227,7 @@ def _group_lines(groups: Sequence[GroupMetrics]) -> Iterator[str]:
 
 
 def _worst_poll_lines(rank: int, poll: WorstPoll) -> list[str]:
-    """Describe one of the worst polls: how long and where, how often, whose it was, and what was running."""
+    """Describe one of the worst polls: its duration, place and number, its owner, and what was running."""
     where = wording.headline(poll)
     start = f"{rank:2}. {wording.duration(poll.wall_ns)} {'in' if poll.sampled else 'somewhere in'} "
     ending = "" if poll.sampled else " (no sample)"
@@ -255,7 +256,7 @@ def _stack_lines(record: WorstPoll | Stall, where: StackFrame) -> list[str]:
 
 
 def _stall_lines(rank: int, stall: Stall) -> list[str]:
-    """Describe a stall: how long, what kept the loop and where, how often, and what was running."""
+    """Describe a stall: its duration, cause, place and number, and what was running."""
     where = wording.headline(stall)
     kept = STALL_WORDS.get(stall.stall_class, wording.plain(stall.stall_class))
     if stall.gil_held_ns > KEPT_GIL_NS:
@@ -273,7 +274,7 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
 
 
 def _refused_lines(rank: int, place: RefusedPlace) -> list[str]:
-    """Describe where tasks were not preempted: how often, why, and what to do."""
+    """Describe a place where tasks were not preempted: how often, why, and what to do."""
     where = StackFrame(place.function, place.filename, place.line)
     why, advice = wording.REFUSALS.get(place.rule, (wording.plain(place.rule), ""))
     lines = [

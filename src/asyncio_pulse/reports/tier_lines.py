@@ -1,4 +1,4 @@
-"""What the text report says about tiers: the mode, who is above Monitor or was held back and why, who came and went."""
+"""The text report's lines about tiers: the mode, accounts above Monitor or held back with reasons, and changes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["mode_lines", "sections"]
 _MEANING = {"open": ", so it is only observed", "half-open": ", so it is parked again on trial"}
 
 LIMIT = 10
-"""Groups, tasks, and changes of tier that are shown; the JSON report has more."""
+"""Number of groups, tasks and changes of tier that are shown. The JSON report has more."""
 
 
 def mode_lines(report: ProcessReport) -> list[str]:
-    """Say in which mode the loops of a process are, and what came of it."""
+    """Describe the modes of a process's loops and their effects."""
     modes = sorted({loop.mode for loop in report.loop_tiers})
     if not modes:
         return []
@@ -37,7 +37,7 @@ def mode_lines(report: ProcessReport) -> list[str]:
 
 
 def sections(report: ProcessReport) -> Iterator[tuple[str, list[list[str]]]]:
-    """Describe accounts and changes of tier: each heading that has something below it, and the lines of each record."""
+    """Describe accounts and changes of tier: every heading with content, and the lines of each of its records."""
     groups = sorted(
         (group for group in report.groups if group.tier_reason or group.breaker_trips), key=lambda group: -group.tier
     )

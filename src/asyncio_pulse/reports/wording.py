@@ -1,4 +1,4 @@
-"""How quantities, names and places read in a report: short, with their unit, and safe for a terminal."""
+"""Formats quantities, names and places for reports: short, with units, and safe for a terminal."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ REFUSALS = {
     "traced": ("a debugger or profiler is active", "nothing is preempted under one"),
     "greenlet": ("a greenlet of another library ran", "compute outside of it"),
 }
-"""Why a task was not preempted, by rule, and what to do."""
+"""Why a task was not preempted, by rule, and advice."""
 
 WIDTH = 79  # a terminal of 80 columns may break a line of 80
 INDENT = " " * 4
 
 
 def duration(ns: int) -> str:
-    """Say how long something took, in at most 7 characters and two or three digits that matter.
+    """Format a duration, in at most 7 characters with two or three significant digits.
 
     >>> [duration(ns) for ns in (0, 840, 1_234, 34_000, 999_999, 612_000_000, 999_600_000, 12_300_000_000)]
     ['0', '840 ns', '1.2 us', '34 us', '1.0 ms', '612 ms', '1.0 s', '12 s']
@@ -66,7 +66,7 @@ def duration(ns: int) -> str:
 
 
 def count(number: int, width: int = 9) -> str:
-    """Say how many, in at most `width` characters (5 at least).
+    """Format a number, in at most `width` characters (at least 5).
 
     >>> count(1234567), count(12345678), count(1234567, 5)
     ('1,234,567', '12,346 k', '1.2 M')
@@ -81,7 +81,7 @@ def count(number: int, width: int = 9) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Count things by name.
+    """Format a number of things with their noun.
 
     >>> plural(1, "loop"), plural(1200, "poll")
     ('1 loop', '1,200 polls')
@@ -90,7 +90,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Say which part of a whole, in per cent.
+    """Format a part of a whole in per cent.
 
     >>> share(1, 3), share(1, 1000), share(0, 5), share(1, 0)
     ('33 %', '0.1 %', '0 %', '0 %')
@@ -100,7 +100,7 @@ def share(part: float, whole: float) -> str:
 
 
 def plain(name: str) -> str:
-    r"""Make a name of the user's safe for one line of a terminal: control characters are shown, not sent.
+    r"""Make a user's name safe for one line of a terminal. Control characters are shown, not sent.
 
     >>> plain("tenant\n\x1b[31m")
     'tenant\\n\\x1b[31m'
@@ -109,7 +109,7 @@ def plain(name: str) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut the middle out of a text that is too long: both ends of a name or a path tell something.
+    """Cut the middle out of a text that is too long, because both ends of a name or a path are informative.
 
     >>> shorten("app.handlers.reports.generate", 20), shorten("short", 20)
     ('app.handl...generate', 'short')
@@ -121,7 +121,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def place(filename: str, line: int, width: int) -> str:
-    """Say where in the source: from the working directory, the package or the standard library on, if it lies there."""
+    """Format a place in the source, relative to the working directory, its package or the standard library if possible."""
     for directory in PACKAGE_DIRECTORIES:
         _, found, inside = filename.rpartition(f"{os.sep}{directory}{os.sep}")
         if found:
@@ -133,19 +133,19 @@ def place(filename: str, line: int, width: int) -> str:
 
 
 def located(start: str, frame: StackFrame, ending: str = "") -> str:
-    """Write a line about a place: `start`, function, file and line, `ending`."""
+    """Format a line about a place: `start`, function, file and line, `ending`."""
     room = WIDTH - len(start + ending)
     function = shorten(plain(frame.function), room // 2)
     return f"{start}{function}, {place(frame.filename, frame.line, room - len(function) - 2)}{ending}"
 
 
 def wrapped(sentence: str) -> list[str]:
-    """Write a sentence, of which nothing is left out, as indented lines."""
+    """Wrap a sentence into indented lines, without leaving anything out."""
     return [INDENT + line for line in textwrap.wrap(plain(sentence), WIDTH - len(INDENT))]
 
 
 def headline(poll: WorstPoll | Stall) -> StackFrame:
-    """Choose the frame that tells most: the innermost one outside the standard library, else the innermost one."""
+    """Return the most informative frame: the innermost one outside the standard library, else the innermost one."""
     for frame in poll.stack:
         if not is_standard(frame.filename):
             return frame
@@ -153,7 +153,7 @@ def headline(poll: WorstPoll | Stall) -> StackFrame:
 
 
 def collapse_recursion(stack: Sequence[StackFrame]) -> list[tuple[StackFrame, int]]:
-    """Put the calls of a function by itself together: its innermost frame, and how many there were."""
+    """Merge direct recursion: each function with its innermost frame and the number of its frames."""
     frames: list[tuple[StackFrame, int]] = []
     for frame in stack:
         if frames and (frames[-1][0].function, frames[-1][0].filename) == (frame.function, frame.filename):
