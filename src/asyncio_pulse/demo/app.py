@@ -1,7 +1,7 @@
-"""A FastAPI service with one light route and one that starves it: the case of fastapi issue 1224.
+"""A FastAPI service with one light route, and a heavy one that starves it: the case of fastapi issue 1224.
 
-FastAPI turns what an `async def` endpoint returns into plain JSON values with `jsonable_encoder`, on the event loop and
-in one go. For a large nested answer that takes hundreds of milliseconds, and every other request waits for it.
+FastAPI converts the result of an `async def` endpoint to plain JSON values with `jsonable_encoder`, on the event loop and
+in one go. For a large nested answer this takes hundreds of milliseconds, and every other request waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 __all__ = ["CUSTOMERS_VARIABLE", "app", "build_report", "customers_taking"]
 
 CUSTOMERS_VARIABLE = "ASYNCIO_PULSE_DEMO_CUSTOMERS"
-"""Environment variable: how many customers `/report` lists."""
+"""Environment variable: number of customers in `/report`."""
 
 
 class Line(BaseModel):
@@ -33,7 +33,7 @@ class Line(BaseModel):
 
 
 class Order(BaseModel):
-    """What a customer bought at once."""
+    """One purchase of a customer."""
 
     identity: UUID
     placed: datetime
@@ -41,7 +41,7 @@ class Order(BaseModel):
 
 
 class Customer(BaseModel):
-    """A customer with every order."""
+    """A customer with all orders."""
 
     name: str
     since: date
@@ -49,7 +49,7 @@ class Customer(BaseModel):
 
 
 def build_report(customers: int) -> dict[str, Any]:
-    """Make the answer of `/report`: `customers` customers with 4 orders of 8 lines each, always the same ones."""
+    """Build the answer of `/report`: `customers` customers with 4 orders of 8 lines each, the same in every run."""
     epoch = datetime(2020, 1, 1, tzinfo=UTC)
 
     def order(number: int) -> Order:
@@ -70,9 +70,9 @@ def build_report(customers: int) -> dict[str, Any]:
 
 
 def customers_taking(milliseconds: float) -> int:
-    """Find how many customers make one `/report` take about so much CPU time on this machine, at least 1."""
-    # A small report has its data in the processor's caches and costs less per customer than one of the size that is
-    # wanted: so the first guess is measured, and corrected once.
+    """Return the number of customers, at least 1, for which one `/report` takes about this much CPU time here."""
+    # A small report fits into the processor's caches and costs less per customer than a report of the wanted size. The
+    # first estimate is therefore measured, and corrected once.
     customers = 50
     for _ in range(2):
         customers = max(1, round(customers * milliseconds / _encode_ms(customers)))
@@ -99,7 +99,7 @@ async def ping() -> dict[str, str]:
     return {"answer": "pong"}
 
 
-# Without a response model FastAPI encodes the answer with jsonable_encoder; with one, pydantic writes the bytes itself.
+# Without a response model FastAPI encodes the answer with jsonable_encoder. With one, pydantic writes the bytes itself.
 @app.get("/report", response_model=None)
 async def whole_report() -> dict[str, Any]:
     """Answer with every customer."""

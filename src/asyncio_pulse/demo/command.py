@@ -36,14 +36,14 @@ PINGS_PER_SECOND = 200
 REPORT_PERIOD_S = 1.0
 LONGEST_CROWD_S = 5.0
 CROWD_PATIENCE_S = 60.0
-# The middle of what fastapi issue 1224 and its duplicates report for answers of a few megabytes.
+# The middle of the values in fastapi issue 1224 and its duplicates, for answers of a few megabytes.
 REPORT_CPU_MS = 250.0
 REPORT_HEADING = "asyncio-pulse: 1 process"
-"""How the text report begins."""
+"""Beginning of the text report."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -83,18 +83,18 @@ def main(arguments: Sequence[str]) -> int:
         arguments: The command line after `asyncio-pulse demo`.
 
     Returns:
-        Exit code: 0; 1 when the demo could not be carried out; 130 when interrupted.
+        The exit code: 0; 1 if the demo could not be carried out; 130 if it was interrupted.
 
     Raises:
-        SystemExit: With code 2, the arguments are wrong or an extra is missing.
+        SystemExit: With code 2; the arguments are wrong or an extra is missing.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show block characters gets question marks, not a traceback; and a pipe gets each line
-        # in time, in order with the progress on stderr.
+        # A terminal without block characters gets question marks rather than a traceback. A pipe gets each line at once, in
+        # order with the progress on stderr.
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
     try:
         options = _parse(arguments)
-        # Ended by a service manager it must clean up just as after Ctrl-C.
+        # SIGTERM from a service manager must clean up just as Ctrl-C does.
         earlier = signal.signal(signal.SIGTERM, _interrupt)
         try:
             _run(options)
@@ -114,7 +114,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _run(options: argparse.Namespace) -> None:
-    # Needs the extra, whose presence was checked.
+    # Needs the extra, which was checked before.
     from .app import CUSTOMERS_VARIABLE, customers_taking
 
     customers = customers_taking(REPORT_CPU_MS)
@@ -144,13 +144,13 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _report_in(log: str) -> str:
-    """Take the report out of what the server printed; what it logged before stays in the file."""
+    """Extract the report from the server's output. Earlier log lines stay in the file."""
     before, heading, report = log.partition(REPORT_HEADING)
     return (heading + report if heading else before).strip()
 
 
 def _check_beside_crowd(mode: str, options: argparse.Namespace) -> dict[str, float]:
-    """Run the crowd in a process of its own; percentiles of how late the health check came, and what was parked."""
+    """Run the crowd in a process of its own. Returns percentiles of the health check's lateness, and the parked steps."""
     seconds = min(options.seconds, LONGEST_CROWD_S)
     command = [
         sys.executable,
@@ -201,7 +201,7 @@ def _time_one_report_ms(port: int) -> float:
 
 
 def _load(port: int, name: str, seconds: float, report_period_s: float) -> Phase:
-    """Run the load generator once and show how far it is."""
+    """Run the load generator once and show its progress."""
     command = [sys.executable, "-m", "asyncio_pulse.demo.load", str(port), "--seconds", str(seconds)]
     command += ["--pings-per-second", str(PINGS_PER_SECOND), "--report-period", str(report_period_s)]
     with Progress(name, seconds) as progress:

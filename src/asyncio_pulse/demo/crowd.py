@@ -23,7 +23,7 @@ MODES = ("plain", "observe", "act")
 TASKS = 20
 STEP_S = 0.010
 PERIOD_S = 0.010
-# Long enough for the crowd to be told from others, and for a turn of all of them.
+# Long enough to distinguish the crowd from other tasks, and for one turn of the whole crowd.
 WARM_UP_S = 2.0
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -41,17 +41,17 @@ async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[float]:
     """Check every 10 ms beside the crowd.
 
     Args:
-        seconds: For how long, after a warm-up.
+        seconds: Duration after a warm-up.
         spawn: Makes a task of the crowd.
 
     Returns:
-        How late each check came, milliseconds, in their order.
+        Lateness of each check in order, milliseconds.
     """
     loop = asyncio.get_running_loop()
     crowd = [spawn(_compute_and_yield()) for _ in range(TASKS)]
     began = loop.time()
     late_ms: list[float] = []
-    # At the least one check, however long the crowd takes for a turn.
+    # Runs at least one check, however long a turn of the crowd takes.
     while loop.time() < began + WARM_UP_S + seconds or not late_ms:
         due = loop.time() + PERIOD_S
         await asyncio.sleep(PERIOD_S)
@@ -64,7 +64,7 @@ async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[float]:
 
 
 def main() -> None:
-    """Run one mode and print how late the checks came, and how many steps of the crowd were parked."""
+    """Run one mode, and print the lateness of the checks and the number of the crowd's parked steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--seconds", type=float, required=True)

@@ -1,4 +1,4 @@
-"""Who held the event loop, read from the report."""
+"""Finds the function that held the event loop, from the report."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ __all__ = ["Culprit", "find_culprit"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Culprit:
-    """One function whose polls held the loop."""
+    """A function whose polls held the loop."""
 
     rank: int
-    """Place of its longest poll among the report's worst polls, from 1."""
+    """Rank of its longest poll among the report's worst polls, from 1."""
     group: str
     place: StackFrame
-    """Where that poll was seen."""
+    """The place where that poll was seen."""
     wall_ms: float
-    """How long that poll was."""
+    """Wall time of that poll."""
     count: int
-    """How many of its polls were late enough to be looked at."""
+    """Number of its polls past their alarm."""
     total_ms: float
-    """Their wall time together."""
+    """Total wall time of these polls."""
 
 
 def find_culprit(worst_polls: Sequence[WorstPoll]) -> Culprit | None:
-    """Find the function that held the loop for the longest time in all.
+    """Find the function that held the loop for the longest total time.
 
-    A poll that happens once, such as the import of the application inside uvicorn's first poll, may be the longest of
-    all and still harm nobody; so the polls of a function count together.
+    A poll that happens once, such as the import of the application inside uvicorn's first poll, may be the longest of all
+    and still be harmless. The polls of a function therefore count together.
 
     Args:
         worst_polls: The report's list, most time first.
 
     Returns:
-        The function, shown at the place of its longest poll; None for an empty list.
+        The function, with the place of its longest poll; None for an empty list.
     """
     functions: dict[tuple[str, str], list[WorstPoll]] = {}
     for poll in worst_polls:

@@ -20,23 +20,23 @@ __all__ = ["main"]
 
 HOST = "127.0.0.1"
 PROGRESS_INTERVAL_S = 0.25
-# What is still unanswered then is an error: the server is stuck for good.
+# A request unanswered by this time is an error: the server hangs.
 PATIENCE_S = 30.0
 
 
 class KeepAliveClient:
-    """HTTP/1.1 over loopback, with as many kept connections as requests were ever under way at once."""
+    """HTTP/1.1 over loopback. It keeps as many connections as there were ever concurrent requests."""
 
     def __init__(self, port: int) -> None:
-        """Talk to the server at `port`."""
+        """Set the port of the server."""
         self._port = port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def get(self, path: str) -> None:
-        """Fetch `path` and drop the body.
+        """Fetch `path` and discard the body.
 
         Raises:
-            OSError: The connection failed, was cut, or the answer was not 200.
+            OSError: The connection failed or was cut, or the answer was not 200.
         """
         reader, writer = self._idle.pop() if self._idle else await self._connect()
         kept = False
@@ -57,17 +57,17 @@ class KeepAliveClient:
                 writer.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        # The heavy answer is megabytes: a large buffer keeps the generator from being late itself.
+        # The heavy answer has megabytes. A large buffer keeps the generator itself from being late.
         return await asyncio.open_connection(HOST, self._port, limit=2**20)
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         for _, writer in self._idle:
             writer.close()
 
 
 class Schedule:
-    """Sends one path at a fixed rate and notes each request as (intended time in s, latency in ms)."""
+    """Requests one path at a fixed rate, and records each request as (intended time in s, latency in ms)."""
 
     def __init__(self, client: KeepAliveClient, path: str, *, period_s: float, offset_s: float = 0.0) -> None:
         """Prepare; nothing is sent before `run`."""
@@ -121,7 +121,7 @@ async def _generate(options: argparse.Namespace) -> None:
     pings = Schedule(client, "/ping", period_s=1 / options.pings_per_second)
     schedules = [pings]
     if options.report_period:
-        # Not in step with the pings at t = 0, so that the first second shows calm and storm alike.
+        # Offset from the pings at t = 0, so that the first second shows both calm and storm.
         period_s = options.report_period
         schedules.append(Schedule(client, "/report", period_s=period_s, offset_s=period_s / 2))
     progress = asyncio.create_task(_tell_progress(options.seconds))
@@ -143,7 +143,7 @@ async def _generate(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Generate load as told by the command line.
+    """Generate load according to the command line.
 
     Returns:
         The exit code; 130 after Ctrl-C.

@@ -1,4 +1,4 @@
-"""What one phase of the demo measured."""
+"""The measurements of one phase of the demo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PERCENTS = (50.0, 90.0, 99.0, 100.0)
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Nearest-rank percentile of an ascending, non-empty sequence; 0 < percent <= 100.
+    """Return the nearest-rank percentile of an ascending, non-empty sequence; 0 < percent <= 100.
 
     >>> percentile([1.0, 2.0, 3.0, 4.0], 50), percentile([1.0, 2.0, 3.0, 4.0], 100)
     (2.0, 4.0)
@@ -30,10 +30,10 @@ class Phase:
     report_ms: tuple[float, ...] = ()
     """Latencies of the heavy requests of this phase."""
     lateness_ms: float = 0.0
-    """By how much the generator itself was late for 99 % of its requests, contained in the latencies."""
+    """The generator's own lateness, not exceeded by 99 % of its requests; the latencies include it."""
 
     def percentiles(self) -> dict[str, float]:
-        """Latency in ms by name: p50, p90, p99, max."""
+        """Return latencies in ms by name: p50, p90, p99, max."""
         ordered = sorted(latency_ms for _, latency_ms in self.samples)
         names = ("p50", "p90", "p99", "max")
         return {name: percentile(ordered, percent) for name, percent in zip(names, PERCENTS, strict=True)}

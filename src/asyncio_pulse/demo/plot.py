@@ -1,6 +1,6 @@
 """Latency over time: as characters for a terminal, and as a small SVG file.
 
-Both have a logarithmic latency axis, because the calm and the storm lie two orders of magnitude apart.
+Both have a logarithmic latency axis, because the calm and the storm are two orders of magnitude apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 COLUMNS = 68
 ROWS_PER_DECADE = 2
 
-# Blue and vermilion of Okabe and Ito: told apart with every kind of colour vision.
+# Blue and vermilion of Okabe and Ito, distinguishable with every kind of colour vision.
 COLORS = ("#0072b2", "#d55e00")
 WIDTH, HEIGHT = 900, 480
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 112, 56
@@ -26,7 +26,7 @@ LEFT, RIGHT, TOP, BOTTOM = 76, 24, 112, 56
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scale:
-    """The axes that the phases share; latency in whole decades."""
+    """The axes that the phases share. The latency axis covers whole decades."""
 
     seconds: float
     low_ms: float
@@ -34,7 +34,7 @@ class Scale:
 
     @classmethod
     def around(cls, phases: Sequence[Phase]) -> Scale:
-        """Fit every sample of every phase."""
+        """Return axes that fit every sample of every phase."""
         latencies = [max(latency_ms, 1e-3) for phase in phases for _, latency_ms in phase.samples]
         low = math.floor(math.log10(min(latencies)))
         high = max(low + 1, math.ceil(math.log10(max(latencies))))
@@ -42,17 +42,17 @@ class Scale:
         return cls(max(seconds, 1e-3), 10.0**low, 10.0**high)
 
     def decades(self) -> list[float]:
-        """The labelled latencies, ascending."""
+        """Return the labelled latencies, ascending."""
         low, high = round(math.log10(self.low_ms)), round(math.log10(self.high_ms))
         return [10.0**exponent for exponent in range(low, high + 1)]
 
     def height(self, latency_ms: float) -> float:
-        """Place of a latency between the lowest (0.0) and the highest (1.0)."""
+        """Return the position of a latency between the lowest (0.0) and the highest (1.0)."""
         ratio = math.log(max(latency_ms, self.low_ms) / self.low_ms) / math.log(self.high_ms / self.low_ms)
         return min(1.0, ratio)
 
     def second_ticks(self) -> list[int]:
-        """Whole seconds to label: at most ten, in steps of 1, 2 or 5 times a power of ten."""
+        """Return whole seconds to label: at most ten, in steps of 1, 2 or 5 times a power of ten."""
         steps = (factor * 10**exponent for exponent in range(9) for factor in (1, 2, 5))
         step = next(step for step in steps if self.seconds / step <= 10)
         return list(range(0, math.floor(self.seconds) + 1, step))
@@ -63,7 +63,7 @@ def _label(latency_ms: float) -> str:
 
 
 def draw_terminal(phases: Sequence[Phase]) -> str:
-    """Draw one panel a phase, 78 columns wide: the slowest request of each slice of time as a bar.
+    """Draw one panel per phase, 78 columns wide: the slowest request of each slice of time as a bar.
 
     Returns:
         Lines without a trailing newline.
@@ -79,9 +79,9 @@ def _panel(phase: Phase, scale: Scale) -> Iterator[str]:
         slowest_ms[column] = max(slowest_ms[column], latency_ms)
     decades = scale.decades()
     rows = ROWS_PER_DECADE * (len(decades) - 1)
-    # A bar that is there shows: the fastest request of all gets one eighth of a row.
+    # Every bar is visible: even the fastest request gets one eighth of a row.
     eighths = [max(1, round(scale.height(ms) * rows * 8)) if ms else 0 for ms in slowest_ms]
-    # A decade is the upper edge of its row, and the lowest one the axis below the rows.
+    # The label of a decade is at the upper edge of its row. The lowest decade is the axis below the rows.
     labels = {ROWS_PER_DECADE * number - 1: _label(ms) for number, ms in enumerate(decades)}
     yield f"{'':9} {phase.name}: slowest request"
     for row in reversed(range(rows)):
@@ -113,7 +113,7 @@ def draw_svg(phases: Sequence[Phase], *, title: str, subtitle: str) -> str:
     ]
     for number, phase in enumerate(phases):
         color = COLORS[number % len(COLORS)]
-        # A line of no length with round caps is a dot, and one path holds thousands of them in little space.
+        # A line of zero length with round caps is a dot, and one path holds thousands of them in little space.
         dots = "".join(f"M{_across(scale, at):.1f} {_up(scale, ms):.1f}h0" for at, ms in phase.samples)
         parts.append(f'<path d="{dots}" stroke="{color}" stroke-width="4" stroke-linecap="round" opacity="0.45"/>')
         parts.extend(_legend(phase, number, color))

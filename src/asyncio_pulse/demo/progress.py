@@ -1,4 +1,4 @@
-"""A progress line: redrawn in a terminal, and one line a quarter of the way elsewhere."""
+"""A progress line: redrawn in a terminal; elsewhere one line per quarter of the phase."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ WIDTH = 24
 
 
 class Progress:
-    """Shows on stderr how much of a phase is over."""
+    """Shows on stderr how far a phase has come."""
 
     def __init__(self, name: str, seconds: float) -> None:
-        """Show nothing before the first `show`."""
+        """Prepare; nothing is shown before the first `show`."""
         self._name = name
         self._seconds = seconds
         self._quarters = -1
 
     def __enter__(self) -> Progress:
-        """Nothing to prepare."""
+        """Return itself."""
         return self
 
     def show(self, elapsed_s: float) -> None:
-        """Say that so many seconds are over."""
+        """Show the elapsed time."""
         ratio = min(1.0, elapsed_s / self._seconds)
         text = f"{self._name:30} {elapsed_s:5.1f} of {self._seconds:g} s"
         if sys.stderr.isatty():
@@ -37,6 +37,6 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the line."""
+        """End the line."""
         if sys.stderr.isatty():
             print(file=sys.stderr)

@@ -22,11 +22,11 @@ STOP_PATIENCE_S = 10.0
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text says why, in one line."""
+    """The demo cannot continue. The text gives the reason in one line."""
 
 
 def stop_process(process: subprocess.Popen[str]) -> None:
-    """End a process politely, then by force, and wait until it is gone."""
+    """Terminate a process, kill it if it does not end in time, and wait until it is gone."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -37,16 +37,16 @@ def stop_process(process: subprocess.Popen[str]) -> None:
 
 
 def find_free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def uvicorn_arguments(port: int, loop: str, application: str = "asyncio_pulse.demo.app:app") -> list[str]:
-    """Return what follows `python -m` to serve the demo's application, or another, on "asyncio" or "uvloop"."""
+    """Return the arguments after `python -m` that serve the demo's application, or another, on "asyncio" or "uvloop"."""
     arguments = ["uvicorn", application, "--port", str(port), "--loop", loop]
-    # A client's kept connections must outlive a calm second; 5 s is uvicorn's default.
+    # Kept connections of a client must outlive a calm second; uvicorn's default is 5 s.
     return [*arguments, "--timeout-keep-alive", "120", "--log-level", "warning", "--no-access-log"]
 
 
@@ -57,10 +57,10 @@ class Server:
         """Prepare; nothing runs before `__enter__`.
 
         Args:
-            arguments: What follows `python -m`.
-            port: Where it is going to listen.
-            log_path: Takes everything that it prints.
-            environment: Variables for it, beside those of this process.
+            arguments: The arguments after `python -m`.
+            port: The port on which the server will listen.
+            log_path: Receives all output of the server.
+            environment: Additional environment variables for the server.
         """
         self.port = port
         self.log_path = log_path
@@ -70,11 +70,11 @@ class Server:
 
     @property
     def process_id(self) -> int:
-        """The server's process; 0 before it was started."""
+        """Process id of the server; 0 before it was started."""
         return self._process.pid if self._process else 0
 
     def __enter__(self) -> Self:
-        """Start, and wait until it accepts connections."""
+        """Start the server, and wait until it accepts connections."""
         with self.log_path.open("w") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=self._environment
@@ -97,12 +97,12 @@ class Server:
         raise DemoError(f"the server did not listen within {START_PATIENCE_S:g} s; see {self.log_path}")
 
     def stop(self) -> None:
-        """End the server, as a service manager would, if it still runs."""
+        """Stop the server if it still runs, as a service manager would."""
         if self._process is not None:
             stop_process(self._process)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the server if it still runs."""
+        """Stop the server if it still runs."""
         self.stop()
