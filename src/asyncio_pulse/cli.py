@@ -1,4 +1,4 @@
-"""The `asyncio-pulse` command: reads the command line and hands over to what does the work."""
+"""The `asyncio-pulse` command: reads the command line and calls the module that does the work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 CONFIG_ERROR = 1
 READER_GONE = 141
-"""What a shell says of tools that SIGPIPE ends."""
+"""The shell's exit code for programs that SIGPIPE ends."""
 DESCRIPTION = """\
 Keep an asyncio event loop responsive: find what holds it.
 
@@ -34,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Without the command's own name; default: the process's.
+        arguments: The arguments after the command's own name; None stands for those of the process.
 
     Returns:
-        The exit code: 0, 1 when a checked file is at fault, 2 when the command line is wrong, or 141 when nobody reads on.
-        `run` returns only when the command line is wrong: otherwise the program takes its place.
+        The exit code: 0; 1 if a checked file is at fault; 2 if the command line is wrong; 141 if the reader is gone. `run`
+        returns only if the command line is wrong: otherwise the program replaces this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     commands = {"run": _run, "demo": _demo, "config": _config, "doctor": _doctor}
@@ -133,7 +133,7 @@ def _show(text: str) -> int:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The reader has seen enough, as `head` does. Python would try again at its end.
+        # The reader has seen enough, as `head` does. Python would try to write again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     return 0
