@@ -1,1 +1,1 @@
-"""What asyncio-pulse costs, measured beside a bare control in the same run: `python -m benchmarks`."""
+"""The cost of asyncio-pulse, measured beside a bare control in the same run: `python -m benchmarks`."""

@@ -49,12 +49,12 @@ def _print_table(name: str, figures: list[Figure], seconds: float) -> None:
 
 def _row(figure: Figure) -> dict[str, Any]:
     fields = dataclasses.asdict(figure) | {"met": figure.met}
-    # JSON has no NaN, which stands for a peer that is not installed.
+    # JSON has no NaN, which marks a peer that is not installed.
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
 
 
 def main() -> None:
-    """Run what the command line names, each benchmark in a process of its own."""
+    """Run the benchmarks named on the command line, each in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every result to one file")
@@ -67,7 +67,7 @@ def main() -> None:
     everything: dict[str, Any] = {"facts": facts, "benchmarks": {}}
     for name in options.names or NAMES:
         started = time.perf_counter()
-        # A process of its own: no benchmark meets the memory, threads or patches that another one left.
+        # A new process, so that no benchmark is affected by memory, threads or patches of an earlier one.
         with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             figures: list[Figure] = pool.submit(importlib.import_module(f"benchmarks.{name}").measure).result()
         _print_table(name, figures, time.perf_counter() - started)

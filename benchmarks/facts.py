@@ -1,4 +1,4 @@
-"""What a result depends on: the machine, the interpreter, the libraries, the day."""
+"""The conditions of a result: the machine, the interpreter, the libraries, the day."""
 
 from __future__ import annotations
 

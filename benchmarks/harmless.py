@@ -1,13 +1,13 @@
-"""What being governed by default costs programs that do nothing for it: their CPU time, and their neighbours' latency.
+"""What default governing costs unmodified programs: their CPU time, and their neighbours' latency.
 
 Each program of `programs/` does a fixed amount of work. It runs with plain Python, with plain Python once more, and under
-`asyncio-pulse run` without any configuration. The second plain run is the control: by how much two runs of one program
-differ is the noise, beyond which being governed must not be seen. Only the program's work is timed; what the start-up
-costs is a figure of its own.
+`asyncio-pulse run` without any configuration. The second plain run is the control. The difference between two runs of one
+program is the noise, and the effect of governing must not exceed it. Only the program's work is timed; the cost of the
+start-up is a separate figure.
 
-The three run at the same time on one processor, from the same moment on: what else the machine does, which changed the
-time of one program by 20 %, meets them alike, and two plain ones differ by 1 %. Percentiles and the elapsed time are
-therefore those on a processor that is shared by three.
+The three run at the same time on one processor, and begin together. Other load on the machine, which changed the time of
+one program by 20 %, then affects them alike, and two plain ones differ by 1 %. Percentiles and elapsed times are therefore
+those of a processor shared by three.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NAMES = (
     "web_service",
     "batch_example",
 )
-# What is compared, and how much more of it is allowed beyond the noise; nothing is asked of the elapsed time.
+# Compared quantities, and the allowed ratio without noise. The elapsed time has no bound.
 QUANTITIES = {
     "CPU time": ("cpu_s", CPU_BOUND),
     "neighbours' p50": ("p50_s", 1.0),
@@ -55,10 +55,10 @@ Sample = Mapping[str, float]
 
 
 class Running:
-    """One of the programs, run as a command says; it waits for `work` once it has started up."""
+    """A program run by a command. After its start-up it waits for `work`."""
 
     def __init__(self, command: Sequence[str], name: str) -> None:
-        # What is imported is compiled once, not in every run.
+        # Allows bytecode files, so that imports are compiled once rather than in every run.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         self._process = subprocess.Popen(
             [*command, "benchmarks.programs", name],
@@ -77,28 +77,28 @@ class Running:
             raise RuntimeError(f"{self._process.args} did not start")
 
     def work(self) -> None:
-        """Let it begin."""
+        """Start the program's work."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
     def sample(self) -> Sample:
-        """Wait for the end; what it measured."""
+        """Wait for the end, and return the measurements."""
         output, _ = self._process.communicate(timeout=TIMEOUT_S)
         sample: Sample = json.loads(output)
         return sample
 
     def stop(self) -> None:
-        """Leave nothing of it."""
+        """Kill the program, and collect what is left of it."""
         self._process.kill()
         self._process.communicate()
 
 
 def run_at_once(contenders: Mapping[str, Sequence[str]], name: str) -> dict[str, Sample]:
-    """Run a program with each command at the same time, all on one processor, from the same moment on."""
+    """Run a program with each command at the same time, all on one processor, and let them begin together."""
     with contextlib.ExitStack() as stack:
         running: dict[str, Running] = {}
-        # A process starts on the processors of the one that starts it.
+        # A new process inherits the processors of the process that starts it.
         with on_processor(0):
             for contender, command in contenders.items():
                 running[contender] = Running(command, name)
@@ -111,12 +111,12 @@ def run_at_once(contenders: Mapping[str, Sequence[str]], name: str) -> dict[str,
 
 
 def ratios_of(rounds: Sequence[Mapping[str, Sample]], contender: str, key: str) -> list[float]:
-    """A contender's quantity over that of plain Python, round by round."""
+    """Return a contender's quantity divided by that of plain Python, round by round."""
     return [samples[contender][key] / samples["plain"][key] for samples in rounds]
 
 
 def _noise_of(ratios: Sequence[float]) -> float:
-    """The most by which two runs of the same differed in a round, in either direction; 0.1 is ten per cent."""
+    """Return the largest difference between two equal runs in a round, in either direction; 0.1 is ten per cent."""
     return max(max(ratio, 1 / ratio) for ratio in ratios) - 1
 
 
@@ -130,7 +130,7 @@ def _figure(name: str, quantity: str, rounds: Sequence[Mapping[str, Sample]]) ->
 
 
 def measure() -> list[Figure]:
-    """Measure every program; the web service only where uvicorn and FastAPI are."""
+    """Measure every program. The web service needs uvicorn and FastAPI."""
     contenders = {"plain": PLAIN, "governed": GOVERNED, "control": PLAIN}
     backwards = dict(reversed(contenders.items()))
     web = importlib.util.find_spec("uvicorn") and importlib.util.find_spec("fastapi")

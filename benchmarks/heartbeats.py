@@ -1,4 +1,4 @@
-"""How late a 5 ms heartbeat is beside CPU-bound hogs on one core: preempted, plain, and in other runtimes."""
+"""Lateness of a 5 ms heartbeat beside CPU-bound hogs on one core: preempted, plain, and in other runtimes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _lateness_beside_threads(hogs: int) -> list[float]:
     for thread in threads:
         thread.start()
     late = []
-    # Once at least: a hundred threads may keep this one from running at all.
+    # Measures at least once, because a hundred threads may keep this one from running at all.
     while not late or time.perf_counter() < until:
         began = time.perf_counter()
         time.sleep(BEAT_S)
@@ -105,7 +105,7 @@ def _python(hogs: int) -> list[Figure]:
 
 
 def _others() -> list[Figure]:
-    """Go and Erlang, where they are installed."""
+    """Measure Go and Erlang, if they are installed."""
     figures = []
     if shutil.which("go"):
         with tempfile.TemporaryDirectory() as directory:
@@ -122,7 +122,7 @@ def _others() -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    """Measure all of it on one processor."""
+    """Measure everything on one processor."""
     gc.collect()
     with on_processor(0):
         return [figure for hogs in HOGS for figure in _python(hogs)] + _others()

@@ -1,4 +1,4 @@
-"""Running hogs preempted: what the benchmarks of preemption share."""
+"""Hogs and how to run them preempted, shared by the benchmarks of preemption."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["hog", "run", "work"]
 
 
 async def hog(until: float) -> int:
-    """Count until the clock says so; how far it came."""
+    """Count until the clock reaches `until`, and return the count."""
     rounds = 0
     while time.perf_counter() < until:
         for _ in range(1000):
@@ -24,13 +24,13 @@ async def hog(until: float) -> int:
 
 
 def run(factory: LoopFactory, main: Coroutine[Any, Any, Any], **settings: Any) -> Any:
-    """Run a coroutine governed, all of its modules preemptible; what becomes of offenders is not logged."""
+    """Run a coroutine governed, with all of its modules preemptible, and without log records about offenders."""
     logging.getLogger("asyncio_pulse").setLevel(logging.ERROR)
     return pulse.run(main, config=pulse.TierConfig(preemptible_modules=("*",), **settings), loop_factory=factory)
 
 
 def work(rounds: int) -> int:
-    """Compute, without a pause."""
+    """Compute without a pause."""
     total = 0
     for number in range(rounds):
         total += number * number

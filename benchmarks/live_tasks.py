@@ -1,8 +1,8 @@
-"""A million tasks alive at once: what each takes in memory, and whether a poll costs more the more there are.
+"""A million tasks alive at once: the memory of each, and whether a poll costs more with more tasks.
 
-Two populations live in one process, one on a bare loop and one on a governed loop, and grow in step. Two kinds of
-polls are timed at every size: of a fixed thousand tasks while the others sleep, which shows whether anything the core
-does per poll depends on how many there are; and of every task in turn, in which case each poll finds the caches cold.
+Two populations live in one process, one on a bare loop and one on a governed loop, and grow in step. Two kinds of polls are
+timed at every size. Polls of a fixed thousand tasks, while the others sleep, show whether any work per poll depends on the
+number of tasks. Polls of every task in turn show the cost with cold caches.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["measure"]
 BUSY_ROUNDS, TURNING_ROUNDS = 100, 5
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 BUSY_TASKS, BUSY_YIELDS = 1_000, 9
-# Every size is polled about as often: 200,000 polls a round, and once through at the largest.
+# Every size is polled about equally often: 200,000 polls a round, which is at least one pass over the population.
 TURNING_POLLS = 200_000
-# The bound of a poll over more tasks than the caches hold, at every size; and the part of it that stands for the
-# caches, which is the most that a poll may grow by from the smallest size to the largest.
+# The bound of a poll over more tasks than the caches hold, at every size; and the part of it that stands for the caches,
+# which limits the growth of a poll from the smallest size to the largest.
 COLD_BOUND_NS, CACHES_BOUND_NS = 80.0, 30.0
 
 
@@ -35,13 +35,13 @@ class Population:
     """Live tasks on one loop, all asleep until the next turn."""
 
     def __init__(self, *, is_governed: bool) -> None:
-        """Start with none."""
+        """Start without tasks."""
         self._loop = asyncio.new_event_loop()
         self._manager = pulse.install(loop=self._loop) if is_governed else None
         self._tasks: list[asyncio.Task[None]] = []
         self._gate: asyncio.Future[None] = self._loop.create_future()
         self._ending = False
-        # Polls of the tasks and of our own coroutines, which the governed loop must have counted exactly.
+        # Polls of the tasks and of our own coroutines. The governed loop must have counted exactly this number.
         self._polls = 0
 
     async def _live(self) -> None:
@@ -49,7 +49,7 @@ class Population:
             await self._gate
 
     def grow_to(self, size: int) -> None:
-        """Add tasks and poll each once, so that it is asleep."""
+        """Add tasks and poll each once, which puts it to sleep."""
 
         async def grow() -> None:
             create_task = asyncio.get_running_loop().create_task
@@ -61,12 +61,12 @@ class Population:
         self._loop.run_until_complete(grow())
 
     def time_busy_polls(self) -> float:
-        """CPU nanoseconds a poll of a thousand more tasks, while the population sleeps."""
+        """Return CPU nanoseconds per poll of a thousand more tasks, while the population sleeps."""
         self._polls += (BUSY_TASKS + 1) * (BUSY_YIELDS + 1) + 2
         return self._loop.run_until_complete(time_spinning([spin] * BUSY_TASKS, BUSY_YIELDS))
 
     def time_turns(self) -> float:
-        """CPU nanoseconds a poll when the whole population is polled, in turn."""
+        """Return CPU nanoseconds per poll when the whole population is polled in turn."""
         turns = max(1, TURNING_POLLS // len(self._tasks))
 
         async def drive() -> int:
@@ -82,13 +82,13 @@ class Population:
         return self._loop.run_until_complete(drive()) / polls
 
     def close(self) -> None:
-        """Let every task end."""
+        """End every task."""
         self._ending = True
         self.time_turns()
         self._loop.close()
 
     def check(self) -> None:
-        """Refuse figures if the polls were not exactly those intended."""
+        """Refuse the figures if the number of polls differs from the intended one."""
         if self._manager is not None:
             metrics = self._manager.get_metrics()
             expect("polls", metrics.polls, self._polls)
@@ -96,7 +96,7 @@ class Population:
 
 
 def _resident_bytes() -> float:
-    """Memory of this process, from Linux."""
+    """Return the memory of this process, from Linux."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return float(line.split()[1]) * 1024
@@ -116,17 +116,17 @@ def _time_both(populations: dict[str, Population], what: Callable[[Population], 
 
 
 def measure() -> list[Figure]:
-    """Grow to a million, measuring at every size."""
+    """Grow to a million tasks, and measure at every size."""
     populations = {"bare": Population(is_governed=False), "governed": Population(is_governed=True)}
     busy: dict[int, list[float]] = {}
     figures = []
-    # With a million tasks each full collection takes seconds, and finds nothing.
+    # With a million tasks each full collection takes seconds and finds nothing.
     gc.disable()
     with on_processor(0):
         size_before = 0
         for size in SIZES:
             grown = {name: _grow_measured(population, size) for name, population in populations.items()}
-            # Nothing of it is garbage, and the collections between rounds need not find out.
+            # None of these objects is garbage, so the collections between rounds skip them.
             gc.freeze()
             busy[size] = _time_both(populations, Population.time_busy_polls, BUSY_ROUNDS)
             turning = _time_both(populations, Population.time_turns, TURNING_ROUNDS)

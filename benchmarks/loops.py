@@ -1,4 +1,4 @@
-"""The loops that figures are given for, and the work that most of them need: tasks that only yield."""
+"""The measured loops, and the work that most benchmarks use: tasks that only yield."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Surroundings = Callable[[asyncio.AbstractEventLoop, int], contextlib.AbstractCon
 
 
 def loop_factories() -> dict[str, LoopFactory]:
-    """Loop factories by name: asyncio, and uvloop if it is installed."""
+    """Return loop factories by name: asyncio, and uvloop if it is installed."""
     factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
     if importlib.util.find_spec("uvloop"):
         import uvloop
@@ -42,7 +42,7 @@ def loop_factories() -> dict[str, LoopFactory]:
 
 
 async def spin(yields: int) -> None:
-    """Yield so often: a task of this is polled once more than it yields."""
+    """Yield `yields` times. A task of this coroutine is polled once more than it yields."""
     sleep = asyncio.sleep
     for _ in range(yields):
         await sleep(0)
@@ -50,13 +50,13 @@ async def spin(yields: int) -> None:
 
 @contextlib.contextmanager
 def bare(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
-    """The control: the loop as it is."""
+    """The control: the unchanged loop."""
     yield
 
 
 @contextlib.contextmanager
 def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
-    """The loop governed, and every poll counted."""
+    """The governed loop. Every poll must be counted."""
     manager = pulse.install(loop=loop)
     try:
         yield
@@ -67,10 +67,10 @@ def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def watchdog_running() -> Iterator[None]:
-    """Keep the watchdog running beside whatever is measured, the control included.
+    """Keep the watchdog running during all measurements, the control included.
 
-    Otherwise each governed round would start it, and pay for a new thread's first steps on its own processor; a program
-    pays for them once. What it costs from then on has a bound of its own.
+    Otherwise each governed round would start the watchdog, and pay for a new thread's first steps on its own processor. A
+    program pays for them once. The running watchdog has a bound of its own.
     """
     loop = asyncio.new_event_loop()
     pulse.install(loop=loop)
@@ -82,7 +82,7 @@ def watchdog_running() -> Iterator[None]:
 
 
 async def _keep_time(yields: int, readings: list[int]) -> None:
-    """Spin as the others do; read the clock when all have had their first poll, and before any has its last."""
+    """Spin like the other tasks. Read the clock after every task's first poll, and before any task's last."""
     sleep = asyncio.sleep
     for number in range(yields):
         if number == 1:
@@ -96,16 +96,16 @@ async def time_spinning(
     yields: int,
     create: Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]] | None = None,
 ) -> float:
-    """Run one task a spinner on the running loop, side by side, and one that keeps the time.
+    """Run one task per spinner on the running loop, side by side, and one that keeps the time.
 
     Args:
-        spinners: Coroutine functions that yield so often.
+        spinners: Coroutine functions that yield as often as their argument says.
         yields: The argument of each, >= 2. Each task is polled once more than that.
         create: Makes the task of the n-th coroutine; the loop's `create_task` by default.
 
     Returns:
-        CPU nanoseconds a poll. The creation of the tasks is not in it, nor are their first and last polls, which set up and
-        tear down: `task_creation` measures those.
+        CPU nanoseconds per poll. The creation of the tasks and their first and last polls are not included. `task_creation`
+        measures those.
     """
     loop = asyncio.get_running_loop()
     readings: list[int] = []
@@ -131,13 +131,13 @@ def time_polls(
 
     Args:
         factory: Makes the loop.
-        surroundings: What is on the loop meanwhile; told how many polls it is going to see.
-        spinners: Coroutine functions, one a task.
-        yields: How often each yields, >= 2.
+        surroundings: Context on the loop during the run. It receives the number of polls that will happen.
+        spinners: Coroutine functions, one per task.
+        yields: Number of yields of each, >= 2.
         create: Makes the task of the n-th coroutine.
 
     Returns:
-        CPU nanoseconds a poll.
+        CPU nanoseconds per poll.
     """
 
     async def drive() -> float:

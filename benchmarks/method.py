@@ -1,10 +1,10 @@
-"""How everything here is measured.
+"""The method of all benchmarks.
 
-A machine that others use drifts by more than what is to be measured. So contenders run in turn, a control among them,
-in one process on one processor; the order is reversed every round; and what counts is the difference to the control *of
-the same round*. Rounds are many and short; five runs of them give five medians, whose median and extremes are
-reported. Time is CPU time of the thread wherever the work never waits: what other processes did meanwhile is not in it.
-The garbage collector is off during a round.
+The speed of a shared machine drifts by more than the differences to be measured. Contenders, a control among them,
+therefore run in turn, in one process on one processor, and the order is reversed every round. The result is the difference
+to the control *of the same round*. Rounds are many and short. Five runs of them give five medians; their median and
+extremes are reported. Where the work never waits, time is CPU time of the thread, which excludes other processes. The
+garbage collector is off during a round.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 __all__ = ["Figure", "differences", "expect", "interleave", "on_processor", "ratios"]
 
 RUNS = 5
-# Rounds may be shorter than a collection, which they need not wait for each time.
+# A round may be shorter than a collection, so collections do not follow every round.
 COLLECT_EVERY = 10
 
 
@@ -33,12 +33,12 @@ class Figure:
     lowest: float
     highest: float
     bound: float | None = None
-    """The most it may be; None where nothing is asked."""
+    """The largest allowed value; None without a bound."""
     note: str = ""
 
     @classmethod
     def of(cls, name: str, unit: str, values: Iterable[float], bound: float | None = None, note: str = "") -> Figure:
-        """Summarise the values of all rounds, which are dealt out to the runs in order."""
+        """Summarise the values of all rounds, which are divided into runs in order."""
         rounds = list(values)
         size = max(1, len(rounds) // RUNS)
         ordered = sorted(statistics.median(rounds[first : first + size]) for first in range(0, len(rounds), size))
@@ -46,13 +46,13 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median keeps the bound; None without one."""
+        """Whether the median is within the bound; None without a bound."""
         return None if self.bound is None else self.median <= self.bound
 
 
 @contextlib.contextmanager
 def on_processor(number: int) -> Iterator[None]:
-    """Keep this thread on one of the processors that it may use, where the platform can; counted from the last."""
+    """Keep this thread on one of its allowed processors, counted from the last, if the platform supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -65,14 +65,14 @@ def on_processor(number: int) -> Iterator[None]:
 
 
 def interleave(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Run every contender once a round, back and forth.
+    """Run every contender once per round, in alternating order.
 
     Args:
-        contenders: By name, what does the work once and returns its cost.
-        rounds: At least 1; one more round is run first and thrown away.
+        contenders: Functions by name that do the work once and return its cost.
+        rounds: Number of rounds, at least 1. One more round is run first and discarded.
 
     Returns:
-        By name, the costs of the rounds in order.
+        Costs of the rounds in order, by name.
     """
     costs: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -94,12 +94,12 @@ def interleave(contenders: Mapping[str, Callable[[], float]], rounds: int) -> di
 
 
 def differences(costs: Mapping[str, list[float]], name: str, control: str) -> list[float]:
-    """What a contender cost beyond the control, round by round."""
+    """Return a contender's cost beyond the control's, round by round."""
     return [mine - bare for mine, bare in zip(costs[name], costs[control], strict=True)]
 
 
 def ratios(costs: Mapping[str, list[float]], name: str, control: str) -> list[float]:
-    """A contender's cost over the control's, round by round."""
+    """Return a contender's cost divided by the control's, round by round."""
     return [mine / bare for mine, bare in zip(costs[name], costs[control], strict=True)]
 
 

@@ -28,7 +28,7 @@ AMORTISED_BOUND_NS = 5.0
 
 
 def _samples_per_poll(new_loop: LoopFactory) -> float:
-    """How often a real poll reads the CPU clock, from the core's own count."""
+    """Return how often a real poll reads the CPU clock, from the core's own count."""
 
     async def drive() -> float:
         loop = asyncio.get_running_loop()
@@ -37,7 +37,7 @@ def _samples_per_poll(new_loop: LoopFactory) -> float:
         assert isinstance(factory, _core.TaskFactory)
         governor = factory.governor
         try:
-            # The core counts its readings of the CPU clock per thread, known to a governor from its first poll on.
+            # The core counts its readings of the CPU clock per thread. A governor knows its thread from its first poll on.
             await loop.create_task(spin(0))
             before = governor.counters()
             await asyncio.gather(*[loop.create_task(spin(YIELDS)) for _ in range(TASKS)])
@@ -56,7 +56,7 @@ def _samples_per_poll(new_loop: LoopFactory) -> float:
 
 
 def measure() -> list[Figure]:
-    """Measure each operation; then the readings of the CPU clock on every loop that is installed."""
+    """Measure each operation, then the readings of the CPU clock on every installed loop."""
     with on_processor(0):
         contenders = {what: functools.partial(_core.measure_native, what, REPEATS) for what in OPERATIONS}
         costs = interleave(contenders, ROUNDS)

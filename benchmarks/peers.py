@@ -1,4 +1,4 @@
-"""Others who watch every step, on the same work: what each adds to a poll."""
+"""The cost that asyncio-pulse and comparable tools add to a poll, on the same work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOW_S = 0.05
 
 
 class TimedCoroutine(collections.abc.Coroutine[Any, Any, Any]):
-    """What our core does for a poll, in Python: count it and add up its time."""
+    """A Python version of the core's work for a poll: counts it and adds up its time."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
@@ -70,7 +70,7 @@ def _handle_restored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def handle_patch(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
-    """The usual home-made detector: `Handle._run` replaced."""
+    """The common home-made detector: `Handle._run` replaced."""
     with _handle_restored():
         earlier = asyncio.Handle._run
 
@@ -86,7 +86,7 @@ def handle_patch(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def debug_mode(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
-    """What asyncio itself offers."""
+    """The debug mode of asyncio itself."""
     loop.set_debug(True)
     yield
     loop.set_debug(False)
@@ -101,7 +101,7 @@ def aiodebug(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def aiocop(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
-    """Set up as its README says; active only in here, because it patches each loop on its own."""
+    """aiocop, set up as its README says. It is active only in this context, because it patches each loop separately."""
     module = importlib.import_module("aiocop")
     _configure_aiocop()
     module.activate()
@@ -117,7 +117,7 @@ def _configure_aiocop() -> None:
     module.detect_slow_tasks(threshold_ms=round(SLOW_S * 1e3))
 
 
-# Those who cannot work on uvloop replace asyncio.Handle, which uvloop does not use.
+# Tools that do not work on uvloop replace asyncio.Handle, which uvloop does not use.
 PEERS: dict[str, tuple[Surroundings, str | None, bool]] = {
     "bare": (bare, None, True),
     "asyncio-pulse": (governed, None, True),
@@ -152,7 +152,7 @@ def _measure_loop(loop_name: str, factory: LoopFactory) -> list[Figure]:
 
 
 def _measure_trio() -> list[Figure]:
-    """The same work on trio, bare and with an Instrument that counts the steps and adds up their time."""
+    """Measure the same work on trio, bare and with an Instrument that counts the steps and adds up their time."""
     import trio
 
     class StepTimer(trio.abc.Instrument):
@@ -192,8 +192,8 @@ def _measure_trio() -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    """Measure on every loop that is installed, and on trio if it is."""
-    # Their warnings about this very work would be measured too.
+    """Measure on every installed loop, and on trio if it is installed."""
+    # The tools' warnings about this very work would be measured too.
     logging.disable(logging.CRITICAL)
     figures = []
     with watchdog_running(), on_processor(0):

@@ -1,4 +1,4 @@
-"""What one poll at tier 0 costs beyond asyncio's own: in a tight loop, and over more tasks than the caches hold."""
+"""The cost of one poll at tier 0 beyond asyncio's own: in a tight loop, and over more tasks than the caches hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Create = Callable[[int, Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 def _distinct_spinners() -> list[Spinner]:
-    """Make one coroutine function a group, each with a code object of its own, and deal them out to the tasks."""
+    """Make one coroutine function per group, each with its own code object, and distribute them over the tasks."""
     names = [f"spin_{number}" for number in range(GROUPS)]
     functions = [types.FunctionType(spin.__code__.replace(co_name=name, co_qualname=name), globals()) for name in names]
     return [functions[number % GROUPS] for number in range(TASKS)]
@@ -33,9 +33,9 @@ _tenant: contextvars.ContextVar[int] = contextvars.ContextVar("tenant")
 
 
 def _create_with_variable(number: int, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """The control of explicit groups, which travel in the context: a plain program that tags its tasks as one does.
+    """The control for explicit groups, which travel in the context: a plain program that tags its tasks the same way.
 
-    On asyncio a value of its own in each task's context makes a poll over cold caches dearer by itself.
+    On asyncio a value of its own in each task's context alone makes a poll with cold caches more expensive.
     """
     context = contextvars.copy_context()
     context.run(_tenant.set, number % GROUPS)
@@ -61,7 +61,7 @@ def _compare(
 
 
 def measure() -> list[Figure]:
-    """Measure on every loop that is installed."""
+    """Measure on every installed loop."""
     figures = []
     with watchdog_running(), on_processor(0):
         for name, factory in loop_factories().items():

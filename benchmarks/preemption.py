@@ -1,4 +1,4 @@
-"""What preemption costs: armed polls, arming, the throughput of those who are preempted; and whether shares are fair."""
+"""The cost of preemption: armed polls, arming, throughput of preempted tasks; and the fairness of shares."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HIGH_TO_LOW = 3.0
 
 
 def _throughput() -> list[Figure]:
-    """CPU time of five hogs that are left every 2 ms, against the same work left alone."""
+    """Measure CPU time of five hogs that are suspended every 2 ms, against the same work without suspension."""
     rounds = 400_000
 
     async def five_of_these() -> int:
@@ -48,7 +48,7 @@ def _throughput() -> list[Figure]:
 
 
 def _armed_poll() -> list[Figure]:
-    """What an armed poll costs beyond a governed one, and arming, in time and memory."""
+    """Measure an armed poll beyond a governed one, and arming, in time and memory."""
     yields, tasks = 2000, 200
 
     async def spin(count: int) -> None:
@@ -67,7 +67,7 @@ def _armed_poll() -> list[Figure]:
 
     async def memory(preemptible: bool) -> float:
         tracemalloc.start()
-        # A greenlet's stack is outside of Python's allocators: its objects are what is seen here.
+        # A greenlet's stack is outside Python's allocators, so only its objects are counted here.
         spawned = [pulse.spawn(spin(3), preemptible=preemptible) for _ in range(tasks)]
         await asyncio.sleep(0)
         used = tracemalloc.get_traced_memory()[0] / tasks / 1024
@@ -91,7 +91,7 @@ def _armed_poll() -> list[Figure]:
 
 
 def _greenlet_floor() -> Figure:
-    """What greenlet itself takes to switch there and back, of which an armed poll has one."""
+    """Measure a switch of greenlet itself, there and back. An armed poll contains one."""
     switches = 20_000
     outside = greenlet.getcurrent()
 
@@ -112,7 +112,7 @@ def _greenlet_floor() -> Figure:
 
 
 def _shares() -> list[Figure]:
-    """The least share of ten equal hogs, against the median one."""
+    """Measure the smallest share of ten equal hogs, against the median."""
 
     async def main() -> float:
         until = time.perf_counter() + SECONDS
@@ -131,7 +131,7 @@ def _shares() -> list[Figure]:
 
 
 def _weights() -> list[Figure]:
-    """How far the CPU time of HIGH and LOW hogs is from their weights under deficit round robin."""
+    """Measure how far the CPU time of HIGH and LOW hogs is from their weights under deficit round robin."""
 
     async def main() -> float:
         until = time.perf_counter() + SECONDS
@@ -156,7 +156,7 @@ def _weights() -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    """Measure all of it on one processor."""
+    """Measure everything on one processor."""
     gc.collect()
     with on_processor(0):
         return [*_throughput(), *_shares(), *_weights(), *_armed_poll(), _greenlet_floor()]

@@ -14,7 +14,7 @@ __all__ = ["measure"]
 ROUNDS = 25
 REPEATS = 200_000
 BOUND_NS = 100.0
-# What a round consists of: release, charge, enqueue; remove, enqueue.
+# The operations of a round: release, charge, enqueue; remove, enqueue.
 OPERATIONS_OF_A_SLICE, OPERATIONS_OF_A_REMOVAL = 3, 2
 
 

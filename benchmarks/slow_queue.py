@@ -1,4 +1,4 @@
-"""The slow queue: what parking costs, how late others are beside offenders, and what is left of their work."""
+"""The slow queue: the cost of parking, the lateness of other tasks beside offenders, and the offenders' throughput."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_S, BEATS = 6.0, 150
 WORK_ROUNDS, WORK_HOGS, WORK_SLICES_MS, WORK_NS, WORK_BOUND = 5, 20, (1, 2, 5, 10), 1_000_000_000, 3.0
 REQUEST_ROUNDS, REQUESTS, REQUEST_POLLS, REQUEST_POLL_S = 5, 1_000, 20, 20e-6
 
-# One violation is enough to be an offender, and nobody ceases to be one.
+# One violation makes an offender, and an offender stays one.
 _TIERS = tuple(
     TierPolicyBuilder(action)
     .promotion_violations(1)
@@ -87,7 +87,7 @@ def _run(factory: LoopFactory, main: Main[T], governed: bool, config: pulse.Tier
 
 
 def _time_parks(factory: LoopFactory, governed: bool) -> float:
-    """CPU nanoseconds of one `sleep(0)` of tasks that do nothing else."""
+    """Return CPU nanoseconds of one `sleep(0)` of tasks that do nothing else."""
 
     async def spin() -> None:
         for _ in range(PARK_POLLS):
@@ -103,7 +103,7 @@ def _time_parks(factory: LoopFactory, governed: bool) -> float:
 
 
 def _work(factory: LoopFactory, slice_ms: int, governed: bool) -> float:
-    """CPU nanoseconds of the thread in which 20 tasks do a fixed amount of work in slices of that length."""
+    """Return CPU nanoseconds of the thread in which 20 tasks do a fixed amount of work in slices of this length."""
     slices = max(1, WORK_NS // (slice_ms * 1_000_000 * WORK_HOGS))
 
     async def hog() -> None:
@@ -120,7 +120,7 @@ def _work(factory: LoopFactory, slice_ms: int, governed: bool) -> float:
 
 
 def _lateness_ms(factory: LoopFactory, hogs: int, governed: bool) -> list[float]:
-    """How late a periodic task is beside so many that burn 10 ms and yield: milliseconds, ascending."""
+    """Return the lateness of a periodic task beside hogs that burn 10 ms and yield: milliseconds, ascending."""
 
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
@@ -146,7 +146,7 @@ def _lateness_ms(factory: LoopFactory, hogs: int, governed: bool) -> list[float]
 
 
 def _serve(factory: LoopFactory, config: pulse.TierConfig | None, medians: list[float]) -> float:
-    """CPU nanoseconds for all requests; the median of what one of them took is put on the list."""
+    """Return CPU nanoseconds for all requests, and append the median time of a request to `medians`."""
 
     async def main() -> float:
         took: list[int] = []
@@ -217,8 +217,8 @@ def _measure_requests(name: str, factory: LoopFactory) -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    """Measure on every loop that is installed."""
-    # It brings the same group to Yield over and over.
+    """Measure on every installed loop."""
+    # The benchmark brings the same group to Yield many times, and each time would be logged.
     logging.getLogger("asyncio_pulse").setLevel(logging.ERROR)
     figures = []
     with on_processor(0):

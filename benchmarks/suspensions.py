@@ -1,4 +1,4 @@
-"""How soon each kind of CPU-bound code is left once its budget is spent; where it is not, which rule refused, and why."""
+"""How soon each kind of CPU-bound code is suspended after its budget; otherwise the rule that refused, and why."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 0.5
 
 
 def _parse(text: str) -> list[Any]:
-    """Parse nested parentheses, as parsers written in Python do."""
+    """Parse nested parentheses, like typical parsers written in Python."""
     stack: list[list[Any]] = [[]]
     for character in text:
         if character == "(":
@@ -85,7 +85,7 @@ def _kinds() -> dict[str, Callable[[], Any]]:
 
 
 def _suspensions() -> list[Figure]:
-    """Time from the budget's end to the suspension, by kind of hog."""
+    """Measure the time from the end of the budget to the suspension, by kind of hog."""
 
     async def main(work: Callable[[], Any]) -> Any:
         async def hog() -> None:

@@ -1,4 +1,4 @@
-"""What creating a governed task costs beyond asyncio's own: time, and memory that its allocators hand out."""
+"""The cost of creating a governed task beyond asyncio's own: time, and memory from its allocators."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BOUND_NS, BOUND_BYTES = 250.0, 192.0
 def _create(
     factory: LoopFactory, surroundings: Surroundings, read: Callable[[], float], *, live: bool = False
 ) -> float:
-    """Create tasks and run each to its end: two polls, which are checked.
+    """Create tasks and run each to its end, which takes exactly two polls.
 
     Returns:
-        By how much the reading grew a task, over its creation or, with `live`, over its whole life.
+        Growth of the reading per task, over its creation or, with `live`, over its whole life.
     """
 
     async def drive() -> float:
@@ -60,7 +60,7 @@ def _create_traced(factory: LoopFactory, surroundings: Surroundings) -> float:
 
 
 def measure() -> list[Figure]:
-    """Measure on every loop that is installed."""
+    """Measure on every installed loop."""
     figures = []
     with watchdog_running(), on_processor(0):
         for name, factory in loop_factories().items():
@@ -80,7 +80,7 @@ def measure() -> list[Figure]:
             )
             sizes = {key: functools.partial(_create_traced, factory, value) for key, value in contenders.items()}
             costs = interleave(sizes, 5)
-            # Whole bytes: the fraction of one is what the loop has once, shared among all.
+            # Rounded to whole bytes. The fraction comes from objects that the loop has once, divided by all tasks.
             sizes_beyond = [round(each) for each in differences(costs, "governed", "bare")]
             figures.append(Figure.of(f"memory of a new task, {name}", "bytes", sizes_beyond, BOUND_BYTES))
     return figures

@@ -1,6 +1,6 @@
-"""A closed-loop client for HTTP servers on loopback: `python -m benchmarks.web_load`, told what to do on stdin.
+"""A closed-loop client for HTTP servers on loopback: `python -m benchmarks.web_load`, controlled by stdin.
 
-Each line of input is a port, a path and a number of requests; each line of output the seconds that they took. Every
+Each line of input has a port, a path and a number of requests. Each line of output has the seconds that they took. Every
 connection sends its next request when the last one is answered, so the server always has work. Connections are kept.
 """
 
@@ -18,7 +18,7 @@ CONNECTIONS = 32
 
 
 class Batch:
-    """Requests that the connections of one server share."""
+    """Requests shared by the connections of one server."""
 
     def __init__(self, request: bytes, count: int) -> None:
         self.request = request
@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the methods of asyncio.Transport and are not instances of it.
+        # uvloop's transports have the methods of asyncio.Transport but are not instances of it.
         self._transport = cast(asyncio.Transport, transport)
 
     def begin(self, batch: Batch) -> None:
@@ -93,7 +93,7 @@ async def run_requests(connections: list[Connection], port: int, path: str, coun
 
 
 def main() -> None:
-    """Serve the orders on stdin until it ends."""
+    """Process the lines of stdin until it ends."""
     servers: collections.defaultdict[str, list[Connection]] = collections.defaultdict(list)
     # The fastest loop that is installed comes last.
     with asyncio.Runner(loop_factory=list(loop_factories().values())[-1]) as runner:

@@ -1,8 +1,8 @@
 """A well-behaved web service, plain, governed, and grouped by route: real uvicorn with FastAPI, saturated from outside.
 
 The servers run side by side on one processor and take turns: while one is under load the others sleep. The client has
-another processor, where there is one. Besides the requests a second, which whoever else uses the machine disturbs, the
-CPU time that the kernel booked to the server is compared, which they disturb less.
+another processor, if there is one. Two quantities are compared: requests per second, which other load on the machine
+disturbs, and the server's CPU time from the kernel, which it disturbs less.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ BOUND_PERCENT = 1.0
 
 
 class Client:
-    """The process of `web_load`, which takes orders."""
+    """The process of `web_load`, controlled through its stdin."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def seconds_for(self, port: int) -> float:
-        """Have a batch of requests answered."""
+        """Send a batch of requests, and return the seconds until all are answered."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{port} /ping {REQUESTS}\n")
@@ -46,7 +46,7 @@ class Client:
 @contextlib.contextmanager
 def _client() -> Iterator[Client]:
     command = [sys.executable, "-m", "benchmarks.web_load"]
-    # A process starts on the processors of the one that starts it.
+    # A new process inherits the processors of the process that starts it.
     with on_processor(1):
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -56,12 +56,12 @@ def _client() -> Iterator[Client]:
 
 
 def _cpu_ns(process_id: int) -> int:
-    """CPU time of a process's main thread so far, from Linux."""
+    """Return the CPU time of a process's main thread so far, from Linux."""
     return int(Path(f"/proc/{process_id}/schedstat").read_text().split()[0])
 
 
 class Contender:
-    """A server under load, which notes the CPU time of every batch."""
+    """A server under load. It records the CPU time of every batch."""
 
     def __init__(self, client: Client, server: Server) -> None:
         self.cpu_ns: list[float] = []
@@ -104,7 +104,7 @@ def _measure_loop(loop: str, output: Path) -> list[Figure]:
         with on_processor(0):
             contenders = {name: Contender(client, running.enter_context(server)) for name, server in servers.items()}
         seconds = interleave(contenders, ROUNDS)
-    # Each request is one task of uvicorn's, and one call of the route's.
+    # Each request is one task of uvicorn, and one call in the route's group.
     _check(output / "governed.json", "RequestResponseCycle.run_asgi", ROUNDS + 1)
     _check(output / "grouped.json", "GET /ping", ROUNDS + 1)
     cpu_ns = {name: contender.cpu_ns[1:] for name, contender in contenders.items()}
@@ -112,9 +112,9 @@ def _measure_loop(loop: str, output: Path) -> list[Figure]:
         Figure.of(f"requests a second, plain, {loop}", "1/s", [REQUESTS / each for each in seconds["plain"]]),
         Figure.of(f"CPU time of a request, plain, {loop}", "us", [each / REQUESTS / 1e3 for each in cpu_ns["plain"]]),
     ]
-    # The bound is that of governing; grouping by route is asked for by whoever adds the middleware.
+    # The bound is for governing. Grouping by route is opt-in, by adding the middleware.
     for name, control, bound in (("governed", "plain", BOUND_PERCENT), ("grouped", "governed", None)):
-        # Requests a second are the inverse of the seconds for as many requests.
+        # Requests per second are the inverse of the seconds for the same number of requests.
         fewer = [100 * (1 - 1 / ratio) for ratio in ratios(seconds, name, control)]
         more = [100 * (ratio - 1) for ratio in ratios(cpu_ns, name, control)]
         figures += [
@@ -125,7 +125,7 @@ def _measure_loop(loop: str, output: Path) -> list[Figure]:
 
 
 def measure() -> list[Figure]:
-    """Measure on every loop that is installed; nothing without uvicorn and FastAPI."""
+    """Measure on every installed loop; nothing without uvicorn and FastAPI."""
     if not (importlib.util.find_spec("uvicorn") and importlib.util.find_spec("fastapi")):
         nothing = float("nan")
         return [Figure("a web service", "%", nothing, nothing, nothing, note="absent: uvicorn, fastapi")]

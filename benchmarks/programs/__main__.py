@@ -1,7 +1,7 @@
-"""`python -m benchmarks.programs NAME`: run one program, and print what it cost as one line of JSON.
+"""`python -m benchmarks.programs NAME`: run one program, and print its cost as one line of JSON.
 
-The time is that of the work alone: what the start-up cost, imports and all, is another figure. Between the two it says
-"ready" and waits, so that several programs begin at once.
+The time covers the work alone. The start-up with its imports is another figure. Between the two the program prints "ready"
+and waits, so that several programs begin at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PROGRAMS: dict[str, Program] = {
 
 def _find(name: str) -> Program:
     if name == "web_service":
-        # Imported before the time begins, and only where it is asked for.
+        # Imported before the measurement begins, and only if requested.
         from .web import web_service
 
         return web_service
@@ -61,10 +61,10 @@ async def _measure(program: Program) -> dict[str, float]:
 
 
 def main(name: str) -> None:
-    """Start up, wait for a line on stdin, or its end, and do the work."""
+    """Start up, wait for a line or the end of stdin, and do the work."""
     program = _find(name)
     startup_s = time.process_time()
-    # All begin with nothing to collect: when the first full collection falls due would otherwise decide.
+    # All programs begin without garbage. Otherwise the time of the first full collection would decide.
     gc.collect()
     print("ready", flush=True)
     sys.stdin.readline()

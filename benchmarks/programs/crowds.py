@@ -1,4 +1,4 @@
-"""Many tasks at once: that compute for long, for short, or block; loops in threads; a crowd of the examples."""
+"""Many tasks at once: long steps, short steps, blocking calls; loops in threads; the batch example."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ async def _offend(steps: int, rounds: int) -> None:
 
 
 async def small_offenders() -> None:
-    """Twenty tasks of one function that compute some 3 ms and yield: together they keep a timer for 60 ms."""
+    """Run twenty tasks of one function that compute some 3 ms and yield. Together they delay a timer by 60 ms."""
     await asyncio.gather(*(_offend(16, 26_000) for _ in range(20)))
 
 
 async def short_steps() -> None:
-    """A gather of tasks that compute in steps of some 200 us, none of them an offender."""
+    """Run a gather of tasks that compute in steps of some 200 us, none of them an offender."""
     await asyncio.gather(*(_offend(100, 1_600) for _ in range(40)))
 
 
@@ -46,12 +46,12 @@ async def _handle() -> None:
 
 
 async def blocking_handlers() -> None:
-    """Handlers that block for 20 ms and wait for half as long; 24 computing jobs, for the CPU time to be comparable."""
+    """Run handlers that block for 20 ms and wait half as long, with 24 computing jobs to make CPU times comparable."""
     await asyncio.gather(*(_handle() for _ in range(8)), work_off(loop, 24))
 
 
 async def loops_in_threads() -> list[float]:
-    """Three threads, each with a loop of its own, a worker and a ticker; this loop only waits for them."""
+    """Run three threads, each with its own loop, worker and ticker. This loop only waits for them."""
     latencies_s: list[float] = []
 
     def run() -> None:
@@ -68,6 +68,6 @@ async def loops_in_threads() -> list[float]:
 
 
 async def batch_example() -> None:
-    """The example `tuned_batch` on a twentieth of its lines, two files at once."""
+    """Run the example `tuned_batch` on a twentieth of its lines, two files at once."""
     parse = runpy.run_path(str(EXAMPLE))["parse"]
     await asyncio.gather(*(parse(4_000) for _ in range(2)))

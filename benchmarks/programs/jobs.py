@@ -1,4 +1,4 @@
-"""A queue worker that takes jobs of one kind, each of which computes in pure Python in one step."""
+"""A queue worker with jobs of one kind. Each job computes in pure Python in one step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAUSE_S = 0.02
 
 
 def loop() -> int:
-    """A tight loop."""
+    """Run a tight loop."""
     total = 0
     for number in range(400_000):
         total = (total * 31 + number) % 1_000_003
@@ -20,12 +20,12 @@ def loop() -> int:
 
 
 def calls(depth: int = 26) -> int:
-    """Functions that call functions, 390,000 times."""
+    """Call functions from functions, 390,000 times."""
     return depth if depth < 2 else calls(depth - 1) + calls(depth - 2)
 
 
 def comprehensions() -> int:
-    """Lists, sets, dictionaries and generators."""
+    """Build lists, sets, dictionaries and generators."""
     rows = [[row * column % 97 for column in range(300)] for row in range(300)]
     distinct = {value for row in rows for value in row if value % 3}
     positions = {(index, value): index ^ value for index, row in enumerate(rows) for value in row}
@@ -36,7 +36,7 @@ TEXT = '{"name": "row", "values": [1, 22, 333, -4.5], "nested": {"flag": true, "
 
 
 def parser() -> int:
-    """A tokenizer that looks at one character after the other."""
+    """Tokenise text, one character after the other."""
     tokens: list[str] = []
     position = 0
     while position < len(TEXT):
@@ -71,7 +71,7 @@ async def _worker(queue: asyncio.Queue[Callable[[], int]]) -> None:
 
 
 async def work_off(job: Callable[[], int], count: int = JOB_COUNT) -> None:
-    """Put jobs into a queue, a short while after the one before was done, and wait for the worker."""
+    """Put each job into a queue, a short while after the job before it was done, and wait for the worker."""
     queue: asyncio.Queue[Callable[[], int]] = asyncio.Queue()
     worker = asyncio.create_task(_worker(queue))
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Who lives beside a program's work: tickers, and how long each of their steps took."""
+"""Neighbours of a program's work: tickers, and the duration of each of their steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TICK_S = 0.005
 
 
 async def _tick(latencies_s: list[float]) -> None:
-    """Sleep for a tick, over and over, and note how long each took."""
+    """Sleep for a tick repeatedly, and record how long each took."""
     while True:
         began = time.perf_counter()
         await asyncio.sleep(TICK_S)
@@ -23,7 +23,7 @@ async def run_beside_ticker(work: Awaitable[object]) -> list[float]:
     """Do the work beside a ticker.
 
     Returns:
-        Seconds that each tick took, in their order; a tick that waits for the work's last step is among them.
+        Seconds of each tick in order, including a tick that waits for the work's last step.
     """
     latencies_s: list[float] = []
     ticker = asyncio.create_task(_tick(latencies_s))
@@ -35,6 +35,6 @@ async def run_beside_ticker(work: Awaitable[object]) -> list[float]:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many per cent of the values do not exceed, for at least one value."""
+    """Return the value that `percent` per cent of the values do not exceed; there must be at least one value."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -1,4 +1,4 @@
-"""A FastAPI service with a route that computes, and /health beside it; a client in a process of its own."""
+"""A FastAPI service with a computing route, and /health beside it; a client in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CLIENT = Path(__file__).with_name("web_client.py")
 
 
 async def web_service() -> list[float]:
-    """Serve until the client is content.
+    """Serve until the client is done.
 
     Returns:
-        Seconds that each request for /health took.
+        Seconds of each request for /health.
     """
     app = FastAPI()
 
@@ -38,7 +38,7 @@ async def web_service() -> list[float]:
     while not server.started:
         await asyncio.sleep(0.001)
     port = server.servers[0].sockets[0].getsockname()[1]
-    # Isolated: the client is plain Python, whatever its server is.
+    # Isolated mode keeps the client plain Python, whatever its server is.
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-I", str(CLIENT), str(port), stdout=asyncio.subprocess.PIPE
     )

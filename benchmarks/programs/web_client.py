@@ -1,4 +1,4 @@
-"""Asks a service for reports, and for its health meanwhile: `python -I web_client.py PORT`, needs nothing but Python.
+"""Requests reports from a service, and its health meanwhile: `python -I web_client.py PORT`; needs only Python.
 
 Prints the seconds of each request for /health as JSON.
 """
@@ -33,7 +33,7 @@ async def ask(port: int, path: str, count: int) -> list[float]:
 
 
 async def main(port: int) -> list[float]:
-    """Ask for both at once; the seconds of /health."""
+    """Request both paths at once, and return the seconds of /health."""
     return (await asyncio.gather(ask(port, "/health", HEALTHS), ask(port, "/report", REPORTS)))[0]
 
 
