@@ -14,29 +14,29 @@ from asyncio_pulse.lowlevel import PollResult, TaskContext
 
 
 class PulseInstrument(trio.abc.Instrument):
-    """Tell a manager of every step of every trio task."""
+    """Reports every step of every trio task to a manager."""
 
     def __init__(self, manager: asyncio_pulse.TierManager) -> None:
-        """Count for this manager."""
+        """Report to this manager."""
         self.manager = manager
         self.started_ns = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """A step begins."""
+        """Report that a step begins."""
         self.manager.before_poll(id(task), TaskContext(self.manager.worker_id, group=task.name))
         self.started_ns = time.perf_counter_ns()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """It ended."""
+        """Report that the step ended."""
         self.manager.after_poll(id(task), PollResult.PENDING, time.perf_counter_ns() - self.started_ns)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        """The task is done."""
+        """Report that the task is done."""
         self.manager.on_completion(id(task))
 
 
 async def polite(rounds: int) -> None:
-    """Do little, often."""
+    """Take many short steps."""
     for _ in range(rounds):
         await trio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""A batch job that computes all the time and shows its progress, to try tiers on.
+"""A batch job that computes all the time and shows its progress; use it to try tiers.
 
 asyncio-pulse run [--config FILE] examples/tuned_batch.py
 """
@@ -12,7 +12,7 @@ import asyncio_pulse as pulse
 
 
 async def parse(lines: int) -> int:
-    """Parse a file, and let others run after every chunk of it."""
+    """Parse a file, and give way to other tasks after every chunk."""
     total = 0
     for line in range(lines):
         total += sum(int(digit) for digit in str(line * 7919) * 40)
@@ -22,7 +22,7 @@ async def parse(lines: int) -> int:
 
 
 async def show_progress(late: list[float]) -> None:
-    """Wake up twenty times a second."""
+    """Wake up twenty times a second, and record the lateness."""
     while True:
         due = time.perf_counter() + 0.05
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A web service with a route that computes between its awaits, to try tiers on.
+"""A web service with a route that computes between its awaits; use it to try tiers.
 
 asyncio-pulse run -m uvicorn --app-dir examples tuned_web:app
 """
@@ -24,7 +24,7 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report() -> int:
-    """Encode an answer page by page, and let others run after each, as a streamed answer does."""
+    """Encode an answer page by page, and give way after each page, as a streamed answer does."""
     size = 0
     for page in range(100):
         size += len(json.dumps([{"page": page, "row": row, "text": str(row) * 4} for row in range(6_000)]))

@@ -1,4 +1,4 @@
-"""A worker with jobs of two types, one of which computes most of the time, to try tiers on.
+"""A worker with two types of jobs, one of which computes most of the time; use it to try tiers.
 
 asyncio-pulse run [--config FILE] examples/tuned_worker.py
 """
@@ -15,7 +15,7 @@ import asyncio_pulse as pulse
 
 @pulse.governed(group="job mail")
 async def send_mail() -> None:
-    """Wait for somebody else, mostly."""
+    """Wait for a server most of the time."""
     for _ in range(5):
         await asyncio.sleep(0.002)
 
@@ -29,7 +29,7 @@ async def resize_image() -> None:
 
 
 async def work(queue: asyncio.Queue[float], job: Callable[[], Coroutine[None, None, None]], took: list[float]) -> None:
-    """Take jobs, one after the other, and note how long after its arrival each was done."""
+    """Take jobs one after the other, and record the time from the arrival of each to its end."""
     while True:
         arrived = await queue.get()
         await job()
@@ -37,11 +37,11 @@ async def work(queue: asyncio.Queue[float], job: Callable[[], Coroutine[None, No
 
 
 async def main() -> None:
-    """Give eight workers for each type fifteen seconds of jobs: mail twenty times a second, images without end."""
+    """Give fifteen seconds of jobs to eight workers of each type: mail twenty times a second, images without end."""
     mails: asyncio.Queue[float] = asyncio.Queue()
     images: asyncio.Queue[float] = asyncio.Queue(maxsize=1)
     took: dict[str, list[float]] = {"mail": [], "image": []}
-    # The groups are those of the jobs; the workers themselves are never held.
+    # The jobs have groups of their own. The workers themselves are never parked.
     workers = [pulse.spawn(work(mails, send_mail, took["mail"]), max_tier=1) for _ in range(8)]
     workers += [pulse.spawn(work(images, resize_image, took["image"]), max_tier=1) for _ in range(8)]
     end = time.perf_counter() + 15
