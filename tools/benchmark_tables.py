@@ -1,9 +1,9 @@
-"""Write the kept results of the benchmarks into the tables of docs/benchmarks.md.
+"""Write the stored results of the benchmarks into the tables of docs/benchmarks.md.
 
 python tools/benchmark_tables.py
 
-The section of each benchmark keeps its prose; its table and the line below it, which names the interpreter and the day,
-are made anew from benchmarks/results/NAME.json.
+The prose of each benchmark's section stays. Its table, and the line below it with the interpreter and the day, are
+generated from benchmarks/results/NAME.json.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TABLE = re.compile(r"^\|.*?\n\nCPython [^\n]*\n", re.MULTILINE | re.DOTALL)
 
 
 def number(value: float | None) -> str:
-    """A value with as many digits as say something."""
+    """Format a value with its significant digits."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
 def figure_row(figure: dict[str, Any]) -> str:
-    """One figure in a row of its own."""
+    """Return one figure as a row of a table."""
     unit, bound = figure["unit"], figure["bound"]
     spread = f"{number(figure['lowest'])} to {number(figure['highest'])}"
     met = {None: figure["note"], True: "yes", False: "no"}[figure["met"]]
@@ -38,13 +38,13 @@ def figure_row(figure: dict[str, Any]) -> str:
 
 
 def plain_table(figures: list[dict[str, Any]]) -> str:
-    """A row for each figure."""
+    """Return a table with one row per figure."""
     head = "| figure | median | lowest to highest | bound | met |\n| --- | ---: | ---: | ---: | --- |\n"
     return head + "\n".join(map(figure_row, figures))
 
 
 def ratio_cell(figure: dict[str, Any]) -> str:
-    """A ratio, and its bound where it has one."""
+    """Format a ratio, with its bound if it has one."""
     if figure["bound"] is None:
         return f"{figure['median']:.3f}"
     missed = "" if figure["met"] else ", **no**"
@@ -52,7 +52,7 @@ def ratio_cell(figure: dict[str, Any]) -> str:
 
 
 def harmless_table(figures: list[dict[str, Any]]) -> str:
-    """A row for each program, a column for each quantity."""
+    """Return a table with one row per program and one column per quantity."""
     programs: dict[str, dict[str, dict[str, Any]]] = {}
     others = []
     for figure in figures:
@@ -70,7 +70,7 @@ def harmless_table(figures: list[dict[str, Any]]) -> str:
 
 
 def section_of(name: str, text: str) -> str:
-    """A section with the table of its kept results."""
+    """Return a section with the table of its stored results."""
     kept = json.loads((RESULTS / f"{name}.json").read_text())
     facts, figures = kept["facts"], kept["figures"]
     table = harmless_table(figures) if name == "harmless" else plain_table(figures)
@@ -83,7 +83,7 @@ def section_of(name: str, text: str) -> str:
 
 
 def main() -> None:
-    """Renew every section."""
+    """Rewrite every section."""
     head, *sections = SECTION.split(PAGE.read_text())
     pairs = zip(sections[::2], sections[1::2], strict=True)
     PAGE.write_text(head + "".join(f"### {name}\n{section_of(name, text)}" for name, text in pairs))

@@ -1,8 +1,8 @@
-"""Run the modules of somebody else's test suite plain and governed, or governed under chaos; tell what differs.
+"""Run the modules of a foreign test suite plain and governed, or governed under chaos, and report the differences.
 
-Each module runs in a process of its own, once each way. A test whose outcome differs is a failure, unless the suite's
-kept list explains just that outcome: then the reason is printed. A module that runs tasks must have been governed: its
-polls are counted.
+Each module runs in a process of its own, once each way. A test with a different outcome is a failure, unless the suite's
+list of kept differences explains exactly that outcome; then the reason is printed. If a module runs tasks, its governed run
+must have counted polls.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from pathlib import Path
 from typing import TypeAlias
 
 TIMEOUT_SECONDS = 600
-"""For one module one way. The longest take a tenth of it."""
+"""Time limit of one module in one way. The longest modules take a tenth of it."""
 
 MOST_KEPT = 5
-"""A kept list that grows is not a list of exceptions any more. Of tests that count turns chaos finds more than these."""
+"""A long list is no longer a list of exceptions. Under chaos more tests differ, because they count turns of the loop."""
 
 Difference: TypeAlias = tuple[str, str, str]
-"""A test, its outcome in a plain run, its outcome in a governed one."""
+"""A test, its outcome in a plain run, and its outcome in a governed run."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A difference that governing is, and not a fault of it.
+    """A difference that is inherent in governing, and not a fault.
 
     Attributes:
-        tests: The bare names of the tests, as a shell pattern.
-        ends: A regular expression found in what the governed test says: it fails for this, and for nothing else.
-        reason: Why.
+        tests: Bare names of the tests, as a shell pattern.
+        ends: A regular expression to be found in the outcome of the governed test. Any other failure is not explained.
+        reason: The explanation.
     """
 
     tests: str
@@ -44,7 +44,7 @@ class Kept:
     reason: str
 
     def explains(self, difference: Difference) -> bool:
-        """Tell whether this is why a test differs."""
+        """Whether this explains why a test differs."""
         test, _, governed = difference
         return (
             fnmatch.fnmatchcase(bare_name(test), self.tests)
@@ -54,18 +54,18 @@ class Kept:
 
 @dataclass(frozen=True)
 class Suite:
-    """Somebody else's tests, and how to run one module of them.
+    """A foreign test suite, and how to run one module of it.
 
     Attributes:
-        name: What is tested, with versions.
+        name: The tested software, with versions.
         script: Runs one module: `script MODULE OUTPUT [govern]` writes `outcomes` by test and `polls` to OUTPUT as JSON.
-        modules: What `script` takes as MODULE.
-        kept: Differences that are told with their reason; at most `MOST_KEPT`. None may be about cancellation, order or
+        modules: Values of MODULE for `script`.
+        kept: Differences that are reported with their reason, at most `MOST_KEPT`. None may be about cancellation, order or
             exceptions.
-        without_tasks: Modules that run no task here: chaos does not find them.
-        directory: Where the modules run; here if None.
-        arguments: More for the script, after its own.
-        chaos: What `ASYNCIO_PULSE_CHAOS` is to be in the governed runs, such as `1,0.2,0.2`; no chaos if empty.
+        without_tasks: Modules that run no task here, so that chaos does not affect them.
+        directory: Working directory of the modules; None stands for the present one.
+        arguments: Further arguments of the script, after its own.
+        chaos: Value of `ASYNCIO_PULSE_CHAOS` in the governed runs, such as `1,0.2,0.2`; empty for no chaos.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Suite:
 
 @dataclass
 class Run:
-    """What became of a module's tests: outcomes by test, such as `failed: the traceback`; how many polls were struck."""
+    """Results of one module: outcomes by test, such as `failed: the traceback`, and how many polls chaos affected."""
 
     outcomes: dict[str, str]
     polls: int = 0
@@ -97,17 +97,17 @@ class Run:
 
 
 def kind_of(outcome: str) -> str:
-    """Reduce an outcome to its kind: an error's text has addresses and times in it."""
+    """Return the kind of an outcome. The text of an error contains addresses and times."""
     return outcome.partition(":")[0]
 
 
 def bare_name(test: str) -> str:
-    """Name a test without module, class and parameters, as in `a.b.C.test_x` and `a/b.py::C::test_x[c]`."""
+    """Return a test's name without module, class and parameters, as in `a.b.C.test_x` and `a/b.py::C::test_x[c]`."""
     return re.split(r"::|\.", test.partition("[")[0])[-1]
 
 
 def run(suite: Suite, module: str, *, governed: bool) -> Run:
-    """Run one module; a module that cannot be run on this platform has no outcomes."""
+    """Run one module. A module that cannot run on this platform has no outcomes."""
     way = ["govern"] if governed else []
     chaos = {"ASYNCIO_PULSE_CHAOS": suite.chaos} if governed else {}
     with tempfile.TemporaryDirectory() as directory:
@@ -124,20 +124,20 @@ def run(suite: Suite, module: str, *, governed: bool) -> Run:
         )
         if output.exists():
             return Run(**json.loads(output.read_text()))
-        # unittest.SkipTest at import: the module is for another platform.
+        # The module raised unittest.SkipTest at import, because it is for another platform.
         if "SkipTest" in done.stderr:
             return Run({})
         sys.exit(f"{module} {' '.join(way)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _heed_signals() -> None:
-    # Background jobs of a shell ignore the one, what nohup starts the other: some tests would wait for them for ever.
+    # Background jobs of a shell ignore SIGINT, and programs under nohup ignore SIGHUP. Some tests would then wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def differences(plain: Run, governed: Run) -> list[Difference]:
-    """List the tests that ended differently."""
+    """List the tests with different outcomes."""
     pairs = [
         (test, plain.outcomes.get(test, "not run"), governed.outcomes.get(test, "not run"))
         for test in sorted(plain.outcomes.keys() | governed.outcomes.keys())
@@ -146,12 +146,12 @@ def differences(plain: Run, governed: Run) -> list[Difference]:
 
 
 def reason_for(suite: Suite, difference: Difference) -> str | None:
-    """Look a difference up in the kept list."""
+    """Return the reason for a difference from the kept list, or None."""
     return next((kept.reason for kept in suite.kept if kept.explains(difference)), None)
 
 
 def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
-    """Run a module both ways and tell the differences; the governed run, and how many were unexpected."""
+    """Run a module both ways and report the differences. Returns the governed run and the number of unexpected ones."""
     plain, governed = run(suite, module, governed=False), run(suite, module, governed=True)
     found = differences(plain, governed)
     failures = []
@@ -162,7 +162,7 @@ def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
         else:
             print(f"  {difference[0]}: {kind_of(difference[1])} -> {reason}")
     if failures:
-        # A test that depends on time may fail under load, either way: it is different only if it is so twice.
+        # A test that depends on time may fail under load, either way. Only a repeated difference counts.
         once_more = run(suite, module, governed=False), run(suite, module, governed=True)
         again = {test for test, _, _ in differences(*once_more)}
         failures = [difference for difference in failures if difference[0] in again]
@@ -179,7 +179,7 @@ def compare_module(suite: Suite, module: str) -> tuple[Run, int]:
 
 
 def compare(suite: Suite, modules: list[str] | None = None) -> None:
-    """Compare all modules, or those named; exit with 1 if there was an unexpected difference."""
+    """Compare all modules, or those named; exit with 1 after an unexpected difference."""
     assert suite.chaos or len(suite.kept) <= MOST_KEPT
     total, total_unexpected = Run({}), 0
     for module in modules or suite.modules:
@@ -200,7 +200,7 @@ def compare(suite: Suite, modules: list[str] | None = None) -> None:
 
 
 def describe(governed: Run) -> str:
-    """Tell how much a governed run was worth."""
+    """Summarise a governed run: tests, polls and interventions."""
     struck = f", {governed.parked:6} parked, {governed.preempted:6} preempted" if governed.parked else ""
     tests = f"{governed.ran():5} tests, {governed.count('skipped'):4} skipped"
     return f"{tests}, {governed.polls:7} governed polls{struck}"

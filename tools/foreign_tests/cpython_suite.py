@@ -32,14 +32,14 @@ KEPT = [
         "takes task.get_coro() for the object that refers to the frame's locals; the coroutine inside does",
     ),
 ]
-"""Tests that see the difference that governing is. None is about cancellation, order or exceptions."""
+"""Tests that detect governing itself. None is about cancellation, order or exceptions."""
 
 WITHOUT_TASKS = {"test_protocols", "test_tools", "test_transports", "test_windows_events", "test_windows_utils"}
 """Modules that run no task on this platform."""
 
 
 def modules() -> list[str]:
-    """Name the test modules that this interpreter has."""
+    """Return the names of the test modules that this interpreter has."""
     try:
         package = importlib.import_module("test.test_asyncio")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Govern every event loop of a process from its birth, and count the polls of all of them."""
+"""Govern every event loop of a process from its creation, and count the polls of all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Polls:
-    """Count the polls of every loop that was governed, after it is gone as well."""
+    """Counts the polls of every governed loop, also after the loop is gone."""
 
     def __init__(self) -> None:
         import asyncio_pulse
@@ -25,10 +25,10 @@ class Polls:
 
         Args:
             loop: The loop.
-            anew: Somebody set a task factory in place of ours. Theirs goes on making the tasks, of coroutines that we
-                measure.
+            anew: Whether another task factory has replaced ours. That factory still makes the tasks, from coroutines that
+                we measure.
         """
-        # We set a task factory ourselves.
+        # Governing sets a task factory, which calls this method again.
         if loop in self._at_work:
             return
         self._at_work.add(loop)
@@ -42,21 +42,21 @@ class Polls:
             self._managers.append(manager)
 
     def total(self) -> int:
-        """Count them all."""
+        """Return the number of all polls."""
         return sum(manager.get_metrics().polls for manager in self._managers)
 
     def parked(self) -> int:
-        """Count those that waited in the slow queue first."""
+        """Return the number of resumptions that first waited in the slow queue."""
         return sum(manager.governor.slow_queue()["parked"] for manager in self._managers)
 
     def preempted(self) -> int:
-        """Count those that were left in the middle."""
+        """Return the number of suspensions in the middle of a poll."""
         return sum(manager.get_preemption_metrics().preemptions for manager in self._managers)
 
 
 def govern_every_loop(polls: Polls, *more: type[asyncio.AbstractEventLoop]) -> None:
-    """Have each loop of asyncio, and of more types, governed from its birth and whatever task factory it is given."""
-    # Again when it has a selector that can be watched.
+    """Govern each loop of asyncio and of more types from its creation, whatever task factory the loop is given."""
+    # These call it again once the loop has a selector that can be watched.
     _follow(selector_events.BaseSelectorEventLoop, "__init__", polls.govern)
     _follow(proactor_events.BaseProactorEventLoop, "__init__", polls.govern)
     types: list[type[Any]] = [base_events.BaseEventLoop, *more]

@@ -20,24 +20,24 @@ from comparing import Suite, compare
 from peers import PEERS, Peer
 
 PARK = 0.5
-"""Higher than the default: each test has a loop of its own, with few resumptions."""
+"""Higher than the default, because each test has a loop of its own with few resumptions."""
 
 PREEMPT = 0.5
 
 
 def matches(module: str, patterns: list[str]) -> bool:
-    """Tell whether a module is meant by one of some patterns."""
+    """Whether a module matches one of several patterns."""
     return any(fnmatch.fnmatch(module, pattern) for pattern in patterns)
 
 
 def modules(peer: Peer, source: Path) -> list[str]:
-    """Name the test modules that are run, relative to the source."""
+    """Return the test modules to run, relative to the source."""
     found = sorted(str(path.relative_to(source)) for path in source.glob(f"{peer.tests}/**/test_*.py"))
     return [module for module in found if not matches(module, peer.skipped)]
 
 
 def suite_of(name: str, source: Path, seed: int | None) -> Suite:
-    """Describe a library's suite."""
+    """Return the description of a library's suite."""
     peer = PEERS[name]
     names = modules(peer, source)
     way = "governed" if seed is None else f"under chaos {seed}"

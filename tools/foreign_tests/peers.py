@@ -1,4 +1,4 @@
-"""The libraries whose own tests are compared: what they need, how they are run, and which differences are kept, and why."""
+"""The libraries whose tests are compared: requirements, how to run them, and kept differences with their reasons."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ class Peer:
     """One library.
 
     Attributes:
-        requirements: What its tests import, beyond the library.
-        arguments: pytest's arguments.
-        tests: The directory of the tests.
-        repository: Where they are, with a tag for each version, if the source distribution has none.
+        requirements: Packages that its tests import, besides the library.
+        arguments: Arguments for pytest.
+        tests: Directory of the tests.
+        repository: Repository of the tests, with a tag for each version, if the source distribution has none.
         skipped: Modules that are not run, as shell patterns.
         without_tasks: Modules that run no task.
-        kept: Differences that governing is.
-        kept_under_chaos: Differences that chaos is: no wrong result, and no lost wake-up, but a test that counts turns.
+        kept: Differences that are inherent in governing.
+        kept_under_chaos: Differences that are inherent in chaos: a test counts turns of the loop, but no result is wrong
+            and no wake-up is lost.
     """
 
     requirements: list[str]
@@ -44,7 +45,7 @@ ANYIO = Peer(
         "trustme",
         "truststore",
     ],
-    # Without the tests that need the Internet, and those on the loop of another library.
+    # Excludes tests that need the Internet, and tests on the loop of another library.
     arguments=["-m", "not network", "-k", "not trio"],
     without_tasks=["*/test_all_attributes.py", "*/test_lazyimport.py", "*/test_typedattr.py"],
     kept_under_chaos=[
@@ -127,7 +128,7 @@ AIOHTTP = Peer(
         "trustme",
         "zlib_ng",
     ],
-    # Its own options are for several processes and for coverage.
+    # Overrides the suite's own options, which are for several processes and for coverage.
     arguments=["-o", "addopts=", "-p", "pytest_mock", "-p", "pytest_timeout", "-m", "not dev_mode and not internal"],
     skipped=["*/test_benchmarks_*", "*/autobahn/*"],
     without_tasks=[
@@ -267,9 +268,9 @@ STARLETTE = Peer(
 
 WEBSOCKETS = Peer(
     requirements=["werkzeug"],
-    # Made for unittest: without this pytest would find our own settings above them.
+    # The suite is made for unittest. Without these arguments pytest would find our own settings above it.
     arguments=["-c", os.devnull, "--rootdir", "."],
-    # Of the others one half has no tasks, and the other half is for threads and trio.
+    # Half of the other tests have no tasks, and the other half is for threads and trio.
     tests="tests/asyncio",
     repository="https://github.com/python-websockets/websockets",
     kept_under_chaos=[

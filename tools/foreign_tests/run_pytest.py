@@ -2,8 +2,8 @@
 
     python run_pytest.py MODULE OUTPUT [govern] [ARGUMENT ...]
 
-Arguments are pytest's. With `govern` every loop is governed from its birth; the output then tells how many polls were.
-Everything else is the same.
+Arguments are those of pytest. With `govern` every loop is governed from its creation, and the output has the number of
+polls. Everything else is the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from governing import Polls, govern_every_loop
 
 
 class Outcomes:
-    """A plugin that remembers what became of each test."""
+    """A pytest plugin that records the outcome of each test."""
 
     def __init__(self) -> None:
         self.by_test: dict[str, str] = {}
@@ -29,7 +29,7 @@ class Outcomes:
             self.by_test[report.nodeid] = f"error: {report.longreprtext}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # A test has three reports: a failure of its end overrides the success of its call.
+        # A test has three reports. A failure of its teardown overrides the success of its call.
         if report.failed:
             self.by_test[report.nodeid] = f"{'failed' if report.when == 'call' else 'error'}: {report.longreprtext}"
         elif report.skipped:
@@ -43,7 +43,7 @@ def main() -> None:
     polls = Polls() if arguments[:1] == ["govern"] else None
     if polls is not None:
         govern_every_loop(polls, uvloop.Loop)
-    # A suite's configuration or its arguments name the plugins that it wants.
+    # The plugins that a suite needs are named by its configuration or its arguments.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     outcomes = Outcomes()
     status = pytest.main(["-q", "-p", "no:cacheprovider", *arguments[polls is not None :], module], plugins=[outcomes])

@@ -2,7 +2,7 @@
 
     python run_unittest.py MODULE OUTPUT [govern]
 
-With `govern` every loop is governed from its birth; the output then tells how many polls were. Everything else is the same.
+With `govern` every loop is governed from its creation, and the output has the number of polls. Everything else is the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from governing import Polls, govern_every_loop
 
 
 class Outcomes(unittest.TextTestResult):
-    """Remember what became of each test."""
+    """Records the outcome of each test."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
