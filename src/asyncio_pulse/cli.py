@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: The arguments after the command's own name; None stands for those of the process.
+        arguments: The arguments after the command's own name; None means those of the process.
 
     Returns:
         The exit code: 0; 1 if a checked file is at fault; 2 if the command line is wrong; 141 if the reader is gone. `run`

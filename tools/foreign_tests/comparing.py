@@ -63,7 +63,7 @@ class Suite:
         kept: Differences that are reported with their reason, at most `MOST_KEPT`. None may be about cancellation, order or
             exceptions.
         without_tasks: Modules that run no task here, so that chaos does not affect them.
-        directory: Working directory of the modules; None stands for the present one.
+        directory: Working directory of the modules; None means the present one.
         arguments: Further arguments of the script, after its own.
         chaos: Value of `ASYNCIO_PULSE_CHAOS` in the governed runs, such as `1,0.2,0.2`; empty for no chaos.
     """

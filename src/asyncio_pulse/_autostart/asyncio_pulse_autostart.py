@@ -12,7 +12,7 @@ import atexit
 import os
 import sys
 
-TYPE_CHECKING = False  # typing's own would cost every process 10 ms
+TYPE_CHECKING = False  # importing typing would cost every process 10 ms
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def _prepare() -> None:
         if _process is None:
             _process = _make_process()
     except Exception:
-        pass  # the first loop comes to the same, and says so
+        pass  # the first loop will meet the same error and report it
 
 
 def _make_process() -> GovernedProcess:
@@ -182,7 +182,7 @@ def _complain(text: str) -> None:
             import select
 
             if not select.select([], [2], [], PATIENCE_S)[1]:
-                return  # nobody reads, and the program must not hang on it
+                return  # stderr has no reader, and the program must not hang on it
         os.write(2, f"asyncio-pulse: {text}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # no stderr: a daemon

@@ -1,4 +1,4 @@
-"""Tells which tiers can act under a configuration, and why others cannot."""
+"""Finds which tiers can act under a configuration, and why others cannot."""
 
 from __future__ import annotations
 

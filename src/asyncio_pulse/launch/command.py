@@ -140,6 +140,6 @@ def _run_beside(command: list[str], environment: dict[str, str], finish: Callabl
             code = process.wait()
             break
         except KeyboardInterrupt:
-            continue  # the console sends it to the program too, which decides what to do
+            continue  # the console interrupts the program too, and the program decides
     finish()
     return code

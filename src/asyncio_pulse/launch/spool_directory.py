@@ -57,7 +57,7 @@ def sweep_spools() -> None:
 def is_alive(pid: int) -> bool:
     """Whether a process exists and has not ended. A killed process may stay a zombie for long until its parent reaps it."""
     if os.name != "posix":
-        return True  # there a signal 0 would end it
+        return True  # on Windows signal 0 would end the process
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stream:
         return stream.read().rpartition(b") ")[2][:1] not in b"ZX"
     try:

@@ -1,4 +1,4 @@
-"""Tells the program's own code from installed packages and from the standard library."""
+"""Separates the program's own code from installed packages and from the standard library."""
 
 from __future__ import annotations
 

@@ -363,7 +363,7 @@ class Metrics:
     would_park: int = 0
     """Polls at Yield or above that ran at once, because tiers are only observed."""
     preemptions: int = 0
-    """How often a task was suspended in the middle of its code."""
+    """How often a task was preempted."""
     would_preempt: int = 0
     """Polls over their budget that preemption might have cut short, but tiers are only observed."""
     internal_errors: int = 0

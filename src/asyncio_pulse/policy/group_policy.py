@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Preempt: TypeAlias = Literal["off", "await", "anywhere"]
-"""Where a task may be suspended in its code: nowhere, where it starts to await, anywhere in its Python code."""
+"""Where a task may be preempted: nowhere, where it starts to await, anywhere in its Python code."""
 
 PREEMPT_MODES: tuple[Preempt, ...] = ("off", "await", "anywhere")
 """The modes, at the indices that the core uses for them."""
@@ -59,7 +59,7 @@ class GroupPolicy:
     Args:
         max_tier: Highest tier of these groups. It replaces that of the configuration even if it is lower, because the
             nearest setting wins. A task's own `max_tier` overrides it.
-        preempt: Where their tasks may be suspended in their code: "off", "await" or "anywhere".
+        preempt: Where their tasks may be preempted: "off", "await" or "anywhere".
         priority: Priority of their tasks.
         exempt: These groups are measured but not judged, and stay at Monitor.
 

@@ -44,7 +44,7 @@ class SlowQueueConfig:
         algorithm: How the next flow is chosen; a SchedulingAlgorithm or its value.
         max_slow_queue_size: Maximum number of waiting tasks, 1..100,000. A task that finds the queue full runs at once.
         slice_time_per_turn_us: CPU time that all offenders together get in each turn of the loop, microseconds,
-            0..10,000,000; 0 stands for the budget of one poll.
+            0..10,000,000; 0 means the budget of one poll.
         starvation_threshold_ms: How long a flow may wait before it is rescued, milliseconds, 1..600,000.
         lottery_seed: Makes the lottery draw the same in every run, 0..2**64-1; None draws differently each time.
         isolated_loop_share: Share of the loop's time for all tasks at Isolate together while other tasks wait, 0..1.

@@ -81,7 +81,7 @@ class Rules:
         Args:
             config: The configuration in force.
             priority: Priority of the account.
-            max_tier: The highest tier requested for this very account. None stands for that of the configuration, and for a
+            max_tier: The highest tier requested for this very account. None means that of the configuration, and for a
                 critical account for at most Warn.
             frozen: Whether promotion is frozen.
         """

@@ -125,10 +125,10 @@ class TierConfig:
             half of the active groups are promoted within a window, promotion freezes.
         park_breaker_ms: Limit on the 99th percentile of a group's waits in the slow queue, milliseconds, 10..3,600,000.
             Beyond it the group's circuit breaker opens: the group is only observed, and tried again after a while.
-        preempt: Where tasks at Yield and above are suspended in their code: "off", "await" or "anywhere". A task or its
+        preempt: Where tasks at Yield and above are preempted: "off", "await" or "anywhere". A task or its
             group may set another value; the nearest wins, except that "off" of a group is final. With the default, "off",
-            only tasks that opted in are suspended.
-        preemptible_modules: Top-level packages that may be suspended in their code, besides the package that opted in and
+            only tasks that opted in are preempted.
+        preemptible_modules: Top-level packages whose code may be preempted, besides the package that opted in and
             the purely computing parts of the standard library. ("*",) allows all packages except those that share
             state, such as asyncio, logging and threading. For await points: installed packages that do not count as
             libraries.
@@ -225,7 +225,7 @@ class TierConfig:
     def group_policy(self, name: str) -> GroupPolicy:
         """Return the policy of an explicit group, or one that changes nothing if no pattern matches."""
         groups = self.groups
-        assert isinstance(groups, GroupPolicies)  # put there by __post_init__
+        assert isinstance(groups, GroupPolicies)  # __post_init__ stored it
         return groups.matching(name) or NO_POLICY
 
 
@@ -253,7 +253,7 @@ def config_faults(scalars: Mapping[str, Any], tiers: Sequence[TierPolicy | None]
 
     Args:
         scalars: A value for each of `SETTINGS`.
-        tiers: The tiers. None stands for a tier whose own values are faulty.
+        tiers: The tiers. None marks a tier whose own values are faulty.
     """
     faults = list(setting_faults(SETTINGS, scalars))
     yield from faults

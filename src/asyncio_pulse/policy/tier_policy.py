@@ -49,7 +49,7 @@ _BALANCED: Mapping[InterventionAction, tuple[int, ...]] = {
 
 def _range_of(action: InterventionAction, name: str, default: int) -> Range:
     lowest, highest = _BOUNDS[name]
-    # Isolate is the last tier and promotes nothing; 0 stands for that.
+    # Isolate is the last tier and promotes nothing; 0 says so.
     unused = action is InterventionAction.ISOLATE and name.startswith("promotion_")
     return Range(default, 0 if unused else lowest, highest)
 
@@ -159,7 +159,7 @@ def _read_tier(base: TierPolicy, table: object, faults: list[ConfigFault]) -> Ti
 
 
 def read_tiers(base: Sequence[TierPolicy], tables: object, faults: list[ConfigFault]) -> list[TierPolicy | None]:
-    """Return tiers with some of their values replaced. None stands for a tier whose table is faulty.
+    """Return tiers with some of their values replaced. None marks a tier whose table is faulty.
 
     Args:
         base: The tiers.

@@ -30,7 +30,7 @@ def find_config_file(directory: Path) -> Path | None:
     project = directory / PROJECT_FILE_NAME
     if not project.is_file():
         return None
-    import tomllib  # most directories hold no project, and would wait for the import
+    import tomllib  # imported late, because most directories hold no project
 
     try:
         tool = tomllib.loads(project.read_text("utf-8")).get("tool")

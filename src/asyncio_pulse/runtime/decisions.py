@@ -193,7 +193,7 @@ class TierDecisions:
         if not violation and not slow:
             return
         group = coro.group
-        assert group is not None  # whoever was polled has one
+        assert group is not None  # a polled coroutine has a group
         policy = self._config.group_policy(group.name) if group.explicit else NO_POLICY
         if policy.exempt:
             return

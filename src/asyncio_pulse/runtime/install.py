@@ -229,7 +229,7 @@ def install(config: ConfigSource = None, *, loop: asyncio.AbstractEventLoop | No
     Args:
         config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
             configuration.
-        loop: The loop; None stands for the running one. It may belong to another thread, and need not run yet.
+        loop: The loop; None means the running one. It may belong to another thread, and need not run yet.
 
     Returns:
         The manager of the loop.
@@ -264,7 +264,7 @@ def uninstall(*, loop: asyncio.AbstractEventLoop | None = None) -> None:
     since, that one is left alone.
 
     Args:
-        loop: The loop; None stands for the running one.
+        loop: The loop; None means the running one.
 
     Raises:
         NotGovernedError: No loop was given and none is running.
@@ -280,7 +280,7 @@ def get_manager(*, loop: asyncio.AbstractEventLoop | None = None) -> TierManager
     """Return the manager of a governed loop.
 
     Args:
-        loop: The loop; None stands for the running one.
+        loop: The loop; None means the running one.
 
     Raises:
         NotGovernedError: The loop is not governed, or no loop was given and none is running.
@@ -327,7 +327,7 @@ def run(
         config: A TierConfig, a ConfigProfile or its name, the path of a TOML file, or None for the operator's
             configuration.
         debug: asyncio's debug mode; None leaves it to the environment.
-        loop_factory: Makes the loop; None stands for asyncio's own factory.
+        loop_factory: Makes the loop; None means asyncio's own factory.
 
     Returns:
         The result of the coroutine.

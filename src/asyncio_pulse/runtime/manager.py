@@ -121,7 +121,7 @@ def _call_in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], Non
         try:
             loop.call_soon_threadsafe(call, context=contextvars.Context())
             return
-        except RuntimeError:  # closed meanwhile
+        except RuntimeError:  # the loop was closed in between
             pass
     call()
 
@@ -382,7 +382,7 @@ class TierManager:
         return tuple(by_time(stalls))
 
     def get_preemption_metrics(self) -> PreemptionMetrics:
-        """Return how often and how soon tasks were suspended in their code, and where this was refused."""
+        """Return how often and how soon tasks were preempted, and where this was refused."""
         record = self.governor.preemption_record()
         places = (
             RefusedPlace(rule, function, filename, line, count)

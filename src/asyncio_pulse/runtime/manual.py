@@ -29,7 +29,7 @@ class TaskContext:
 
     Args:
         worker_id: Number of the worker, >= 0.
-        priority: Priority of the task; None stands for NORMAL.
+        priority: Priority of the task; None means NORMAL.
         group: Name of the task's explicit group, or None.
     """
 

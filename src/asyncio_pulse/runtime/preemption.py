@@ -233,7 +233,7 @@ def stop() -> None:
 
 
 def at_exit() -> None:
-    """Run the clean-up of tasks that are still suspended in their code, while an interpreter exists to run it."""
+    """Run the clean-up of tasks that are still suspended by preemption, while an interpreter exists to run it."""
     stop()
     _core.unwind_preempted()
 

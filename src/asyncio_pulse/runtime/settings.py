@@ -133,7 +133,7 @@ def is_switched_off() -> bool:
 
 
 def follow_file(path: str | None) -> None:
-    """Use the configuration of a file for all code of this process that sets none; None stands for no file."""
+    """Use the configuration of a file for all code of this process that sets none; None means no file."""
     if path != _file.path:
         _file.path, _file.latest = path, None
 
@@ -166,7 +166,7 @@ class _OperatorsFile:
     pid: int = 0
 
     def read(self, path: str) -> _Resolved:
-        """Return the file's content. A forked worker reads it anew, because its master may have started long ago."""
+        """Return the file's content. A forked worker reads it again, because its master may have started long ago."""
         if self.latest is None or self.pid != os.getpid():
             self.pid = os.getpid()
             try:

@@ -55,4 +55,4 @@ def _takes_more(descriptor: int) -> bool:
     try:
         return bool(select.select([], [descriptor], [], PATIENCE_S)[1])
     except ValueError:
-        return True  # a number too large for it: not standard error, and all others are opened non-blocking
+        return True  # too large a number for select: not standard error; all others are non-blocking

@@ -77,13 +77,13 @@ def spawn(
     Args:
         coro: The coroutine.
         name: Name of the task.
-        priority: Priority of the task; None stands for NORMAL.
+        priority: Priority of the task; None means NORMAL.
         group: Name of the task's explicit group, which child tasks inherit. None inherits the group of the context. A task
             spawned with an empty `contextvars.Context()` inherits no group.
         preemptible: Whether the task may be suspended anywhere in its Python code.
-        budget_us: CPU time that one poll may use, microseconds, 50..10,000,000; None stands for the priority's budget.
+        budget_us: CPU time that one poll may use, microseconds, 50..10,000,000; None means the priority's budget.
         max_tier: The highest tier that the task may reach, 0..3.
-        context: The context of the task; None stands for a copy of the current one.
+        context: The context of the task; None means a copy of the current one.
 
     Returns:
         A stock asyncio task.
