@@ -96,9 +96,8 @@ class GroupMetrics(Lazily):
     breaker: str = "closed"
     """State of the group's circuit breaker.
 
-    `closed`: parked as its tier says. `open`: only observed, because parking made the group wait too long. `half-open`:
-        parked
-    again, on trial.
+    `closed`: parked as its tier says. `open`: only observed, because parking made the group wait too long.
+    `half-open`: parked again, on trial.
     """
     breaker_trips: int = 0
     """How often the breaker opened since the configuration was last changed."""

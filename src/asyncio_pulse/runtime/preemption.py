@@ -165,13 +165,11 @@ class _Signal:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.earlier: Any = None
 
     def take(self) -> int | None:
         """Handle a free signal and return its number; None if no signal is free."""
         for number in self._candidates():
             if signal.getsignal(number) in (signal.SIG_DFL, _core.on_preempt_signal) or number == self.number:
-                self.earlier = signal.getsignal(number)
                 signal.signal(number, _core.on_preempt_signal)
                 # System calls of the program that the signal interrupts are restarted.
                 signal.siginterrupt(number, False)
