@@ -80,7 +80,7 @@ def test_svg_has_every_request_inside_the_axes() -> None:
 def test_svg_says_what_it_shows() -> None:
     svg = draw_svg([CALM, STORM], title="a <title>", subtitle="b & c")
     texts = [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-    assert {"a <title>", "b & c", "latency", "intended time of the request", "1 ms", "100 ms", "1 s"} <= set(texts)
+    assert {"a <title>", "b & c", "latency", "intended time", "1 ms", "100 ms", "1 s"} <= set(texts)
     assert "storm <&> (p50 2, p90 2, p99 250, max 250 ms)" in texts
 
 

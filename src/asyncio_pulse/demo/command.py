@@ -21,8 +21,8 @@ from asyncio_pulse.reports.json import read_reports
 from asyncio_pulse.reports.wording import place
 
 from .crowd import MODES
-from .crowd import TASKS as CROWD_TASKS
 from .culprit import Culprit, find_culprit
+from .health_check import HealthCheck, check, draw, table
 from .phase import Phase, percentile
 from .plot import draw_svg, draw_terminal
 from .progress import Progress
@@ -34,8 +34,6 @@ DEFAULT_SECONDS = 18.0
 LONGEST_SECONDS = 600.0
 PINGS_PER_SECOND = 200
 REPORT_PERIOD_S = 1.0
-LONGEST_CROWD_S = 5.0
-CROWD_PATIENCE_S = 60.0
 # The middle of the values in fastapi issue 1224 and its duplicates, for answers of a few megabytes.
 REPORT_CPU_MS = 250.0
 REPORT_HEADING = "asyncio-pulse: 1 process"
@@ -137,9 +135,9 @@ def _run(options: argparse.Namespace) -> None:
     print(f"\n{_percentile_table(phases)}\n\n{draw_terminal(phases)}\n\n{_report_in(log_path.read_text())}\n")
     culprit = find_culprit(read_reports(str(report_path))[0].worst_polls)
     print(_describe(culprit))
-    crowd = {mode: _check_beside_crowd(mode, options) for mode in MODES}
-    print(f"\n{_crowd_table(crowd)}\n\nFiles:")
-    for path in (*_write(options.output, phases, culprit, customers, crowd), report_path, log_path):
+    checks = [check(mode, options.seconds, options.loop) for mode in MODES]
+    print(f"\n{table(checks)}\n\nFiles:")
+    for path in (*_write(options.output, phases, culprit, customers, checks), report_path, log_path):
         print(f"  {path}")
 
 
@@ -147,50 +145,6 @@ def _report_in(log: str) -> str:
     """Extract the report from the server's output. Earlier log lines stay in the file."""
     before, heading, report = log.partition(REPORT_HEADING)
     return (heading + report if heading else before).strip()
-
-
-def _check_beside_crowd(mode: str, options: argparse.Namespace) -> dict[str, float]:
-    """Run the crowd in a process of its own. Returns percentiles of the health check's lateness, and the parked steps."""
-    seconds = min(options.seconds, LONGEST_CROWD_S)
-    command = [
-        sys.executable,
-        "-m",
-        "asyncio_pulse.demo.crowd",
-        mode,
-        "--seconds",
-        str(seconds),
-        "--loop",
-        options.loop,
-    ]
-    with Progress(f"health check, {mode}", seconds) as progress:
-        progress.show(0.0)
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        try:
-            output, _ = child.communicate(timeout=seconds + CROWD_PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise DemoError(f"the crowd did not end in mode {mode}") from None
-        finally:
-            stop_process(child)
-        progress.show(seconds)
-    if child.returncode:
-        raise DemoError(f"the crowd ended with code {child.returncode} in mode {mode}")
-    result = json.loads(output)
-    late_ms = sorted(result["late_ms"])
-    figures = {f"p{percent}": percentile(late_ms, percent) for percent in (50, 90, 99)}
-    return {**figures, "max": late_ms[-1], "checks": len(late_ms), "parked": result["parked"]}
-
-
-def _crowd_table(crowd: dict[str, dict[str, float]]) -> str:
-    lines = [
-        f"A health check every 10 ms beside {CROWD_TASKS} tasks that compute 10 ms and yield:",
-        f"{'late by ms':10} {'checks':>7} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}  steps parked",
-    ]
-    for mode, figures in crowd.items():
-        numbers = " ".join(f"{figures[name]:8.1f}" for name in ("p50", "p90", "p99", "max"))
-        lines.append(f"{mode:10} {figures['checks']:7} {numbers}  {figures['parked']}")
-    return "\n".join(lines)
 
 
 def _time_one_report_ms(port: int) -> float:
@@ -255,16 +209,19 @@ def _write(
     phases: Sequence[Phase],
     culprit: Culprit | None,
     customers: int,
-    crowd: dict[str, dict[str, float]],
+    checks: Sequence[HealthCheck],
 ) -> list[Path]:
-    plot_path, result_path = output / "ping-latency.svg", output / "demo.json"
+    plot_path, check_path, result_path = (
+        output / name for name in ("ping-latency.svg", "health-check.svg", "demo.json")
+    )
     subtitle = f"{PINGS_PER_SECOND} requests a second on loopback; each dot is one /ping, from its intended time"
     plot_path.write_text(draw_svg(phases, title="What one heavy route does to the others", subtitle=subtitle))
+    check_path.write_text(draw(checks))
     result = {
         "customers": customers,
         "phases": [{**dataclasses.asdict(phase), "percentiles_ms": phase.percentiles()} for phase in phases],
         "culprit": dataclasses.asdict(culprit) if culprit else None,
-        "health_check": crowd,
+        "health_check": {each.mode: each.figures() for each in checks},
     }
     result_path.write_text(json.dumps(result) + "\n")
-    return [plot_path, result_path]
+    return [plot_path, check_path, result_path]

@@ -37,7 +37,7 @@ async def _compute_and_yield() -> None:
         await asyncio.sleep(0)
 
 
-async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[float]:
+async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[tuple[float, float]]:
     """Check every 10 ms beside the crowd.
 
     Args:
@@ -45,22 +45,25 @@ async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[float]:
         spawn: Makes a task of the crowd.
 
     Returns:
-        Lateness of each check in order, milliseconds.
+        For each check in order: when it was due, seconds after the warm-up, and its lateness, milliseconds.
     """
     loop = asyncio.get_running_loop()
     crowd = [spawn(_compute_and_yield()) for _ in range(TASKS)]
-    began = loop.time()
-    late_ms: list[float] = []
-    # Runs at least one check, however long a turn of the crowd takes.
-    while loop.time() < began + WARM_UP_S + seconds or not late_ms:
-        due = loop.time() + PERIOD_S
-        await asyncio.sleep(PERIOD_S)
-        if due > began + WARM_UP_S:
-            late_ms.append((loop.time() - due) * 1e3)
+    begins = loop.time() + WARM_UP_S
+    checks: list[tuple[float, float]] = []
+
+    def note(due: float) -> None:
+        checks.append((due - begins, (loop.time() - due) * 1e3))
+
+    # All are due at fixed times: a late one must not put off the next, or the worst times would have the fewest checks.
+    for number in range(max(1, round(seconds / PERIOD_S))):
+        due = begins + number * PERIOD_S
+        loop.call_at(due, note, due)
+    await asyncio.sleep(WARM_UP_S + seconds)
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
-    return late_ms
+    return checks
 
 
 def main() -> None:
@@ -73,15 +76,15 @@ def main() -> None:
     factory = new_loop if options.loop == "uvloop" else asyncio.new_event_loop
     if options.mode == "plain":
         with asyncio.Runner(loop_factory=factory) as runner:
-            late_ms, parked = runner.run(check_beside_crowd(options.seconds, asyncio.create_task)), 0
+            checks, parked = runner.run(check_beside_crowd(options.seconds, asyncio.create_task)), 0
     else:
 
-        async def governed() -> tuple[list[float], int]:
-            late = await check_beside_crowd(options.seconds, lambda coro: pulse.spawn(coro, group="crowd"))
-            return late, pulse.get_manager().slow_queue().parked
+        async def governed() -> tuple[list[tuple[float, float]], int]:
+            checks = await check_beside_crowd(options.seconds, lambda coro: pulse.spawn(coro, group="crowd"))
+            return checks, pulse.get_manager().slow_queue().parked
 
-        late_ms, parked = pulse.run(governed(), config=pulse.TierConfig(mode=options.mode), loop_factory=factory)
-    json.dump({"mode": options.mode, "late_ms": late_ms, "parked": parked}, sys.stdout)
+        checks, parked = pulse.run(governed(), config=pulse.TierConfig(mode=options.mode), loop_factory=factory)
+    json.dump({"mode": options.mode, "checks": checks, "parked": parked}, sys.stdout)
 
 
 if __name__ == "__main__":

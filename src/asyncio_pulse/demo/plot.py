@@ -143,7 +143,7 @@ def _axes(scale: Scale) -> Iterator[str]:
         yield f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{second} s</text>'
     yield f'<path d="M{LEFT} {TOP}V{bottom}H{right}" stroke="#888" fill="none"/>'
     middle = (LEFT + right) / 2
-    yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">intended time of the request</text>'
+    yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">intended time</text>'
     yield f'<text transform="translate(18 {(TOP + bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">latency</text>'
 
 
