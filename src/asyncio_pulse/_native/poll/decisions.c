@@ -158,6 +158,8 @@ pulse_decisions_tell(pulse_governor *governor, pulse_governed *next)
     }
     else {
         pulse_due_wait(governor);
+        // All of them are judged, so the polls until the next turn need not look at them, and are plain again.
+        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_DUE;
     }
 }
 

@@ -120,6 +120,10 @@ pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
 {
     pulse_turn_record *record = &turns->governor->turn_record;
     pulse_counter_add(&record->turns, 1);
+    if (PULSE_UNLIKELY(turns->governor->due_count > 0)) {
+        // The first poll of the turn finds out whether they may be reported now.
+        turns->governor->flags |= PULSE_GOVERNOR_DUE;
+    }
     pulse_histogram_record(&record->lag, lag_ticks >> pulse_the_clock.histogram_shift);
     if (lag_ticks > pulse_counter_read(&record->longest_lag)) {
         pulse_counter_set(&record->longest_lag, lag_ticks);
