@@ -137,3 +137,27 @@ def test_nobody_is_told_of_whoever_is_being_dropped(
     assert manager.get_metrics().violations >= 1
     assert not [name for name in told if "offend_and_wait" in name]
     pulse.uninstall(loop=any_loop)
+
+
+def test_others_are_polled_plainly_while_they_wait(
+    any_loop: asyncio.AbstractEventLoop, manager: pulse.TierManager
+) -> None:
+    """GIVEN bad polls that wait to be reported; WHEN others are polled; THEN few of these take the slow path."""
+    tasks, yields = 20, 50
+
+    async def wait_in_turn() -> None:
+        for _ in range(yields):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*map(asyncio.create_task, [offend(), *(wait_in_turn() for _ in range(tasks))]))
+
+    def counted(name: str) -> int:
+        return int(manager.governor.counters()[name])
+
+    polls, special, violations = map(counted, ("polls", "special_polls", "violations"))
+    any_loop.run_until_complete(main())
+    assert counted("violations") > violations
+    assert counted("polls") - polls > tasks * yields
+    # The first poll of each task, and one a turn to see whether they may be reported now.
+    assert counted("special_polls") - special < tasks * yields / 4

@@ -46,22 +46,16 @@ find(const pulse_os_snapshot *snapshot, uint64_t thread)
     return NULL;
 }
 
-static uint64_t
-less(uint64_t from, uint64_t amount)
-{
-    return from > amount ? from - amount : 0;
-}
-
 int
 pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
                          const pulse_evidence *evidence, uint64_t suspects[PULSE_MOST_SUSPECTS])
 {
-    uint64_t least_ns = less(after->taken_ns, before->taken_ns) / 20, run_ns[PULSE_MOST_SUSPECTS];
+    uint64_t least_ns = pulse_less(after->taken_ns, before->taken_ns) / 20, run_ns[PULSE_MOST_SUSPECTS];
     int count = 0;
     for (int i = 0; i < after->count; i++) {
         const pulse_os_thread *now = &after->threads[i];
         const pulse_os_thread *then = find(before, now->thread);
-        uint64_t run = then == NULL ? 0 : less(now->run_ns, then->run_ns);
+        uint64_t run = then == NULL ? 0 : pulse_less(now->run_ns, then->run_ns);
         if (run < least_ns || run == 0 || now->thread == evidence->thread || now->thread == evidence->watchdog) {
             continue;
         }
@@ -96,26 +90,27 @@ pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pulse_ev
     if (then == NULL || !pulse_os_thread_read(evidence->thread, &now)) {
         return true;
     }
-    uint64_t window = less(now_ns, before->taken_ns);
-    uint64_t slept = less(window, less(now.run_ns, then->run_ns) + less(now.queued_ns, then->queued_ns));
-    return sleeps_as_for_gil(slept, window, less(now.runs, then->runs), evidence->switch_interval_ns);
+    uint64_t window = pulse_less(now_ns, before->taken_ns);
+    uint64_t slept =
+        pulse_less(window, pulse_less(now.run_ns, then->run_ns) + pulse_less(now.queued_ns, then->queued_ns));
+    return sleeps_as_for_gil(slept, window, pulse_less(now.runs, then->runs), evidence->switch_interval_ns);
 }
 
 pulse_stall_class
 pulse_diagnose(const pulse_os_snapshot *before, const pulse_os_snapshot *after, const pulse_evidence *evidence)
 {
     const pulse_os_thread *then = find(before, evidence->thread), *now = find(after, evidence->thread);
-    uint64_t window = less(after->taken_ns, before->taken_ns);
+    uint64_t window = pulse_less(after->taken_ns, before->taken_ns);
     if (evidence->collecting) {
         return PULSE_STALL_COLLECTING;
     }
     if (then == NULL || now == NULL || window == 0) {
         return PULSE_STALL_UNKNOWN;
     }
-    uint64_t run = less(now->run_ns, then->run_ns);
-    uint64_t queued = less(now->queued_ns, then->queued_ns);
-    uint64_t slept = less(window, run + queued);
-    uint64_t wakes = less(now->runs, then->runs);
+    uint64_t run = pulse_less(now->run_ns, then->run_ns);
+    uint64_t queued = pulse_less(now->queued_ns, then->queued_ns);
+    uint64_t slept = pulse_less(window, run + queued);
+    uint64_t wakes = pulse_less(now->runs, then->runs);
     // A blocking call may wake as often, but then the GIL is free.
     if (evidence->gil_kept && sleeps_as_for_gil(slept, window, wakes, evidence->switch_interval_ns)) {
         return PULSE_STALL_GIL;

@@ -33,6 +33,12 @@ pulse_highest_bit(uint64_t value)
 }
 #endif
 
+static inline uint64_t
+pulse_less(uint64_t from, uint64_t amount)
+{
+    return from > amount ? from - amount : 0;
+}
+
 // A counter with one writer and any number of readers. The writer needs no locked instruction: a relaxed load and a
 // relaxed store compile to plain moves, and a reader never sees half a value.
 typedef _Atomic(uint64_t) pulse_counter;

@@ -140,6 +140,8 @@ typedef struct pulse_governor {
     uint64_t turn_ticks;
     pulse_chaos chaos;
     pulse_counter would_park;
+    // Steps that took the slow path. Tests check that ordinary steps do not.
+    pulse_counter special_polls;
     pulse_preemption preemption;
     // NULL while the loop's turns are not watched.
     struct pulse_turns *turns;

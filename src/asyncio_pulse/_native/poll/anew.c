@@ -22,6 +22,7 @@ clear_counters(pulse_governor *governor)
     pulse_counter_set(&governor->voluntary_yields, 0);
     pulse_counter_set(&governor->tasks, 0);
     pulse_counter_set(&governor->would_park, 0);
+    pulse_counter_set(&governor->special_polls, 0);
     governor->governed_since = pulse_clock_ticks();
 }
 

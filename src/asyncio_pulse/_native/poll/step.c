@@ -130,6 +130,7 @@ pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **
         outcome = deliver_unmeasured(governed, &delivery, result);
     }
     else {
+        pulse_counter_add(&governed->governor->special_polls, 1);
         outcome = deliver_measured(governed, thread, &delivery, result);
     }
     pulse_exception raised = pulse_exception_take();

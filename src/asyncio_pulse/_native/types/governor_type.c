@@ -279,6 +279,7 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
         pulse_figures_set_number(dict, "uptime_ns", pulse_clock_to_ns(uptime)) < 0 ||
         pulse_figures_set_number(dict, "cpu_samples", cpu_samples) < 0 ||
         pulse_figures_set_number(dict, "would_park", pulse_counter_read(&governor->would_park)) < 0 ||
+        pulse_figures_set_number(dict, "special_polls", pulse_counter_read(&governor->special_polls)) < 0 ||
         pulse_figures_set_number(dict, "preemptions", pulse_counter_read(&governor->preemption.preemptions)) < 0 ||
         pulse_figures_set_number(dict, "would_preempt", pulse_counter_read(&governor->preemption.would_preempt)) < 0 ||
         pulse_figures_set_number(dict, "internal_errors", pulse_counter_read(&governor->state->internal_errors)) < 0) {
