@@ -80,6 +80,25 @@ def test_a_loop_that_goes_round_is_not_said_to_have_stalled(caplog: pytest.LogCa
     assert text == "was busy"
 
 
+@pytest.mark.timing  # both must be seen
+def test_a_stall_after_going_round_is_no_going_round(caplog: pytest.LogCaptureFixture) -> None:
+    """GIVEN a loop that goes round; WHEN it blocks just before that is told; THEN nothing without length is told."""
+
+    async def go_round_and_block() -> None:
+        pulse.get_manager().update_config(pulse.TierConfig(stall_threshold_ms=200))
+        end = time.monotonic() + 1.95
+        while time.monotonic() < end:
+            await asyncio.sleep(0)
+        # The watchdog sees a loop that has not waited for 2 s before it sees a turn that is longer than 200 ms.
+        time.sleep(0.4)
+        await asyncio.sleep(0)
+
+    stalls = governed(go_round_and_block, asyncio.new_event_loop).stalls()
+    assert [stall for stall in stalls if stall.stall_class == "blocked"]
+    spins = [stall for stall in stalls if stall.stall_class == "spinning"]
+    assert all(stall.total_wall_ns > stall.count * 1_900_000_000 for stall in spins), spins
+
+
 def test_stalls_of_one_place_are_logged_in_growing_intervals(
     loop_factory: LoopFactory, caplog: pytest.LogCaptureFixture
 ) -> None:

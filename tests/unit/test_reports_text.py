@@ -25,11 +25,13 @@ from asyncio_pulse.metrics.model import (
     QueueMetrics,
     SlowQueueMetrics,
     StackFrame,
+    Stall,
     WorstPoll,
 )
 from asyncio_pulse.reports import wording
 from asyncio_pulse.reports.json import to_dict
 from asyncio_pulse.reports.text import format_reports, longest_groups, process_lines, why_no_loop
+from asyncio_pulse.runtime import stall_log
 from tests.support.reports_strategies import names, process_reports
 
 ENCODER = StackFrame("iterencode", json.encoder.__file__, 257)
@@ -188,6 +190,12 @@ def test_a_place_can_be_told_without_a_working_directory(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     tmp_path.rmdir()
     assert wording.place("/elsewhere/app.py", 3, 60) == "/elsewhere/app.py:3"
+
+
+def test_what_has_no_place_in_the_source_is_named_alone() -> None:
+    assert wording.located("in ", StackFrame("(event loop)", "", 0), ";") == "in (event loop);"
+    stall = Stall("(callbacks)", "", "(event loop)", "", 0, "on-cpu", "", 160_000_000, 0, 1, 160_000_000)
+    assert stall_log._describe(stall) == "the loop stalled for 0.16 s, computing, in (event loop), group (callbacks)"
 
 
 def test_the_headline_is_outside_the_standard_library_if_anything_is() -> None:

@@ -135,6 +135,9 @@ def place(filename: str, line: int, width: int) -> str:
 def located(start: str, frame: StackFrame, ending: str = "") -> str:
     """Format a line about a place: `start`, function, file and line, `ending`."""
     room = WIDTH - len(start + ending)
+    if not frame.filename:
+        # The event loop itself has no place in the source.
+        return f"{start}{shorten(plain(frame.function), room)}{ending}"
     function = shorten(plain(frame.function), room // 2)
     return f"{start}{function}, {place(frame.filename, frame.line, room - len(function) - 2)}{ending}"
 

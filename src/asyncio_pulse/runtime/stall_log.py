@@ -71,4 +71,5 @@ def _describe(stall: Stall) -> str:
 
 
 def _place(place: Stall | StackFrame) -> str:
-    return f"{place.function} ({place.filename}:{place.line})"
+    # The event loop itself has no place in the source.
+    return f"{place.function} ({place.filename}:{place.line})" if place.filename else place.function

@@ -9,13 +9,19 @@
 // A loop that has not waited for ten times the stall threshold spins.
 enum { SPINNING_STALLS = 10 };
 
-bool
-pulse_spin_is_seen(pulse_turns *turns)
+static bool
+has_not_waited(const pulse_turns *turns)
 {
     uint64_t limit = atomic_load(&turns->stall_after_ticks), now = pulse_clock_ticks();
     uint64_t waited = atomic_load(&turns->last_waited);
+    return limit < UINT64_MAX / SPINNING_STALLS && now > waited && now - waited > limit * SPINNING_STALLS;
+}
+
+bool
+pulse_spin_is_seen(pulse_turns *turns)
+{
     bool runs = atomic_load(&turns->busy_since) != 0 || atomic_load(&turns->beat_due) != 0;
-    return runs && limit < UINT64_MAX / SPINNING_STALLS && now > waited && now - waited > limit * SPINNING_STALLS;
+    return runs && has_not_waited(turns);
 }
 
 // Takes over the references to `group` and `task`.
@@ -128,6 +134,10 @@ void
 pulse_spin_name(pulse_turns *turns)
 {
     atomic_store(&turns->asked, false);
+    // The turn that just ended may have been one long stall, which is no spinning.
+    if (!has_not_waited(turns)) {
+        return;
+    }
     // Reading attributes of the program's objects may run code that stops the watching of the loop.
     PyObject *held = Py_NewRef((PyObject *)turns->governor);
     name_spin(turns, (pulse_governor *)held);
