@@ -76,7 +76,7 @@ def _run(factory: LoopFactory, main: Main[T], governed: bool, config: pulse.Tier
     async def offend_first() -> T:
         await _offend()
         result = await pulse.spawn(main(), max_tier=InterventionAction.WARN)
-        if not pulse.get_manager().slow_queue().parked:
+        if not pulse.get_manager().report().slow_queue.parked:
             raise RuntimeError("nothing was parked; the figure would be worthless")
         return result
 

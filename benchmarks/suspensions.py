@@ -94,7 +94,7 @@ def _suspensions() -> list[Figure]:
                 work()
 
         await pulse.spawn(hog(), preemptible=True)
-        return pulse.get_manager().get_preemption_metrics()
+        return pulse.get_manager().report().preemption
 
     figures = []
     for name, kind in _kinds().items():

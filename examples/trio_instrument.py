@@ -9,14 +9,13 @@ import time
 
 import trio
 
-import asyncio_pulse
-from asyncio_pulse.lowlevel import PollResult, TaskContext
+from asyncio_pulse.lowlevel import PollResult, TaskContext, TierManager
 
 
 class PulseInstrument(trio.abc.Instrument):
     """Reports every step of every trio task to a manager."""
 
-    def __init__(self, manager: asyncio_pulse.TierManager) -> None:
+    def __init__(self, manager: TierManager) -> None:
         """Report to this manager."""
         self.manager = manager
         self.started_ns = 0
@@ -58,7 +57,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    manager = asyncio_pulse.TierManager()
+    manager = TierManager()
     trio.run(main, instruments=[PulseInstrument(manager)])
     for group in manager.groups():
         longest_ms = group.max_ns / 1e6

@@ -42,8 +42,8 @@ async def main() -> None:
     images: asyncio.Queue[float] = asyncio.Queue(maxsize=1)
     took: dict[str, list[float]] = {"mail": [], "image": []}
     # The jobs have groups of their own. The workers themselves are never parked.
-    workers = [pulse.spawn(work(mails, send_mail, took["mail"]), max_tier=1) for _ in range(8)]
-    workers += [pulse.spawn(work(images, resize_image, took["image"]), max_tier=1) for _ in range(8)]
+    workers = [pulse.spawn(work(mails, send_mail, took["mail"]), max_tier="warn") for _ in range(8)]
+    workers += [pulse.spawn(work(images, resize_image, took["image"]), max_tier="warn") for _ in range(8)]
     end = time.perf_counter() + 15
     while time.perf_counter() < end:
         mails.put_nowait(time.perf_counter())

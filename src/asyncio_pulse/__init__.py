@@ -1,8 +1,9 @@
 """Keeps an asyncio event loop responsive whatever its tasks do.
 
-This is the everyday door. `asyncio_pulse.config` has the configuration, and `asyncio_pulse.lowlevel` everything else, for
-tools and tests. Each public name goes through exactly one door. The exception is the few names of the configuration that
-every program needs: they are here too.
+This is the everyday door. The others are `asyncio_pulse.config` for the configuration, `asyncio_pulse.metrics` for measured
+values, `asyncio_pulse.errors`, `asyncio_pulse.testing`, `asyncio_pulse.integrations.asgi`, and `asyncio_pulse.lowlevel` for
+tools. Each public name goes through exactly one door. The exception is the few names of the configuration and the errors
+that every program needs: they are here too. So are `TierManager` and `TaskView`, the types of two results, for annotations.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncio_pulse.errors import ConfigError, NotGovernedError, PulseError, UnavailableError
+    from asyncio_pulse.errors import ConfigError, PulseError
     from asyncio_pulse.policy.group_policy import GroupPolicy
     from asyncio_pulse.policy.priority import TaskPriority
     from asyncio_pulse.policy.profiles import ConfigProfile
     from asyncio_pulse.policy.tier_config import TierConfig
-    from asyncio_pulse.policy.tier_policy import TierPolicy
+    from asyncio_pulse.policy.tier_policy import InterventionAction, TierPolicy
     from asyncio_pulse.runtime.install import (
         get_manager,
         install,
@@ -25,22 +26,20 @@ if TYPE_CHECKING:
         run,
         uninstall,
     )
-    from asyncio_pulse.runtime.manager import TierManager
+    from asyncio_pulse.runtime.manager import TierManager as TierManager
     from asyncio_pulse.runtime.preemption import no_preempt
-    from asyncio_pulse.runtime.task_options import TaskView, budget_spent, checkpoint, current, governed, spawn
+    from asyncio_pulse.runtime.task_options import TaskView as TaskView
+    from asyncio_pulse.runtime.task_options import budget_spent, checkpoint, current, governed, spawn
 
 __all__ = [
     "ConfigError",
     "ConfigProfile",
     "GroupPolicy",
-    "NotGovernedError",
+    "InterventionAction",
     "PulseError",
     "TaskPriority",
-    "TaskView",
     "TierConfig",
-    "TierManager",
     "TierPolicy",
-    "UnavailableError",
     "budget_spent",
     "checkpoint",
     "current",
@@ -58,15 +57,13 @@ __all__ = [
 _HOMES = {
     "asyncio_pulse.errors": (
         "ConfigError",
-        "NotGovernedError",
         "PulseError",
-        "UnavailableError",
     ),
     "asyncio_pulse.policy.group_policy": ("GroupPolicy",),
     "asyncio_pulse.policy.tier_config": ("TierConfig",),
     "asyncio_pulse.policy.priority": ("TaskPriority",),
     "asyncio_pulse.policy.profiles": ("ConfigProfile",),
-    "asyncio_pulse.policy.tier_policy": ("TierPolicy",),
+    "asyncio_pulse.policy.tier_policy": ("InterventionAction", "TierPolicy"),
     "asyncio_pulse.runtime.task_options": (
         "TaskView",
         "budget_spent",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio_pulse.errors import ConfigError, ConfigFault
+from asyncio_pulse.errors import ConfigError
 from asyncio_pulse.policy.builder import TierPolicyBuilder
 from asyncio_pulse.policy.group_policy import GroupPolicy
 from asyncio_pulse.policy.priority import TaskPriority
@@ -13,7 +13,6 @@ from asyncio_pulse.policy.tier_policy import InterventionAction, TierPolicy
 
 __all__ = [
     "ConfigError",
-    "ConfigFault",
     "ConfigProfile",
     "GroupPolicy",
     "InterventionAction",

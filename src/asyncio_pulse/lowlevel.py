@@ -1,69 +1,31 @@
-"""The low-level door: budgets, accounts, measured values and clocks, for tools and tests."""
+"""The low-level door: budgets, hooks, the slow queue and clocks, for tools."""
 
 from __future__ import annotations
 
 from asyncio_pulse._core import CpuTimer, Flow, GovernedCoroutine, SlowQueue, clock_info
-from asyncio_pulse.metrics.model import (
-    DerivedMetrics,
-    GroupMetrics,
-    Histogram,
-    KeptWaiting,
-    LoopMetrics,
-    LoopTiers,
-    Metrics,
-    PreemptionMetrics,
-    ProcessReport,
-    QueueMetrics,
-    RefusedPlace,
-    SlowQueueMetrics,
-    StackFrame,
-    Stall,
-    TaskInfo,
-    TierChange,
-    WorkerMetrics,
-    WorstPoll,
-)
 from asyncio_pulse.policy.budget import TaskBudget
-from asyncio_pulse.runtime.chaos import chaos
 from asyncio_pulse.runtime.discipline import Discipline
 from asyncio_pulse.runtime.events import TierEvents
 from asyncio_pulse.runtime.hooks import HookRegistry, PreemptionHooks
 from asyncio_pulse.runtime.ledger import process_report
+from asyncio_pulse.runtime.manager import TierManager
 from asyncio_pulse.runtime.manual import PollResult, TaskContext
-from asyncio_pulse.runtime.task_options import Account
+from asyncio_pulse.runtime.task_options import TaskView
 
 __all__ = [
-    "Account",
     "CpuTimer",
-    "DerivedMetrics",
     "Discipline",
     "Flow",
     "GovernedCoroutine",
-    "GroupMetrics",
-    "Histogram",
     "HookRegistry",
-    "KeptWaiting",
-    "LoopMetrics",
-    "LoopTiers",
-    "Metrics",
     "PollResult",
     "PreemptionHooks",
-    "PreemptionMetrics",
-    "ProcessReport",
-    "QueueMetrics",
-    "RefusedPlace",
     "SlowQueue",
-    "SlowQueueMetrics",
-    "StackFrame",
-    "Stall",
     "TaskBudget",
     "TaskContext",
-    "TaskInfo",
-    "TierChange",
+    "TaskView",
     "TierEvents",
-    "WorkerMetrics",
-    "WorstPoll",
-    "chaos",
+    "TierManager",
     "clock_info",
     "create_cpu_timer",
     "process_report",

@@ -12,7 +12,7 @@ from asyncio_pulse.metrics import slow_queue
 from asyncio_pulse.policy import breaker, group_names, log_limit
 from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
 from asyncio_pulse.policy.tier_config import SETTINGS
-from asyncio_pulse.runtime import events, ledger
+from asyncio_pulse.runtime import events, ledger, sums
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "bounds.md").read_text()
@@ -36,10 +36,10 @@ def constant(file: str, name: str) -> int:
         ("groups of one loop", SETTINGS["max_groups"].default),
         ("groups of loops that are gone", ledger.MOST_GROUPS),
         ("worst polls and stalls, one loop", constant("model/worst.h", "PULSE_WORST_PLACES")),
-        ("worst polls and stalls in a report", ledger.MOST_PLACES),
+        ("worst polls and stalls in a report", sums.MOST_PLACES),
         ("changes of tier, one loop", SETTINGS["audit_size"].default),
-        ("changes of tier in a report", ledger.MOST_CHANGES),
-        ("tasks in a report", ledger.MOST_TASKS),
+        ("changes of tier in a report", sums.MOST_CHANGES),
+        ("tasks in a report", sums.MOST_TASKS),
         ("events", events.MOST_WAITING),
         ("kinds of log records", log_limit.MOST_REMEMBERED),
         ("places where preemption was refused", constant("preempt/record.c", "MOST_PLACES")),

@@ -17,9 +17,9 @@ import asyncio_pulse
 from asyncio_pulse import TierConfig, TierManager, TierPolicy
 from asyncio_pulse.config import SlowQueueConfig
 from asyncio_pulse.lowlevel import HookRegistry
+from tests.architecture.test_doors import DOORS
 
 ROOT = Path(__file__).parents[2]
-DOORS = ("asyncio_pulse", "asyncio_pulse.config", "asyncio_pulse.lowlevel")
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")])
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.pyi")])
 
@@ -99,7 +99,7 @@ def texts_of(path: Path) -> Iterator[str]:
 def exists(dotted: str) -> bool:
     """Whether `asyncio_pulse.` and this names a public thing, a module or a logger's part."""
     first, _, rest = dotted.partition(".")
-    if first in asyncio_pulse.__all__ or first in ("config", "lowlevel"):
+    if first in asyncio_pulse.__all__ or f"asyncio_pulse.{first}" in DOORS:
         owner = getattr(asyncio_pulse, first, None) or importlib.import_module(f"asyncio_pulse.{first}")
         return not rest or hasattr(owner, rest.split(".")[0])
     package = ROOT / "src" / "asyncio_pulse"

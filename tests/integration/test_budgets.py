@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import GroupMetrics, WorstPoll
+from asyncio_pulse.metrics import GroupMetrics, WorstPoll
 from tests.support.loops import LoopFactory
 
 BUDGET_US = 5_000
@@ -66,7 +66,7 @@ def group(manager: pulse.TierManager, name: str) -> GroupMetrics:
 
 
 def worst(manager: pulse.TierManager, group_name: str) -> WorstPoll:
-    [found] = [poll for poll in manager.worst_polls() if poll.group.rpartition(".")[2] == group_name]
+    [found] = [poll for poll in manager.report().worst_polls if poll.group.rpartition(".")[2] == group_name]
     return found
 
 
@@ -278,7 +278,7 @@ def test_one_place_is_one_entry_and_its_longest_poll_is_shown(loop_factory: Loop
     poll = worst(manager, "orders")
     assert (poll.task, poll.count) == ("request 1", 3)
     assert poll.total_wall_ns > poll.wall_ns > poll.total_wall_ns / 3
-    assert [each.group for each in manager.worst_polls()] == ["orders", "other route"]
+    assert [each.group for each in manager.report().worst_polls] == ["orders", "other route"]
 
 
 def test_the_number_of_places_is_bounded_and_the_worst_stay(loop_factory: LoopFactory) -> None:
@@ -291,7 +291,7 @@ def test_the_number_of_places_is_bounded_and_the_worst_stay(loop_factory: LoopFa
             await pulse.spawn(handler(budgets), group=f"route {number}")
 
     manager = run(loop_factory, main(), pulse.TierConfig(poll_budget_us=1000))
-    groups = [poll.group for poll in manager.worst_polls()]
+    groups = [poll.group for poll in manager.report().worst_polls]
     assert len(groups) == 64
     assert set(groups[:2]) == {"route 0", "route 69"}
 
@@ -341,7 +341,7 @@ def caught_running(
         await pulse.spawn(handler(), group="lasting", name="the task")
 
     manager = run(factory, main(), config)
-    [poll] = [poll for poll in manager.worst_polls() if poll.group == "lasting"]
+    [poll] = [poll for poll in manager.report().worst_polls if poll.group == "lasting"]
     assert poll.sampled
     assert poll.task == "the task"
     outermost = poll.stack[-1]
@@ -457,7 +457,7 @@ def test_two_loops_of_one_thread_are_each_sampled_past_their_own_threshold() -> 
             other_loop.run_until_complete(handler())
         loop.run_until_complete(handler())
     assert worst(manager, "handler").sampled
-    assert other_manager.worst_polls() == ()
+    assert other_manager.report().worst_polls == ()
 
 
 def test_a_poll_below_its_loop_s_threshold_is_not_sampled_whatever_ran_in_the_thread_before() -> None:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
 
 ITEMS = 200
@@ -64,10 +64,10 @@ def test_a_correct_program_stays_correct(seed: int, loop_factory: LoopFactory) -
         # The poll under way may still be suspended.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        parked = manager.slow_queue().parked
+        parked = manager.report().slow_queue.parked
         assert await program() == EXPECTED
-        assert manager.slow_queue().parked == parked, "chaos goes on behind its block"
-        return parked, manager.get_preemption_metrics().preemptions, manager.get_metrics().internal_errors
+        assert manager.report().slow_queue.parked == parked, "chaos goes on behind its block"
+        return parked, manager.report().preemption.preemptions, manager.get_metrics().internal_errors
 
     parked, preempted, errors = pulse.run(main(), loop_factory=loop_factory)
     assert (parked > 0, preempted > 0, errors) == (True, True, 0)
@@ -77,7 +77,7 @@ def test_the_same_seed_parks_the_same(loop_factory: LoopFactory) -> None:
     async def main() -> int:
         with chaos(7, park=0.3, preempt=0.0):
             await program()
-        return pulse.get_manager().slow_queue().parked
+        return pulse.get_manager().report().slow_queue.parked
 
     # The time-out decides how many turns there are; all but a few resumptions are the program's own.
     first, second = (pulse.run(main(), loop_factory=loop_factory) for _ in range(2))
@@ -90,7 +90,7 @@ def test_the_environment_puts_every_loop_under_chaos(
 ) -> None:
     async def main() -> int:
         assert await program() == EXPECTED
-        return pulse.get_manager().slow_queue().parked
+        return pulse.get_manager().report().slow_queue.parked
 
     monkeypatch.setenv("ASYNCIO_PULSE_CHAOS", "3,0.5,0")
     assert pulse.run(main(), loop_factory=loop_factory) > 0
@@ -138,6 +138,6 @@ def test_what_a_scope_of_anyio_cancels_keeps_what_woke_it(seed: int, loop_factor
             for _ in range(20):
                 await give_and_cancel(received)
         assert received == list(range(20))
-        return pulse.get_manager().slow_queue().cancelled
+        return pulse.get_manager().report().slow_queue.cancelled
 
     assert pulse.run(main(), loop_factory=loop_factory) > 0, "nobody was cancelled who was parked"

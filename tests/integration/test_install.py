@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 from asyncio_pulse.lowlevel import GovernedCoroutine
 from tests.support.loops import Loop, LoopFactory
 
@@ -140,20 +141,20 @@ def test_tasks_that_exist_go_on_unmeasured(any_loop: Loop) -> None:
 
 @pytest.mark.parametrize("ask", [pulse.install, pulse.uninstall, pulse.get_manager])
 def test_without_a_loop_it_says_so(ask: Callable[[], object]) -> None:
-    with pytest.raises(pulse.NotGovernedError, match=r"no running event loop: .* loop=; .* IPython's prompt"):
+    with pytest.raises(errors.NotGovernedError, match=r"no running event loop: .* loop=; .* IPython's prompt"):
         ask()
 
 
 def test_what_needs_a_governed_loop_says_so(any_loop: Loop) -> None:
-    with pytest.raises(pulse.NotGovernedError, match=r"not governed; call asyncio_pulse.install\(\)"):
+    with pytest.raises(errors.NotGovernedError, match=r"not governed; call asyncio_pulse.install\(\)"):
         pulse.get_manager(loop=any_loop)
 
     async def main() -> None:
         coro = steps(1)
-        with pytest.raises(pulse.NotGovernedError, match=r"spawn\(\) needs a governed event loop"):
+        with pytest.raises(errors.NotGovernedError, match=r"spawn\(\) needs a governed event loop"):
             pulse.spawn(coro)
         assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
-        with pytest.raises(pulse.NotGovernedError, match="not governed"):
+        with pytest.raises(errors.NotGovernedError, match="not governed"):
             pulse.get_manager()
 
     any_loop.run_until_complete(main())
@@ -207,7 +208,7 @@ def test_the_earlier_factory_of_a_loop_that_is_gone_is_let_go(loop_factory: Loop
 def test_a_new_loop_in_the_place_of_an_old_one_is_not_governed(loop_factory: LoopFactory) -> None:
     for _ in range(50):
         loop = loop_factory()
-        with pytest.raises(pulse.NotGovernedError):
+        with pytest.raises(errors.NotGovernedError):
             pulse.get_manager(loop=loop)
         pulse.install(loop=loop)
         loop.close()

@@ -10,7 +10,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction
-from asyncio_pulse.lowlevel import KeptWaiting
+from asyncio_pulse.metrics import KeptWaiting
 from tests.support.loops import LoopFactory
 from tests.support.offenders import GROUP, burn, run, spawn_offender, strict_config
 
@@ -40,13 +40,13 @@ async def served_beside_others(wait: Callable[[], Coroutine[Any, Any, object]], 
 
     offenders = [spawn_offender(hog()) for _ in range(OTHERS)]
     offenders.append(spawn_offender(service()))
-    before = pulse.get_manager().slow_queue().parked
+    before = pulse.get_manager().report().slow_queue.parked
     for _ in range(WAITS):
         await pulse.spawn(wait(), group="good", max_tier=InterventionAction.WARN)
-    assert pulse.get_manager().slow_queue().parked > before + OTHERS
+    assert pulse.get_manager().report().slow_queue.parked > before + OTHERS
     over = True
     await asyncio.gather(*offenders)
-    return pulse.get_manager().slow_queue().kept_waiting
+    return pulse.get_manager().report().slow_queue.kept_waiting
 
 
 @pytest.mark.parametrize("through", ["queue", "lock", "event"])
@@ -119,8 +119,8 @@ def test_nobody_was_kept_waiting(
         tasks = [*(spawn_offender(hog()) for _ in range(OTHERS)), spawn_offender(serve(), **servers)]
         for _ in range(WAITS):
             await asyncio.wait([pulse.spawn(event.wait(), **waiters)])
-        assert pulse.get_manager().slow_queue().parked > OTHERS
-        assert pulse.get_manager().slow_queue().kept_waiting == ()
+        assert pulse.get_manager().report().slow_queue.parked > OTHERS
+        assert pulse.get_manager().report().slow_queue.kept_waiting == ()
         over = True
         await asyncio.gather(*tasks)
 

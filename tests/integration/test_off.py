@@ -70,7 +70,14 @@ async def job() -> str:
 
 async def every_call() -> list[str]:
     manager = pulse.get_manager()
-    manager.groups(), manager.tasks(), manager.audit(), manager.stalls(), manager.slow_queue(), manager.tiers()
+    (
+        manager.groups(),
+        manager.tasks(),
+        manager.audit(),
+        manager.report().stalls,
+        manager.report().slow_queue,
+        manager.report().loop_tiers[0],
+    )
     spawned = pulse.spawn(work(), group="jobs", priority=pulse.TaskPriority.HIGH)
     return [await asyncio.create_task(work()), await job(), await asyncio.create_task(job()), await spawned]
 
@@ -82,8 +89,8 @@ def test_off_from_the_start_leaves_the_loop_and_the_process_alone(loop: Loop) ->
     assert loop.run_until_complete(every_call()) == [""] * 4
     assert traces(loop) == before
     metrics = manager.get_metrics()
-    assert (metrics.polls, metrics.tasks, metrics.groups, manager.tiers().mode) == (0, 0, 0, "off")
-    assert manager.get_loop_metrics().turns == 0
+    assert (metrics.polls, metrics.tasks, metrics.groups, manager.report().loop_tiers[0].mode) == (0, 0, 0, "off")
+    assert manager.report().loop_metrics[0].turns == 0
 
 
 def test_tasks_made_while_it_is_off_are_plain(loop: Loop) -> None:
@@ -121,9 +128,9 @@ def test_the_heartbeat_of_a_loop_is_one_however_often_it_is_switched(loop: Loop)
 
     async def beats() -> int:
         await asyncio.sleep(0.12)
-        before = manager.get_loop_metrics().turns
+        before = manager.report().loop_metrics[0].turns
         await asyncio.sleep(0.5)
-        return manager.get_loop_metrics().turns - before
+        return manager.report().loop_metrics[0].turns - before
 
     turns = loop.run_until_complete(beats())
     # Twenty a second on uvloop; twenty-one heartbeats would be some two hundred.

@@ -209,7 +209,7 @@ def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factor
         await until_preempted(20)
         done.set()
         assert await task == 0
-        call, view = (each.account for each in views)
+        call, view = (each.metrics for each in views)
         assert view.polls >= 20
         assert view.forced_yields > 0
         # Of its one poll only what came after the last time that it was left; the rest is the task's.

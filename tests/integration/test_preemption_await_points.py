@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
 from tests.support.preempting import (
     AT_ONCE_US,

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
 from tests.support.preempting import AT_ONCE_US, MANY, preemptions, put_at_yield, run_preempting, until_preempted
 
@@ -44,7 +44,7 @@ def test_it_ends_within_three_slices(loop_factory: LoopFactory, how: str) -> Non
         told: list[int] = []
 
         def tell() -> None:
-            told.append(views[0].account.polls)
+            told.append(views[0].metrics.polls)
 
         async def limited() -> None:
             views.append(pulse.current())
@@ -61,12 +61,12 @@ def test_it_ends_within_three_slices(loop_factory: LoopFactory, how: str) -> Non
         if how == "cancel":
             while not told:
                 await asyncio.sleep(0)
-            told[0] = views[0].account.polls
+            told[0] = views[0].metrics.polls
             task.cancel()
         with pytest.raises(TimeoutError if how == "timeout" else asyncio.CancelledError):
             await task
         assert told[0] > 5
-        assert views[0].account.polls - told[0] <= 3
+        assert views[0].metrics.polls - told[0] <= 3
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
 from tests.support.preempting import endanger
 from tests.support.primitives import Primitives

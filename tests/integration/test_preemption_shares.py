@@ -36,7 +36,7 @@ def test_hogs_get_slices_by_their_weights(loop_factory: LoopFactory, priorities:
             pulse.spawn(computing(), preemptible=True, priority=priority, group=f"{number}", budget_us=BUDGET_US)
         while preemptions() <= MANY:
             await asyncio.sleep(0)
-        slices = [view.account.polls for view in views]
+        slices = [view.metrics.polls for view in views]
         done.set()
         return slices
 

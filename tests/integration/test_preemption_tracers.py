@@ -42,7 +42,7 @@ async def main():
     results = await asyncio.gather(*(pulse.spawn(computing(), preemptible=True) for _ in range(3)))
     for _ in range(ROUNDS):
         await asyncio.gather(*(pulse.spawn(computing(), preemptible=True) for _ in range(3)))
-    print(results, manager.get_metrics().preemptions, manager.get_preemption_metrics().refused["traced"])
+    print(results, manager.get_metrics().preemptions, manager.report().preemption.refused["traced"])
 
 pulse.run(main(), config=pulse.TierConfig(poll_budget_us=50, mode=MODE, max_tier="monitor"))
 """

@@ -137,9 +137,9 @@ def test_the_work_of_offenders_is_conserved(loop_factory: LoopFactory) -> None:
     plain = run(loop_factory, work_share)
 
     async def main() -> tuple[float, float]:
-        before = pulse.get_manager().get_loop_metrics()
+        before = pulse.get_manager().report().loop_metrics[0]
         share = await work_share()
-        after = pulse.get_manager().get_loop_metrics()
+        after = pulse.get_manager().report().loop_metrics[0]
         return share, (after.busy_ns - before.busy_ns) / (after.watched_ns - before.watched_ns)
 
     governed, utilisation = run(loop_factory, main, strict_config())
@@ -193,7 +193,7 @@ def test_equal_tasks_stay_equal(loop_factory: LoopFactory, is_offender: bool) ->
 
         spawn = spawn_offender if is_offender else pulse.spawn
         await asyncio.gather(*(spawn(work(number)) for number in range(tasks)))
-        assert bool(pulse.get_manager().slow_queue().parked) is is_offender
+        assert bool(pulse.get_manager().report().slow_queue.parked) is is_offender
         return polls
 
     # Nobody offends before, so that only what is asked for is parked.
@@ -207,9 +207,9 @@ def test_equal_tasks_stay_equal(loop_factory: LoopFactory, is_offender: bool) ->
 def test_an_idle_loop_serves_a_lone_offender_at_once(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         manager = pulse.get_manager()
-        before = manager.slow_queue()
+        before = manager.report().slow_queue
         assert await spawn_offender(asyncio.sleep(0, "result")) == "result"
-        after = manager.slow_queue()
+        after = manager.report().slow_queue
         assert after.queue.queued == before.queue.queued == (0, 0, 0, 0)
 
     run(loop_factory, main, parking_config())

@@ -142,8 +142,8 @@ def test_whoever_is_awaited_need_not_wait(loop_factory: LoopFactory) -> None:
         return took
 
     async def governed_main() -> tuple[list[int], int]:
-        before = pulse.get_manager().slow_queue().lifted
-        return await main(), pulse.get_manager().slow_queue().lifted - before
+        before = pulse.get_manager().report().slow_queue.lifted
+        return await main(), pulse.get_manager().report().slow_queue.lifted - before
 
     plain = run(loop_factory, main)
     governed, lifted = run(loop_factory, governed_main, strict_config())
@@ -156,9 +156,9 @@ def test_an_offender_lifts_nobody(loop_factory: LoopFactory) -> None:
         async def wait() -> None:
             await spawn_offender(asyncio.sleep(0))
 
-        before = pulse.get_manager().slow_queue().lifted
+        before = pulse.get_manager().report().slow_queue.lifted
         await asyncio.wait([spawn_offender(wait()) for _ in range(20)])
-        assert pulse.get_manager().slow_queue().lifted == before
+        assert pulse.get_manager().report().slow_queue.lifted == before
 
     run(loop_factory, main, parking_config())
 
@@ -172,12 +172,12 @@ def test_a_service_is_never_parked(loop_factory: LoopFactory) -> None:
                 burn(SLICE_US)
                 await asyncio.sleep(0)
 
-        before = manager.slow_queue()
+        before = manager.report().slow_queue
         await asyncio.wait([pulse.spawn(read(), group="readers", max_tier=InterventionAction.WARN) for _ in range(3)])
-        after = manager.slow_queue()
+        after = manager.report().slow_queue
         assert (after.parked, after.admitted) == (before.parked, before.admitted)
         await asyncio.wait([pulse.spawn(read(), group="others") for _ in range(3)])
-        assert manager.slow_queue().parked > after.parked
+        assert manager.report().slow_queue.parked > after.parked
 
     run(loop_factory, main, parking_config())
 
@@ -209,7 +209,7 @@ def test_the_isolated_keep_to_their_share_and_are_not_starved(loop_factory: Loop
         slices = await run_for(1_000, ("worst", "offenders"))
         share = slices["worst"] / sum(slices.values())
         assert SHARE / 1.5 <= share <= SHARE * 1.5, slices
-        metrics = pulse.get_manager().slow_queue()
+        metrics = pulse.get_manager().report().slow_queue
         assert sum(metrics.isolated.served) > 0
 
     settings = SlowQueueConfig(isolated_loop_share=SHARE)
@@ -220,9 +220,9 @@ def test_the_isolated_keep_to_their_share_and_are_not_starved(loop_factory: Loop
 def test_the_isolated_have_an_idle_loop_to_themselves(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         await offend("worst", InterventionAction.ISOLATE)
-        before = pulse.get_manager().get_loop_metrics()
+        before = pulse.get_manager().report().loop_metrics[0]
         slices = await run_for(200, ("worst",))
-        after = pulse.get_manager().get_loop_metrics()
+        after = pulse.get_manager().report().loop_metrics[0]
         # In 200 ms of the thread's time, nearly all the slices that fit.
         assert slices["worst"] > 0.7 * 200 * 1_000 / SLICE_US
         assert (after.busy_ns - before.busy_ns) / (after.watched_ns - before.watched_ns) > 0.9

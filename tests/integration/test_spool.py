@@ -18,12 +18,12 @@ import pytest
 from asyncio_pulse.launch import spool, spool_directory
 from asyncio_pulse.launch.spool import Spool
 from asyncio_pulse.launch.spool_directory import make_spool, sweep_spools
-from asyncio_pulse.metrics.model import Metrics, ProcessReport
+from asyncio_pulse.metrics.model import Metrics, Report
 from tests.support.running import PULSE, environment, run, run_governed, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork, users and signals")
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
-REPORT = ProcessReport(1, ("worker",), "3.13.0", "tsc", 1, Metrics(polls=1, wall_time_ns=1), {}, (), ())
+REPORT = Report(1, ("worker",), "3.13.0", "tsc", 1, Metrics(polls=1, wall_time_ns=1), {}, (), ())
 NOBODY = 65534
 
 
@@ -97,7 +97,7 @@ def test_children_that_end_at_once_lose_nothing() -> None:
                 Spool(directory, token).leave(dataclasses.replace(REPORT, pid=os.getpid()))
             os._exit(0)
         children.append(child)
-    reports: list[ProcessReport] = []
+    reports: list[Report] = []
     # The main process may end while they still work.
     for child in children[:4]:
         os.waitpid(child, 0)

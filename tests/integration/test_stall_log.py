@@ -93,7 +93,7 @@ def test_a_stall_after_going_round_is_no_going_round(caplog: pytest.LogCaptureFi
         time.sleep(0.4)
         await asyncio.sleep(0)
 
-    stalls = governed(go_round_and_block, asyncio.new_event_loop).stalls()
+    stalls = governed(go_round_and_block, asyncio.new_event_loop).report().stalls
     assert [stall for stall in stalls if stall.stall_class == "blocked"]
     spins = [stall for stall in stalls if stall.stall_class == "spinning"]
     assert all(stall.total_wall_ns > stall.count * 1_900_000_000 for stall in spins), spins
@@ -111,7 +111,7 @@ def test_stalls_of_one_place_are_logged_in_growing_intervals(
     texts = [each.getMessage() for each in records(caplog)]
     assert 2 <= len(texts) < 5
     assert "more there since this was last logged" in texts[1]
-    assert sum(stall.count for stall in manager.stalls() if stall.group == "GET /") > len(texts)
+    assert sum(stall.count for stall in manager.report().stalls if stall.group == "GET /") > len(texts)
 
 
 def test_a_handler_of_the_log_that_raises_or_uninstalls_harms_nobody(loop_factory: LoopFactory) -> None:
@@ -156,10 +156,10 @@ def test_importing_is_no_offence(
     manager = governed(serve, loop_factory)
     [group] = [group for group in manager.groups() if group.name == "GET /"]
     assert (group.violations, group.tier) == (0, InterventionAction.MONITOR)
-    assert "GET /" in {poll.group for poll in manager.worst_polls()}
+    assert "GET /" in {poll.group for poll in manager.report().worst_polls}
     assert [each for each in records(caplog) if each.levelno >= logging.WARNING] == []
     if ms > 200:
-        assert {stall.stall_class for stall in manager.stalls() if stall.group == "GET /"} == {"importing"}
+        assert {stall.stall_class for stall in manager.report().stalls if stall.group == "GET /"} == {"importing"}
 
     async def compute() -> None:
         burn(ms)
@@ -181,8 +181,8 @@ def test_a_long_poll_is_named_by_where_it_was_most_often(loop_factory: LoopFacto
         late()
 
     manager = governed(work, loop_factory)
-    [poll] = [poll for poll in manager.worst_polls() if poll.group == "GET /"]
-    [stall] = [stall for stall in manager.stalls() if stall.group == "GET /"]
+    [poll] = [poll for poll in manager.report().worst_polls if poll.group == "GET /"]
+    [stall] = [stall for stall in manager.report().stalls if stall.group == "GET /"]
     assert "late" in {frame.function.rpartition(".")[2] for frame in poll.stack}
     assert "late" in {frame.function.rpartition(".")[2] for frame in stall.stack}
 
@@ -202,7 +202,7 @@ def test_what_a_poll_did_at_its_beginning_does_not_hide_what_it_did_then(loop_fa
             await asyncio.sleep(pause)
 
     manager = governed(work, loop_factory)
-    stalls = [stall for stall in manager.stalls() if stall.group == "GET /"]
+    stalls = [stall for stall in manager.report().stalls if stall.group == "GET /"]
     assert {any(frame.function.endswith("late") for frame in stall.stack) for stall in stalls} == {True}
 
 
@@ -212,7 +212,7 @@ def test_code_of_the_program_is_seen_through_a_greenlet(loop_factory: LoopFactor
         greenlet.greenlet(burn).switch(400)
 
     manager = governed(handle, loop_factory)
-    [poll] = [poll for poll in manager.worst_polls() if poll.group == "GET /"]
+    [poll] = [poll for poll in manager.report().worst_polls if poll.group == "GET /"]
     assert poll.stack[0].function == "burn"
     assert poll.stack[-1].function.endswith("handle")
     assert (poll.stack[-1].filename, poll.stack[-1].line) == (__file__, handle.__code__.co_firstlineno + 1)
@@ -227,7 +227,7 @@ def test_code_of_the_program_is_seen_however_deep_the_library(loop_factory: Loop
         scope["descend"](120)
 
     manager = governed(handle, loop_factory)
-    [poll] = [poll for poll in manager.worst_polls() if poll.group == "GET /"]
+    [poll] = [poll for poll in manager.report().worst_polls if poll.group == "GET /"]
     # The measuring `burn` is the program's too: take it away.
     assert any(frame.function.endswith("descend") for frame in poll.stack)
     assert len(poll.stack) <= 50
@@ -262,6 +262,6 @@ def test_a_thread_that_computes_without_the_gil_is_not_named(loop_factory: LoopF
             thread.join()
         ours.close()
         theirs.close()
-    stalls = [stall for stall in manager.stalls() if stall.group == "GET /"]
+    stalls = [stall for stall in manager.report().stalls if stall.group == "GET /"]
     assert stalls
     assert not any("compute_in_c" in stall.culprit for stall in stalls)

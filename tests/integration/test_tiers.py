@@ -79,7 +79,7 @@ def test_collections_are_not_held_against_those_in_whose_polls_they_happen(loop_
     manager = governed(main, loop_factory, pulse.TierConfig(stall_threshold_ms=10))
     assert highest_tier(manager) <= WARN
     assert manager.get_metrics().gc_time_ns > manager.get_metrics().cpu_time_ns / 10
-    assert "collecting" in {stall.stall_class for stall in manager.stalls()}
+    assert "collecting" in {stall.stall_class for stall in manager.report().stalls}
     assert len(kept) == 2_000_000
 
 
@@ -125,8 +125,8 @@ def test_a_thread_that_keeps_the_gil_is_not_held_against_tasks_but_named(loop_fa
 
     manager = governed(main, loop_factory)
     assert highest_tier(manager) <= WARN
-    culprits = [stall.culprit for stall in manager.stalls() if stall.stall_class == "gil"]
-    assert any("compute_in_another_thread" in culprit for culprit in culprits), manager.stalls()
+    culprits = [stall.culprit for stall in manager.report().stalls if stall.stall_class == "gil"]
+    assert any("compute_in_another_thread" in culprit for culprit in culprits), manager.report().stalls
 
 
 @pytest.mark.timing

@@ -20,7 +20,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
-from asyncio_pulse.lowlevel import LoopMetrics, Stall
+from asyncio_pulse.metrics import LoopMetrics, Stall
 from tests.support.loops import LoopFactory
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a thread used")
@@ -60,7 +60,7 @@ def stalls_after(loop_factory: LoopFactory, block: object) -> tuple[Stall, ...]:
         block()  # type: ignore[operator]
         await asyncio.sleep(0.12)
         assert pulse.get_manager().get_metrics().internal_errors == 0
-        return pulse.get_manager().stalls()
+        return pulse.get_manager().report().stalls
 
     return pulse.run(main(), loop_factory=loop_factory)
 
@@ -89,7 +89,7 @@ def test_a_stall_of_twice_the_threshold_is_not_missed(loop_factory: LoopFactory)
             await asyncio.sleep(milliseconds / 1000)
             time.sleep(0.205)
         await asyncio.sleep(0.06)
-        return pulse.get_manager().stalls()
+        return pulse.get_manager().report().stalls
 
     seen = sum(stall.count for stall in pulse.run(main(), loop_factory=loop_factory))
     # The others are what a busy machine may take.
@@ -108,7 +108,7 @@ def test_a_stall_is_seen_while_it_lasts(loop_factory: LoopFactory) -> None:
             deadline = time.monotonic() + 5
             while not seen and time.monotonic() < deadline:
                 time.sleep(0.02)
-                seen.extend(manager.stalls())
+                seen.extend(manager.report().stalls)
             over.set()
 
         over = threading.Event()
@@ -127,7 +127,7 @@ def test_a_stopped_loop_is_not_stalled(any_loop: asyncio.AbstractEventLoop) -> N
     for _ in range(2):
         any_loop.run_until_complete(asyncio.sleep(0.06))
         time.sleep(0.4)
-    assert manager.stalls() == ()
+    assert manager.report().stalls == ()
     pulse.uninstall(loop=any_loop)
 
 
@@ -139,7 +139,7 @@ def test_a_threshold_decides_what_a_stall_is(loop_factory: LoopFactory) -> None:
         await asyncio.sleep(0.06)
         burn(0.4)
         await asyncio.sleep(0.12)
-        return manager.stalls()
+        return manager.report().stalls
 
     assert pulse.run(main(), loop_factory=loop_factory) == ()
 
@@ -149,11 +149,11 @@ def test_utilisation_and_lag_are_those_of_the_loop(loop_factory: LoopFactory) ->
     async def main() -> tuple[LoopMetrics, LoopMetrics]:
         manager = pulse.get_manager()
         await asyncio.sleep(0.3)
-        idle = manager.get_loop_metrics()
+        idle = manager.report().loop_metrics[0]
         for _ in range(6):
             burn(0.06)
             await asyncio.sleep(0.06)
-        return idle, manager.get_loop_metrics()
+        return idle, manager.report().loop_metrics[0]
 
     idle, worked = pulse.run(main(), loop_factory=loop_factory)
     assert idle.utilisation_ratio < 0.5 * worked.utilisation_ratio
@@ -206,7 +206,7 @@ def test_a_selector_without_epoll_is_watched_by_its_select() -> None:
     manager = pulse.install(loop=loop)
     loop.run_until_complete(asyncio.sleep(0.01))
     assert "select" in vars(selector)
-    assert manager.get_loop_metrics().turns > 0
+    assert manager.report().loop_metrics[0].turns > 0
     pulse.uninstall(loop=loop)
     assert "select" not in vars(selector)
     loop.run_until_complete(asyncio.sleep(0.01))
@@ -228,7 +228,7 @@ def test_a_loop_whose_selector_is_out_of_sight_runs_and_is_not_said_to_be_idle()
     loop = asyncio.SelectorEventLoop(Before())  # type: ignore[arg-type]
     manager = pulse.install(loop=loop)
     loop.run_until_complete(asyncio.sleep(0.01))
-    metrics = manager.get_loop_metrics()
+    metrics = manager.report().loop_metrics[0]
     assert (metrics.watched, metrics.turns) == (False, 0)
     assert manager.get_metrics().polls > 0
     pulse.uninstall(loop=loop)
@@ -281,7 +281,7 @@ def test_a_loop_that_goes_on_in_another_thread_is_looked_at_there() -> None:
         thread = threading.Thread(target=lambda: loop.run_until_complete(stall()))
         thread.start()
         thread.join()
-    stalls = pulse.get_manager(loop=loop).stalls()
+    stalls = pulse.get_manager(loop=loop).report().stalls
     assert stalls
     assert "unknown" not in {each.stall_class for each in stalls}, stalls
     pulse.uninstall(loop=loop)
@@ -300,7 +300,7 @@ SERVICE = """
         await asyncio.sleep(0.2)
         manager = pulse.get_manager()
         assert manager.get_metrics().internal_errors == 0
-        print([stall.function for stall in manager.stalls() if stall.stall_class == "blocked"])
+        print([stall.function for stall in manager.report().stalls if stall.stall_class == "blocked"])
 
     pulse.run(main())
 """

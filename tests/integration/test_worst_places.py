@@ -29,7 +29,7 @@ def places_after(loop_factory: LoopFactory, *offenders: tuple[str, Offender]) ->
         for group, offend in offenders:
             await pulse.spawn(offend(), group=group)
         await asyncio.sleep(0)
-        return [(poll.group, poll.function) for poll in pulse.get_manager().worst_polls()]
+        return [(poll.group, poll.function) for poll in pulse.get_manager().report().worst_polls]
 
     return pulse.run(main(), config=pulse.TierConfig(mode="observe"), loop_factory=loop_factory)
 

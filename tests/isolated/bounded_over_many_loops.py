@@ -16,7 +16,7 @@ import measuring
 
 import asyncio_pulse as pulse
 from asyncio_pulse.lowlevel import PreemptionHooks, process_report
-from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime import ledger, sums
 from asyncio_pulse.runtime.workers import WORKERS
 
 LOOPS = measuring.rounds(short=1_250, long=10_000)
@@ -106,8 +106,8 @@ report = process_report()
 assert report.loops == LOOPS + 1, report.loops
 assert sum(group.tasks for group in report.groups if group.explicit or group.name == "(other)") > LOOPS
 assert len(report.groups) <= ledger.MOST_GROUPS + 1, len(report.groups)
-assert len(report.worst_polls) <= ledger.MOST_PLACES
-assert len(report.tier_changes) <= ledger.MOST_CHANGES
+assert len(report.worst_polls) <= sums.MOST_PLACES
+assert len(report.tier_changes) <= sums.MOST_CHANGES
 assert len(report.workers) == len(report.loop_metrics) == len(WORKERS.all_metrics()) == 2
 gc.collect()
 assert not [each for each in gc.get_objects() if type(each) is Hooks]

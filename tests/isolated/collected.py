@@ -11,6 +11,7 @@ import measuring
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
+from asyncio_pulse import errors
 
 ended = []
 
@@ -93,6 +94,6 @@ async def main() -> None:
 
 for factory in (asyncio.new_event_loop, pulse.new_uvloop_event_loop):
     ended.clear()
-    with contextlib.suppress(pulse.UnavailableError):
+    with contextlib.suppress(errors.UnavailableError):
         pulse.run(main(), loop_factory=factory)
 print("ok")

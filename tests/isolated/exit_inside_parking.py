@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 
 
 class Interrupted(asyncio.SelectorEventLoop):
@@ -55,7 +55,7 @@ for method in ("create_future", "call_soon"):
     else:
         heard_of = None
     assert heard_of == method, (heard_of, method)
-    assert manager.slow_queue().parked > 0
+    assert manager.report().slow_queue.parked > 0
     assert manager.get_metrics().internal_errors == 0, manager.get_metrics()
 print("ok")
 sys.stdout.flush()

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 
 kept: list[object] = []
 
@@ -46,7 +47,7 @@ def leave_pending(loop: asyncio.AbstractEventLoop) -> None:
 
 
 leave_pending(pulse.new_event_loop())
-with contextlib.suppress(pulse.UnavailableError):
+with contextlib.suppress(errors.UnavailableError):
     leave_pending(pulse.new_uvloop_event_loop())
 closed = pulse.new_event_loop()
 leave_pending(closed)

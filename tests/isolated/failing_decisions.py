@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 from asyncio_pulse.policy.tier_config import TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS
 from asyncio_pulse.runtime.decisions import TierDecisions
@@ -74,7 +75,7 @@ def run(method: str, factory: Any) -> None:
 
 
 for factory in (asyncio.new_event_loop, pulse.new_uvloop_event_loop):
-    with contextlib.suppress(pulse.UnavailableError):
+    with contextlib.suppress(errors.UnavailableError):
         for method in ("on_bad_poll", "on_good_polls", "on_idle", "on_new_group"):
             run(method, factory)
 # The interpreter is told of the first one only.

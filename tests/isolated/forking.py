@@ -54,15 +54,15 @@ def check_child_with(loop: asyncio.AbstractEventLoop) -> None:
     assert manager.get_worker_metrics(0).polls == 0
     assert process_report().pid == os.getpid()
     assert process_report().loops == 0
-    assert manager.worst_polls() == ()
+    assert manager.report().worst_polls == ()
     loop.run_until_complete(work(10))
     measuring.wait_for_core_threads(1)
     assert manager.get_metrics().polls == manager.get_worker_metrics(0).polls == 10
     loop.run_until_complete(be_seen())
-    [worst] = manager.worst_polls()
+    [worst] = manager.report().worst_polls
     assert (worst.sampled, worst.function) == (True, "be_seen")
     # The thread has another number than in the parent, by which its times are read.
-    assert sys.platform != "linux" or [stall.stall_class == "unknown" for stall in manager.stalls()] == [False]
+    assert sys.platform != "linux" or [stall.stall_class == "unknown" for stall in manager.report().stalls] == [False]
     assert process_report().loops == 1
     pulse.uninstall(loop=loop)
     measuring.wait_for_core_threads(0)
@@ -184,7 +184,7 @@ def fork_while_the_sampler_looks() -> None:
 
 def shown(manager: pulse.TierManager) -> dict[str, object]:
     """Everything that counts up, and is more than it was at the start."""
-    loop, queue, preemption = manager.get_loop_metrics(), manager.slow_queue(), manager.get_preemption_metrics()
+    loop, queue, preemption = manager.report().loop_metrics[0], manager.report().slow_queue, manager.report().preemption
     metrics = manager.get_metrics()
     values: dict[str, object] = {
         **{name: getattr(metrics, name) for name in ("polls", "tasks", "violations", "preemptions")},
@@ -199,8 +199,8 @@ def shown(manager: pulse.TierManager) -> dict[str, object]:
         "refused": sum(preemption.refused.values()),
         "audit": len(manager.audit()),
         "tiers": [group.name for group in manager.groups() if group.tier or group.tier_reason],
-        "offenders": len(manager.offenders()),
-        "worst": len(manager.worst_polls()),
+        "offenders": len(manager.report().tasks),
+        "worst": len(manager.report().worst_polls),
         "uptime": metrics.uptime_ns // 100_000_000,
         "others": manager.get_worker_metrics(1).polls,
     }

@@ -9,6 +9,7 @@ import threading
 import measuring
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 
 THREADS = 8
 # All loops are there at once, so every round has as many workers.
@@ -23,7 +24,7 @@ async def work(polls: int) -> None:
 def run_one(number: int, found: dict[int, int]) -> None:
     factory = pulse.new_event_loop
     if number % 2:
-        with contextlib.suppress(pulse.UnavailableError):
+        with contextlib.suppress(errors.UnavailableError):
             pulse.new_uvloop_event_loop().close()
             factory = pulse.new_uvloop_event_loop
     loop = factory()

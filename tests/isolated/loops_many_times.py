@@ -9,12 +9,13 @@ import measuring
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
+from asyncio_pulse import errors
 
 FACTORIES = [pulse.new_event_loop]
 try:
     pulse.new_uvloop_event_loop().close()
     FACTORIES.append(pulse.new_uvloop_event_loop)
-except pulse.UnavailableError:
+except errors.UnavailableError:
     pass
 
 

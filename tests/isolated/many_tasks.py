@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import measuring
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 
 BATCH = 500
 
@@ -104,6 +105,6 @@ async def main() -> None:
 
 
 for factory in (asyncio.new_event_loop, pulse.new_uvloop_event_loop):
-    with contextlib.suppress(pulse.UnavailableError):
+    with contextlib.suppress(errors.UnavailableError):
         pulse.run(main(), loop_factory=factory)
 print("ok")

@@ -7,6 +7,7 @@ import os
 import time
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 from asyncio_pulse.config import InterventionAction, SlowQueueConfig, TierPolicyBuilder
 
 NEVER_MS = 3_600_000
@@ -16,7 +17,7 @@ try:
     import uvloop
 
     FACTORIES.append(uvloop.new_event_loop)
-except pulse.UnavailableError:
+except errors.UnavailableError:
     pass
 
 TIERS = [

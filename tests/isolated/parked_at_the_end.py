@@ -27,7 +27,7 @@ async def park() -> list[asyncio.Task[int]]:
     await offending.offend()
     tasks = [pulse.spawn(work(number), group="offenders") for number in range(CROWD)]
     await asyncio.sleep(0)
-    assert sum(pulse.get_manager().slow_queue().queue.queued) > CROWD / 2
+    assert sum(pulse.get_manager().report().slow_queue.queue.queued) > CROWD / 2
     return tasks
 
 

@@ -50,7 +50,7 @@ async def rounds(times: int) -> None:
     assert pulse.get_manager().get_metrics().internal_errors == 0
     # The loop is closed with these.
     rest = await park_some()
-    assert sum(pulse.get_manager().slow_queue().queue.queued) > CROWD / 2
+    assert sum(pulse.get_manager().report().slow_queue.queue.queued) > CROWD / 2
     del rest
 
 

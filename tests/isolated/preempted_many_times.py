@@ -11,7 +11,7 @@ import measuring
 import offending
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 
 if "asan" in os.environ.get("LD_PRELOAD", ""):
     # greenlet copies pieces of the stack, the guard zones of the sanitizer among them.

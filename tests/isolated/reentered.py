@@ -344,7 +344,7 @@ def run(loop_class: type[asyncio.AbstractEventLoop], place: str, action: Callabl
         gc.set_threshold(700)
         loop.close()
         strikes, danger = danger.strikes, Danger("nowhere", lambda: None)
-    waiting = manager.slow_queue().queue.queued
+    waiting = manager.report().slow_queue.queue.queued
     assert sum(waiting) == 0, (place, action.__name__, waiting)
     assert manager.get_metrics().internal_errors == 0, (place, action.__name__)
     return strikes

@@ -97,7 +97,7 @@ def another_loop_in_its_place() -> None:
     loop, other = new_loop(), asyncio.new_event_loop()
     loop.run_until_complete(main())
     other.run_until_complete(asyncio.sleep(0.05))
-    assert managers[0].stalls() == ()
+    assert managers[0].report().stalls == ()
     pulse.uninstall(loop=other)
     loop.close()
     other.close()
@@ -182,12 +182,12 @@ def stall_without_a_name_for_the_library() -> None:
 
     async def main() -> None:
         end = time.monotonic() + PATIENCE_S
-        while not manager.stalls() and time.monotonic() < end:
+        while not manager.report().stalls and time.monotonic() < end:
             time.sleep(0.3)
             await asyncio.sleep(0.01)
 
     loop.run_until_complete(loop.create_task(main(), name="the main one"))
-    assert [stall.task for stall in manager.stalls()] == ["the main one"], manager.stalls()
+    assert [stall.task for stall in manager.report().stalls] == ["the main one"], manager.report().stalls
     assert manager.get_metrics().internal_errors == 0
     sys._stdlib_dir = library  # type: ignore[attr-defined]
     pulse.uninstall(loop=loop)
@@ -207,8 +207,8 @@ def name_a_culprit_under_an_import_hook() -> None:
 
     async def main() -> None:
         end = time.monotonic() + PATIENCE_S
-        while not any(stall.culprit and "keep_the_gil" in stall.culprit for stall in manager.stalls()):
-            assert time.monotonic() < end, manager.stalls()
+        while not any(stall.culprit and "keep_the_gil" in stall.culprit for stall in manager.report().stalls):
+            assert time.monotonic() < end, manager.report().stalls
             turn_end = time.monotonic() + 0.2
             while time.monotonic() < turn_end:
                 pass

@@ -26,7 +26,7 @@ class Figures:
         self.polls += metrics.polls
         self.violations += metrics.violations
         self.preemptions += metrics.preemptions
-        self.parked += manager.slow_queue().parked
+        self.parked += manager.report().slow_queue.parked
         self.moves.update((change.before, change.after) for change in manager.audit())
 
     def print(self, title: str) -> None:

@@ -47,7 +47,13 @@ def changes(manager: pulse.TierManager) -> list[Callable[[], object]]:
         lambda: manager.hooks.register(hooks),
         lambda: manager.update_tier_policy(1, manager.config.tier_policies[1]),
         lambda: manager.reset_worker_stats(manager.worker_id),
-        lambda: (manager.groups(), manager.tasks(), manager.audit(), manager.stalls(), manager.worst_polls()),
+        lambda: (
+            manager.groups(),
+            manager.tasks(),
+            manager.audit(),
+            manager.report().stalls,
+            manager.report().worst_polls,
+        ),
         lambda: manager.hooks.unregister(hooks),
         process_report,
     ]
@@ -148,7 +154,7 @@ def close_with_everything(make_loop: LoopFactory, turn: int) -> int:
     loop.set_exception_handler(lambda loop, context: None)
     manager = pulse.install(config(), loop=loop)
     loop.run_until_complete(begin(turn))
-    parked = manager.slow_queue().parked
+    parked = manager.report().slow_queue.parked
     if turn % 2:
         pulse.uninstall(loop=loop)
     loop.close()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.isolated.measuring import rounds
 from tests.support.loops import LoopFactory
 from tests.support.preempting import endanger

@@ -10,7 +10,8 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, SchedulingAlgorithm, SlowQueueConfig
-from asyncio_pulse.lowlevel import PreemptionHooks, TierChange
+from asyncio_pulse.lowlevel import PreemptionHooks
+from asyncio_pulse.metrics import TierChange
 from tests.isolated.measuring import rounds
 from tests.stress.books import Books
 from tests.stress.census import unchanged

@@ -177,7 +177,7 @@ def observe(
         assert metrics.polls >= 1, "the scenario was not measured"
         assert metrics.tasks_alive == 0, "a task that is gone is counted as alive"
         assert metrics.internal_errors == 0
-        assert way != "parked" or manager.slow_queue().parked >= 1, "nothing was parked"
+        assert way != "parked" or manager.report().slow_queue.parked >= 1, "nothing was parked"
     seen = (*ends, tuple(complaints))
     return Observation(*_normalise(seen, sorted(_task_numbers(seen))))
 

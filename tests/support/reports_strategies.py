@@ -12,9 +12,9 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     PreemptionMetrics,
-    ProcessReport,
     QueueMetrics,
     RefusedPlace,
+    Report,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -118,7 +118,7 @@ preemption = numbers_of(
     delay=histograms,
 )
 process_reports = st.builds(
-    ProcessReport,
+    Report,
     pid=numbers,
     argv=st.lists(names, max_size=4).map(tuple),
     python=names,

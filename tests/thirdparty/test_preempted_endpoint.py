@@ -114,7 +114,7 @@ def test_it_is_preempted_and_a_heartbeat_stays_prompt(loop_factory: LoopFactory,
             return max(late) if not preemptible else statistics.quantiles(late, n=20)[-1], preempted()
 
         def preempted() -> int:
-            return pulse.get_manager().get_preemption_metrics().preemptions
+            return pulse.get_manager().report().preemption.preemptions
 
         config = pulse.TierConfig(poll_budget_us=BUDGET_US, max_tier="monitor")
         result = pulse.run(main(), config=config, loop_factory=loop_factory)

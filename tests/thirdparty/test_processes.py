@@ -22,7 +22,7 @@ async def main():
     for _ in range(100):
         await asyncio.sleep(0)
     manager = pulse.get_manager()
-    print(manager.slow_queue().parked > 0, manager.get_preemption_metrics().preemptions > 0)
+    print(manager.report().slow_queue.parked > 0, manager.report().preemption.preemptions > 0)
 
 pulse.run(main())
 """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import asyncio_pulse as pulse
-from asyncio_pulse.lowlevel import chaos
+from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Way:
         if manager is None:
             return
         met = Danger(
-            1, manager.get_metrics().polls, manager.slow_queue().parked, manager.get_preemption_metrics().preemptions
+            1, manager.get_metrics().polls, manager.report().slow_queue.parked, manager.report().preemption.preemptions
         )
         assert met.polls > 0, "nothing was governed"
         if self.seed is not None:

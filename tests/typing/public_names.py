@@ -9,29 +9,15 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import asyncio_pulse as pulse
+from asyncio_pulse import errors
 from asyncio_pulse.config import (
-    ConfigFault,
-    InterventionAction,
     SchedulingAlgorithm,
     SlowQueueConfig,
     TierPolicyBuilder,
 )
 from asyncio_pulse.integrations.asgi import PulseMiddleware
-from asyncio_pulse.lowlevel import (
-    Account,
-    DerivedMetrics,
-    Discipline,
-    Flow,
-    GovernedCoroutine,
-    GroupMetrics,
-    Metrics,
-    ProcessReport,
-    SlowQueue,
-    TaskBudget,
-    WorkerMetrics,
-    WorstPoll,
-    process_report,
-)
+from asyncio_pulse.lowlevel import Discipline, Flow, GovernedCoroutine, SlowQueue, TaskBudget, process_report
+from asyncio_pulse.metrics import DerivedMetrics, GroupMetrics, Metrics, Report, TaskMetrics, WorkerMetrics, WorstPoll
 
 
 async def answer(question: str, times: int = 1) -> int:
@@ -45,7 +31,7 @@ async def plain(question: str) -> int:
     return len(question)
 
 
-@pulse.governed(priority=pulse.TaskPriority.HIGH, group="g", preemptible=True, budget_us=500, max_tier=1)
+@pulse.governed(priority=pulse.TaskPriority.HIGH, group="g", preemptible=True, budget_us=500, max_tier="warn")
 async def with_options(question: str, *, times: int = 1) -> list[int]:
     """Be decorated with every option."""
     return [len(question)] * times
@@ -79,7 +65,7 @@ async def tasks() -> None:
         group="group",
         preemptible=False,
         budget_us=500,
-        max_tier=2,
+        max_tier="yield",
         context=contextvars.Context(),
     )
     assert_type(task, asyncio.Task[int])
@@ -96,10 +82,10 @@ async def view() -> None:
     assert_type(running, pulse.TaskView)
     assert_type(running.priority, pulse.TaskPriority)
     assert_type(running.group, str)
-    assert_type(running.tier, int)
+    assert_type(running.tier, pulse.InterventionAction)
     assert_type(running.budget, TaskBudget)
     assert_type(running.operations_left, int)
-    assert_type(running.account, Account)
+    assert_type(running.metrics, TaskMetrics)
     running.update(priority=pulse.TaskPriority.LOW, group="g")
     running.group = "g"  # type: ignore[misc]
 
@@ -133,21 +119,21 @@ def web(app: PulseMiddleware) -> None:
 
 
 def configuration(manager: pulse.TierManager) -> None:
-    policy = pulse.TierPolicy("Warn", InterventionAction.WARN, 3, 25, 5, 75, 3000, 200_000, 15)
+    policy = pulse.TierPolicy("Warn", pulse.InterventionAction.WARN, 3, 25, 5, 75, 3000, 200_000, 15)
     built = TierPolicyBuilder(policy, name="x").promotion_violations(4).promotion_cpu_ms(5).demotion_cpu_ns(9000)
     assert_type(
         built.demotion_good_polls(5).demotion_min_duration_ms(5).demotion_evaluation_interval(5), TierPolicyBuilder
     )
-    assert_type(TierPolicyBuilder(InterventionAction.WARN).promotion_slow_polls(3).build(), pulse.TierPolicy)
-    groups = {"a*": pulse.GroupPolicy(max_tier=InterventionAction.WARN, preempt="await", exempt=False)}
+    assert_type(TierPolicyBuilder(pulse.InterventionAction.WARN).promotion_slow_polls(3).build(), pulse.TierPolicy)
+    groups = {"a*": pulse.GroupPolicy(max_tier=pulse.InterventionAction.WARN, preempt="await", exempt=False)}
     config = pulse.TierConfig(mode="observe", rollout_ratio=0.5, groups=groups, tier_policies=(policy,))
     assert_type(config.policy_for(1), pulse.TierPolicy)
-    assert_type(config.with_tier_policy(InterventionAction.WARN, policy), pulse.TierConfig)
+    assert_type(config.with_tier_policy(pulse.InterventionAction.WARN, policy), pulse.TierConfig)
     assert_type(config.group_policy("a"), pulse.GroupPolicy)
     assert_type(config.groups, Mapping[str, pulse.GroupPolicy])
-    assert_type(config.max_tier, InterventionAction)
+    assert_type(config.max_tier, pulse.InterventionAction)
     assert_type(pulse.ConfigProfile.CUSTOM.config(config), pulse.TierConfig)
-    assert_type(pulse.ConfigError("x").faults, tuple[ConfigFault, ...])
+    assert_type(pulse.ConfigError("x").faults, tuple[errors.ConfigFault, ...])
     manager.update_config(pulse.ConfigProfile.AGGRESSIVE)
     manager.update_config("aggressive")
     policy.promotion_threshold = 5  # type: ignore[misc]
@@ -156,7 +142,7 @@ def configuration(manager: pulse.TierManager) -> None:
     pulse.TierConfig(max_tier="warn")  # type: ignore[arg-type]
     pulse.GroupPolicy(preempt="always")  # type: ignore[arg-type]
     TierPolicyBuilder("Warn")  # type: ignore[arg-type]
-    pulse.TierPolicy("Warn", InterventionAction.WARN)  # type: ignore[call-arg]
+    pulse.TierPolicy("Warn", pulse.InterventionAction.WARN)  # type: ignore[call-arg]
 
 
 def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:
@@ -167,15 +153,15 @@ def numbers(manager: pulse.TierManager, coro: GovernedCoroutine) -> None:
     assert_type(manager.get_worker_metrics(0), WorkerMetrics)
     assert_type(manager.get_all_worker_metrics(), dict[int, WorkerMetrics])
     assert_type(manager.groups(), tuple[GroupMetrics, ...])
-    assert_type(manager.worst_polls(), tuple[WorstPoll, ...])
-    assert_type(process_report(), ProcessReport)
+    assert_type(manager.report().worst_polls, tuple[WorstPoll, ...])
+    assert_type(process_report(), Report)
     workers: Mapping[int, WorkerMetrics] = process_report().workers
     del workers
     manager.get_metrics().polls = 1  # type: ignore[misc]
     awaitable: Coroutine[Any, Any, Any] = coro
     del awaitable
-    errors: list[type[Exception]] = [pulse.PulseError, pulse.ConfigError, pulse.NotGovernedError]
-    del errors
+    kinds: list[type[Exception]] = [pulse.PulseError, pulse.ConfigError, errors.NotGovernedError]
+    del kinds
 
 
 class First:

@@ -19,7 +19,7 @@ PLENTY = pulse.TierConfig(poll_budget_us=10_000_000)
 
 
 def polls() -> int:
-    return current().account.polls
+    return current().metrics.polls
 
 
 @pytest.fixture

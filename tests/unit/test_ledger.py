@@ -89,7 +89,7 @@ def test_the_same_place_in_two_loops_is_one(loop_factory: LoopFactory) -> None:
         loop = loop_factory()
         manager = pulse.install(config, loop=loop)
         loop.run_until_complete(burn())
-        [poll] = manager.worst_polls()
+        [poll] = manager.report().worst_polls
         assert poll.count == 1
         pulse.uninstall(loop=loop)
         loop.close()

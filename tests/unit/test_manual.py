@@ -37,7 +37,7 @@ def test_polls_are_counted_and_judged_by_the_duration_that_is_told(manager: puls
     assert abs(metrics.cpu_time_ns - 34_000_000) < 34_000
     [group] = manager.groups()
     assert (group.name, group.explicit, group.polls, group.violations) == ("jobs", True, 3, 2)
-    assert [worst.group for worst in manager.worst_polls()] == ["jobs"]
+    assert [worst.group for worst in manager.report().worst_polls] == ["jobs"]
 
 
 @pytest.mark.parametrize(("priority", "budget_ms"), [(0, 8), (1, 4), (2, 2), (3, 1)])

@@ -12,7 +12,7 @@ from asyncio_pulse.metrics.model import (
     Histogram,
     LoopTiers,
     Metrics,
-    ProcessReport,
+    Report,
     WorkerMetrics,
     WorstPoll,
 )
@@ -22,8 +22,8 @@ from asyncio_pulse.runtime.processes import MOST_GROUPS, MOST_PIDS, MOST_SECTION
 counts = st.integers(0, 10**6)
 
 
-def report(pid: int, *argv: str, polls: int = 1, group: str = "work", faults: int = 0) -> ProcessReport:
-    return ProcessReport(
+def report(pid: int, *argv: str, polls: int = 1, group: str = "work", faults: int = 0) -> Report:
+    return Report(
         pid=pid,
         argv=argv,
         python="3.13.0",
@@ -70,7 +70,7 @@ def test_children_of_multiprocessing_are_of_one_command_line() -> None:
 def test_putting_together_as_they_come_is_the_same_and_bounded(
     processes: list[tuple[int, int, str]], at_once: int
 ) -> None:
-    merged: list[ProcessReport] = []
+    merged: list[Report] = []
     for pid, (command, polls, group) in enumerate(processes):
         merged.append(report(pid, str(command), polls=polls, group=group))
         if pid % at_once == 0:

@@ -6,15 +6,7 @@ import dataclasses
 
 import pytest
 
-from asyncio_pulse.lowlevel import (
-    DerivedMetrics,
-    GroupMetrics,
-    Histogram,
-    Metrics,
-    StackFrame,
-    WorkerMetrics,
-    WorstPoll,
-)
+from asyncio_pulse.metrics import DerivedMetrics, GroupMetrics, Histogram, Metrics, StackFrame, WorkerMetrics, WorstPoll
 
 HISTOGRAM = Histogram(((10, 50), (20, 49), (1000, 1)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from asyncio_pulse.metrics.model import ProcessReport, WorstPoll
+from asyncio_pulse.metrics.model import Report, WorstPoll
 from asyncio_pulse.metrics.places import by_time, choose
 from asyncio_pulse.reports.text import sections
 from asyncio_pulse.runtime.ledger import process_report
@@ -33,9 +33,7 @@ def test_a_group_takes_only_what_others_leave() -> None:
 
 def test_the_report_shows_every_group_that_offends() -> None:
     scattered = tuple(place("GET /report", f"field_{number}", 200) for number in range(14))
-    report: ProcessReport = dataclasses.replace(
-        process_report(), worst_polls=(*scattered, place("POST /login", "login", 140))
-    )
+    report: Report = dataclasses.replace(process_report(), worst_polls=(*scattered, place("POST /login", "login", 140)))
     shown = dict(sections(report, 10))["worst polls"]
     assert len(shown) == 10
     assert any("login" in line for record in shown for line in record)

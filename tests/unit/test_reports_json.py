@@ -22,9 +22,9 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     PreemptionMetrics,
-    ProcessReport,
     QueueMetrics,
     RefusedPlace,
+    Report,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -38,7 +38,7 @@ from tests.support.reports_strategies import process_reports
 
 SCHEMA_DOCUMENT = Path(__file__).parents[2] / "docs" / "report-schema.md"
 
-FULL_REPORT = ProcessReport(
+FULL_REPORT = Report(
     pid=7,
     argv=("python", "app.py"),
     python="3.13.0",
@@ -78,13 +78,13 @@ FULL_REPORT = ProcessReport(
 
 
 @given(st.lists(process_reports, max_size=2))
-def test_a_report_survives_the_way_through_json(reports: list[ProcessReport]) -> None:
+def test_a_report_survives_the_way_through_json(reports: list[Report]) -> None:
     text = json.dumps(to_dict(reports), allow_nan=False)
     assert from_dict(json.loads(text)) == reports
 
 
 @given(process_reports)
-def test_derived_numbers_are_those_of_the_model(report: ProcessReport) -> None:
+def test_derived_numbers_are_those_of_the_model(report: Report) -> None:
     fields = to_dict([report])["processes"][0]
     assert [(group["p50_ns"], group["p99_ns"]) for group in fields["groups"]] == [
         (group.p50_ns, group.p99_ns) for group in report.groups

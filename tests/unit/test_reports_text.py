@@ -21,8 +21,8 @@ from asyncio_pulse.metrics.model import (
     KeptWaiting,
     LoopMetrics,
     Metrics,
-    ProcessReport,
     QueueMetrics,
+    Report,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -38,7 +38,7 @@ ENCODER = StackFrame("iterencode", json.encoder.__file__, 257)
 ROUTE = StackFrame("list_reports", "/srv/app/routes.py", 42)
 SECONDS = 1_000_000_000
 
-REPORT = ProcessReport(
+REPORT = Report(
     pid=4242,
     argv=("python", "app.py", "--title", "two words"),
     python="3.12.1",
@@ -113,13 +113,13 @@ def test_each_process_has_its_section() -> None:
 
 def test_of_many_groups_the_longest_are_shown_and_the_rest_is_counted() -> None:
     groups = tuple(GroupMetrics(f"group {number:02}", polls=1, wall_time_ns=number) for number in range(40))
-    text = format_reports([ProcessReport(1, (), "", "", 1, Metrics(), {}, groups, ())], 10)
+    text = format_reports([Report(1, (), "", "", 1, Metrics(), {}, groups, ())], 10)
     assert re.findall(r"^group (\d\d)", text, re.MULTILINE) == [f"{number:02}" for number in range(39, 24, -1)]
     assert text.endswith("\nand 25 more\n")
 
 
 def test_an_internal_error_is_not_kept_quiet() -> None:
-    report = ProcessReport(1, (), "", "", 1, Metrics(internal_errors=2), {}, (), ())
+    report = Report(1, (), "", "", 1, Metrics(internal_errors=2), {}, (), ())
     assert "\n2 internal errors contained; please report this\n" in format_reports([report], 10)
 
 
@@ -139,7 +139,7 @@ def test_without_a_loop_it_says_why_in_one_line(had_children: bool) -> None:
 
 @given(st.lists(process_reports, min_size=1, max_size=2), st.integers(0, 5))
 def test_no_line_is_too_long_and_no_name_reaches_the_terminal_as_a_command(
-    reports: list[ProcessReport], worst_count: int
+    reports: list[Report], worst_count: int
 ) -> None:
     text = format_reports(reports, worst_count)
     lines = text.split("\n")
@@ -229,7 +229,7 @@ def test_a_wide_terminal_shows_long_names_whole(monkeypatch: pytest.MonkeyPatch)
     from asyncio_pulse.reports.terminal import render_reports
 
     name = "a_function." * 8
-    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics(name, polls=1),), ())
+    report = Report(1, (), "", "", 1, Metrics(), {}, (GroupMetrics(name, polls=1),), ())
     monkeypatch.setenv("COLUMNS", "160")
     assert name in render_reports([report], 10)
     monkeypatch.setenv("COLUMNS", "80")
@@ -240,7 +240,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
     pytest.importorskip("rich")
     from asyncio_pulse.reports.terminal import render_reports
 
-    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (GroupMetrics("[bold]x[/nonsense]", polls=1),), ())
+    report = Report(1, (), "", "", 1, Metrics(), {}, (GroupMetrics("[bold]x[/nonsense]", polls=1),), ())
     assert "[bold]x[/nonsense]" in render_reports([report], 10)
 
 
@@ -253,7 +253,7 @@ def test_the_slow_queue_has_a_line_if_anything_was_parked() -> None:
     waits = Histogram(((999, 50), (1_999_999, 50)))
     for parked, line in ((0, ""), (100, "\nslow queue: 100 parked, waited p50 999 ns, p99 2.0 ms, full 3 times\n")):
         queue = SlowQueueMetrics(parked=parked, queue=QueueMetrics(waits=waits, overflows=3))
-        report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+        report = Report(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
         assert ("slow queue" in format_reports([report], 10)) is bool(parked)
         assert line in format_reports([report], 10)
 
@@ -264,7 +264,7 @@ def test_overlong_turns_have_a_line_if_anything_waited_for_another_one() -> None
         (Histogram(((1_999_999, 1_200),)), "\noverlong turns: 1,200 polls put aside, waited p50 2.0 ms, p99 2.0 ms\n"),
     ):
         queue = SlowQueueMetrics(overlong_turns=QueueMetrics(waits=waits))
-        report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+        report = Report(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
         assert ("overlong" in format_reports([report], 10)) is bool(line)
         assert line in format_reports([report], 10)
 
@@ -272,11 +272,11 @@ def test_overlong_turns_have_a_line_if_anything_waited_for_another_one() -> None
 def test_who_waited_longest_for_parked_work_is_named_with_what_to_do() -> None:
     kept = (KeptWaiting("wait", "hold", "jobs", 2, 30_000_000), KeptWaiting("others", "hold", "jobs", 1, 20_000_000))
     queue = SlowQueueMetrics(parked=2, kept_waiting=kept)
-    report = ProcessReport(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
+    report = Report(1, (), "", "", 1, Metrics(), {}, (), (), slow_queue=queue)
     assert (
         "\na Monitor task waited up to 30 ms for parked work, 2 times:\n"
         "    wait for hold of jobs\n"
-        "    give the latter max_tier=WARN if others depend on it, or await its task\n"
+        "    give the latter max_tier='warn' if others depend on it, or await its task\n"
     ) in format_reports([report], 10)
     assert "others for" not in format_reports([report], 10)
 

@@ -12,7 +12,7 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     LoopTiers,
     Metrics,
-    ProcessReport,
+    Report,
     StackFrame,
     TaskInfo,
     TierChange,
@@ -40,7 +40,7 @@ PROMOTED = TierChange(
 # It was not caught running: the place is where the coroutine is defined.
 UNSEEN = dataclasses.replace(PROMOTED, account="task", name="report", before=0, after=1, line=20, stack=())
 OBSERVED = dataclasses.replace(PROMOTED, name="feed", before=2, after=1, reason="idle for 10 s", acted=False, wall_ns=0)
-REPORT = ProcessReport(
+REPORT = Report(
     pid=1,
     argv=("python",),
     python="3.12.1",

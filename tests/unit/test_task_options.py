@@ -13,13 +13,14 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, spawn
-from asyncio_pulse.lowlevel import TaskBudget
+from asyncio_pulse.lowlevel import GovernedCoroutine, TaskBudget
 from asyncio_pulse.policy.group_names import MAX_GROUP_NAME_LENGTH
 
 WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"priority": 4}, "priority"),
     ({"priority": -1}, "priority"),
-    ({"priority": "HIGH"}, "priority"),
+    ({"priority": "highest"}, "priority must be one of critical, high, normal, low, got 'highest'"),
+    ({"max_tier": "hold"}, "max_tier must be one of monitor, warn, yield, isolate, got 'hold'"),
     ({"priority": True}, "priority"),
     ({"priority": 1.0}, "priority"),
     ({"budget_us": 49}, "budget_us"),
@@ -51,6 +52,17 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]], config: pulse.TierConfig |
     finally:
         # The errors that were expected hold frames, those the loop, and the loop the thread that samples it.
         gc.collect()
+
+
+@pytest.mark.parametrize("max_tier", [pulse.InterventionAction.WARN, "warn", "Warn", 1], ids=repr)
+def test_a_tier_is_given_as_an_action_or_by_its_name(max_tier: Any) -> None:
+    async def main() -> int | None:
+        coro = spawn(nothing(), max_tier=max_tier).get_coro()
+        assert isinstance(coro, GovernedCoroutine)
+        assert coro.options is not None
+        return coro.options.max_tier
+
+    assert pulse.run(main()) == 1
 
 
 @each_wrong_option
@@ -165,12 +177,12 @@ def test_a_view_from_outside() -> None:
         await asyncio.sleep(0)
         view = views[0]
         assert repr(view) == "<TaskView group='shown' priority=HIGH>"
-        assert (view.tier, view.account.polls) == (0, 1)
+        assert (view.tier, view.metrics.polls) == (0, 1)
         view.update(priority=TaskPriority.LOW)
         assert view.priority is TaskPriority.LOW
         await task
-        assert (view.account.polls, view.account.violations, view.account.forced_yields) == (2, 0, 0)
-        assert view.account.wall_time_ns > 0
+        assert (view.metrics.polls, view.metrics.violations, view.metrics.forced_yields) == (2, 0, 0)
+        assert view.metrics.wall_time_ns > 0
 
     run(main)
 
@@ -183,7 +195,7 @@ def test_outside_governed_tasks_there_is_a_view_of_nothing() -> None:
         view.update(group="jobs", priority=TaskPriority.LOW, budget_us=1000)
         assert (view.priority, view.group, view.tier) == (TaskPriority.NORMAL, "", 0)
         assert (view.budget, view.operations_left) == (TaskBudget(), TaskBudget().operations)
-        assert set(dataclasses.asdict(view.account).values()) == {0}
+        assert set(dataclasses.asdict(view.metrics).values()) == {0}
         assert repr(view) == "<TaskView group='' priority=NORMAL>"
         with pytest.raises(pulse.ConfigError):
             view.update(budget_us=1)

@@ -157,22 +157,3 @@ def test_there_are_no_other_tiers(tier: Any) -> None:
         TierConfig().policy_for(tier)
     with pytest.raises(ConfigError, match="tier must be one of monitor, warn, yield, isolate, got "):
         TierConfig().with_tier_policy(tier, BALANCED_TIERS[0])
-
-
-def test_a_demotion_number_for_all_tiers_is_deprecated_and_holds() -> None:
-    with pytest.warns(
-        DeprecationWarning, match=r"write it for each tier: .*\.demotion_good_polls\(7\)\.demotion"
-    ) as all_:
-        config = TierConfig(demotion_good_polls=7, demotion_min_duration_ms=1500)
-    assert all_[0].filename == __file__
-    assert {(tier.demotion_good_polls, tier.demotion_min_duration_ms) for tier in config.tier_policies} == {(7, 1500)}
-    with pytest.warns(DeprecationWarning, match="demotion_good_polls"):
-        assert {tier.demotion_min_duration_ms for tier in TierConfig(demotion_good_polls=7).tier_policies} == {
-            tier.demotion_min_duration_ms for tier in BALANCED_TIERS
-        }
-
-
-@pytest.mark.parametrize("value", [0, "7", 1_000_001])
-def test_a_deprecated_number_is_checked_too(value: Any) -> None:
-    with pytest.raises(ConfigError, match="demotion_good_polls must be a whole number from 1 to 1000000, got"):
-        TierConfig(demotion_good_polls=value)

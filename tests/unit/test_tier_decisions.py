@@ -332,7 +332,7 @@ def test_a_manager_without_a_loop_knows_no_tasks() -> None:
 
 def breaker_of(driver: Driver) -> tuple[str, int, int]:
     [group] = [group for group in driver.manager.groups() if group.name == "jobs"]
-    return group.breaker, group.breaker_trips, driver.manager.tiers().open_breakers
+    return group.breaker, group.breaker_trips, driver.manager.report().loop_tiers[0].open_breakers
 
 
 def test_a_group_that_parking_makes_wait_too_long_is_only_observed(caplog: pytest.LogCaptureFixture) -> None:
@@ -381,7 +381,7 @@ def test_when_most_groups_offend_the_machine_is_at_fault(caplog: pytest.LogCaptu
         driver.offend(name)
     # `others`, who look on, are a group too: the fourth is more than half of six.
     assert [driver.tier(name) for name in names] == [1, 1, 1, 1, 0]
-    assert driver.manager.promotion_frozen
+    assert driver.manager.report().loop_tiers[0].promotion_frozen
     assert driver.reason(names[-1]).endswith("promotion is frozen: the machine is at fault")
     [record] = [record for record in caplog.records if "at fault" in record.message and "half" in record.message]
     assert record.message.partition(": ")[2].startswith(

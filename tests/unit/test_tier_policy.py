@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import pytest
@@ -74,33 +73,14 @@ def test_a_bad_action_is_refused(action: Any) -> None:
 
 
 @pytest.mark.parametrize("action", InterventionAction)
-def test_the_short_form_takes_the_rest_from_the_balanced_tier_and_says_what_to_write(
-    action: InterventionAction,
-) -> None:
-    with pytest.warns(DeprecationWarning, match="without promotion_cpu_threshold_ms, .* is deprecated") as caught:
-        short = TierPolicy("Mine", action, 7)
+def test_numbers_left_out_are_those_of_the_balanced_tier(action: InterventionAction) -> None:
+    short = TierPolicy("Mine", action, 7)
     assert short == dataclasses.replace(BALANCED_TIERS[action], name="Mine", promotion_threshold=7)
-    (warning,) = caught
-    assert warning.filename == __file__
-    advice = str(warning.message).partition("write ")[2]
-    names = {"TierPolicyBuilder": TierPolicyBuilder, "InterventionAction": InterventionAction}
-    assert eval(advice, names) == short
 
 
-def test_one_number_left_out_is_deprecated_and_none_is_not() -> None:
-    numbers = dataclasses.astuple(BALANCED_TIERS[1])
-    with pytest.warns(DeprecationWarning, match="without demotion_evaluation_interval is deprecated"):
-        assert TierPolicy(*numbers[:-1]) == BALANCED_TIERS[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        TierPolicy(*numbers)
-
-
-def test_a_short_form_at_fault_only_raises() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(ConfigError, match=r"tiers\.warn\.promotion_threshold must be"):
-            TierPolicy("Warn", WARN, 0)
+def test_a_number_out_of_range_is_refused_in_the_short_form_too() -> None:
+    with pytest.raises(ConfigError, match=r"tiers\.warn\.promotion_threshold must be"):
+        TierPolicy("Warn", WARN, 0)
 
 
 def test_a_builder_starts_from_a_policy_or_an_action_and_names_every_fault() -> None:

@@ -51,7 +51,7 @@ class Polls:
 
     def preempted(self) -> int:
         """Return the number of suspensions in the middle of a poll."""
-        return sum(manager.get_preemption_metrics().preemptions for manager in self._managers)
+        return sum(manager.report().preemption.preemptions for manager in self._managers)
 
 
 def govern_every_loop(polls: Polls, *more: type[asyncio.AbstractEventLoop]) -> None:

@@ -81,7 +81,7 @@ def main() -> None:
 
         async def governed() -> tuple[list[tuple[float, float]], int]:
             checks = await check_beside_crowd(options.seconds, lambda coro: pulse.spawn(coro, group="crowd"))
-            return checks, pulse.get_manager().slow_queue().parked
+            return checks, pulse.get_manager().report().slow_queue.parked
 
         checks, parked = pulse.run(governed(), config=pulse.TierConfig(mode=options.mode), loop_factory=factory)
     json.dump({"mode": options.mode, "checks": checks, "parked": parked}, sys.stdout)

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from asyncio_pulse.metrics.model import ProcessReport
+from asyncio_pulse.metrics.model import Report
 from asyncio_pulse.reports import json, text
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.stderr import write_stderr
@@ -47,7 +47,7 @@ class Delivery:
             write_stderr(text.format_reports([report], self._options.worst_count))
         return bool(report.loops)
 
-    def _leave(self, report: ProcessReport) -> None:
+    def _leave(self, report: Report) -> None:
         # A daemon outlives the main process, as does the child of a killed main process. Such a process prints its own
         # report.
         if is_alive(self._options.main_pid):
@@ -62,7 +62,7 @@ class Delivery:
         if not self._options.quiet:
             write_stderr(text.format_reports([report], self._options.worst_count))
 
-    def _present(self, own_report: ProcessReport, why_no_loop: str) -> None:
+    def _present(self, own_report: Report, why_no_loop: str) -> None:
         others, faults = self._spool.collect()
         reports = [own_report, *others] if own_report.loops else others
         if faults:
@@ -78,7 +78,7 @@ class Delivery:
                 write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror or error}\n")
 
 
-def _format(reports: Sequence[ProcessReport], worst_count: int) -> str:
+def _format(reports: Sequence[Report], worst_count: int) -> str:
     if os.isatty(2) and not all(map(text.is_off, reports)):
         # rich is an extra (asyncio-pulse[rich]). An error in it must not cost the report.
         with contextlib.suppress(Exception):

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from asyncio_pulse.errors import PulseError
-from asyncio_pulse.metrics.model import ProcessReport
+from asyncio_pulse.metrics.model import Report
 from asyncio_pulse.reports.json import from_dict, to_dict
 from asyncio_pulse.runtime.processes import merge_processes
 
@@ -45,7 +45,7 @@ class Spool:
         self._directory = directory
         self._token = token
 
-    def leave(self, report: ProcessReport) -> None:
+    def leave(self, report: Report) -> None:
         """Leave a report for the main process.
 
         Raises:
@@ -59,13 +59,13 @@ class Spool:
             if sum(name.endswith(LEFT) for name in self._names()) > MOST_FILES:
                 self._put_together()
 
-    def collect(self) -> tuple[list[ProcessReport], list[str]]:
+    def collect(self) -> tuple[list[Report], list[str]]:
         """Take all reports, and remove the directory.
 
         Returns:
             The reports, merged by command line, and one line for each report that could not be read.
         """
-        reports: list[ProcessReport] = []
+        reports: list[Report] = []
         faults: list[str] = []
         if not self._directory:
             return reports, faults
@@ -90,7 +90,7 @@ class Spool:
 
     def _put_together(self) -> None:
         claims = [claimed for name in self._names() if name.endswith(LEFT) and (claimed := self._claim(name))]
-        reports: list[ProcessReport] = []
+        reports: list[Report] = []
         for claimed in claims:
             try:
                 reports += self._read(claimed)
@@ -111,7 +111,7 @@ class Spool:
             self._remove(claimed)
         self._show(draft)
 
-    def _take(self, name: str, faults: list[str]) -> list[ProcessReport]:
+    def _take(self, name: str, faults: list[str]) -> list[Report]:
         """Read and remove a report on which no other process works."""
         if name.endswith(LEFT):
             name = self._claim(name) or ""
@@ -135,7 +135,7 @@ class Spool:
             return None
         return claimed
 
-    def _draft(self, reports: Sequence[ProcessReport]) -> str:
+    def _draft(self, reports: Sequence[Report]) -> str:
         """Write a file that no other process reads yet, and return its name."""
         content = json.dumps({"token": self._token, "document": to_dict(reports)}).encode()
         # The time distinguishes processes that had the same id, and sorts them by their end.
@@ -154,7 +154,7 @@ class Spool:
         """Give a draft its final name."""
         os.rename(self._path(draft), self._path(draft.partition(".")[0] + LEFT))
 
-    def _read(self, name: str) -> list[ProcessReport]:
+    def _read(self, name: str) -> list[Report]:
         # Refuses pipes, which block, and links to other files, because any user may put files into root's directory.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with open(os.open(self._path(name), flags), "rb") as stream:

@@ -23,13 +23,14 @@ __all__ = [
     "LoopTiers",
     "Metrics",
     "PreemptionMetrics",
-    "ProcessReport",
     "QueueMetrics",
     "RefusedPlace",
+    "Report",
     "SlowQueueMetrics",
     "StackFrame",
     "Stall",
     "TaskInfo",
+    "TaskMetrics",
     "TierChange",
     "WorkerMetrics",
     "WorstPoll",
@@ -285,6 +286,19 @@ class TierChange:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TaskMetrics:
+    """Counters of one task or call so far, without the running poll."""
+
+    polls: int
+    violations: int
+    slow_polls: int
+    forced_yields: int
+    cpu_time_ns: int
+    wall_time_ns: int
+    gc_time_ns: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TaskInfo:
     """One live governed task."""
 
@@ -437,10 +451,10 @@ class DerivedMetrics:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ProcessReport:
-    """All figures of one process: the content of the printed reports and of the JSON file.
+class Report:
+    """Everything measured on one loop, in one process, or in several processes with the same command line.
 
-    In the report of a run, one value may stand for several processes with the same command line. Its figures are then sums.
+    The printed reports and the JSON file consist of these. Figures of several loops or processes are sums.
     """
 
     pid: int

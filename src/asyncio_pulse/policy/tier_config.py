@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
@@ -34,7 +33,6 @@ from asyncio_pulse.policy.ranges import (
 from asyncio_pulse.policy.slow_queue import SlowQueueConfig
 from asyncio_pulse.policy.tier_policy import (
     BALANCED_TIERS,
-    TIER_SETTINGS,
     InterventionAction,
     TierPolicy,
     check_action,
@@ -137,8 +135,6 @@ class TierConfig:
         tier_policies: The four tiers, in the order of their actions.
         groups: Policies of explicit groups, by pattern of their name. The first pattern that matches applies.
         slow_queue: How offenders wait, and how much of each turn they get.
-        demotion_good_polls: Deprecated: sets this number for every tier; write it in `tier_policies`.
-        demotion_min_duration_ms: Deprecated: likewise.
 
     Raises:
         ConfigError: Lists every value that is of the wrong type or out of its range, and every pair of values that
@@ -171,29 +167,17 @@ class TierConfig:
     tier_policies: tuple[TierPolicy, ...] = BALANCED_TIERS
     groups: Mapping[str, GroupPolicy] = GroupPolicies({})
     slow_queue: SlowQueueConfig = _SLOW_QUEUE
-    demotion_good_polls: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
-    demotion_min_duration_ms: dataclasses.InitVar[int | None] = dataclasses.field(default=None, kw_only=True)
 
-    def __post_init__(self, demotion_good_polls: int | None, demotion_min_duration_ms: int | None) -> None:
+    def __post_init__(self) -> None:
         """Refuse values that are out of range or contradict each other; store the rest in normal form."""
         scalars = {name: getattr(self, name) for name in SETTINGS}
-        given = {"demotion_good_polls": demotion_good_polls, "demotion_min_duration_ms": demotion_min_duration_ms}
-        everywhere: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        faults = [
-            *setting_faults(TIER_SETTINGS[InterventionAction.MONITOR], everywhere),
-            *_tiers_faults(self.tier_policies),
-            *groups_faults(self.groups),
-        ]
+        faults = [*_tiers_faults(self.tier_policies), *groups_faults(self.groups)]
         tiers = () if faults else tuple(self.tier_policies)
-        if everywhere:
-            tiers = tuple(dataclasses.replace(tier, **everywhere) for tier in tiers)
         refuse("configuration", [*config_faults(scalars, tiers), *faults])
         for name, setting in SETTINGS.items():
             object.__setattr__(self, name, setting.normal(scalars[name]))
         object.__setattr__(self, "tier_policies", tiers)
         object.__setattr__(self, "groups", GroupPolicies(self.groups))
-        if everywhere:
-            _warn_of(everywhere)
 
     @property
     def budget(self) -> TaskBudget:
@@ -212,7 +196,7 @@ class TierConfig:
         """
         return self.tier_policies[check_action("tier", tier)]
 
-    def with_tier_policy(self, tier: int, policy: TierPolicy) -> TierConfig:
+    def with_tier_policy(self, tier: InterventionAction | str | int, policy: TierPolicy) -> TierConfig:
         """Return a copy with another policy for a tier.
 
         Raises:
@@ -227,17 +211,6 @@ class TierConfig:
         groups = self.groups
         assert isinstance(groups, GroupPolicies)  # __post_init__ stored it
         return groups.matching(name) or NO_POLICY
-
-
-def _warn_of(everywhere: Mapping[str, object]) -> None:
-    names = ", ".join(everywhere)
-    calls = "".join(f".{name}({value})" for name, value in everywhere.items())
-    warnings.warn(
-        f"TierConfig({names}) for all tiers is deprecated; write it for each tier: tier_policies with "
-        f"TierPolicyBuilder(InterventionAction.WARN){calls}.build() and so on",
-        DeprecationWarning,
-        stacklevel=4,  # the caller of the generated __init__
-    )
 
 
 def _tiers_faults(tiers: object) -> Iterator[ConfigFault]:

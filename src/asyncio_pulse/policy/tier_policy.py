@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -88,8 +87,7 @@ class TierPolicy:
     The promotion numbers are multiplied by the `TaskPriority.threshold_multiplier` of the account's priority, and are then
     at least 1. Those of the last tier, Isolate, are not used and may be 0.
 
-    Leaving out numbers after `promotion_threshold` is deprecated. They default to those of the balanced profile's tier with
-    the same action.
+    Numbers that are left out are those of the balanced profile's tier with the same action.
 
     Args:
         name: Name of the tier in reports, 1..50 characters.
@@ -121,22 +119,10 @@ class TierPolicy:
         """Fill in the numbers that were left out, and refuse values out of range."""
         object.__setattr__(self, "action", check_action("action", self.action))
         settings = TIER_SETTINGS[self.action]
-        left_out = [name for name in settings if getattr(self, name) is _LEFT_OUT]
-        for name in left_out:
-            object.__setattr__(self, name, settings[name].default)
+        for name in settings:
+            if getattr(self, name) is _LEFT_OUT:
+                object.__setattr__(self, name, settings[name].default)
         refuse("tier policy", _tier_faults(self.action, _values_of(self)))
-        if left_out:
-            self._warn_of(left_out)
-
-    def _warn_of(self, left_out: list[str]) -> None:
-        action = f"InterventionAction.{self.action.name}"
-        warnings.warn(
-            f"TierPolicy({self.name!r}, {action}, {self.promotion_threshold}) without {', '.join(left_out)} is "
-            f"deprecated; write TierPolicyBuilder({action}, name={self.name!r})"
-            f".promotion_violations({self.promotion_threshold}).build()",
-            DeprecationWarning,
-            stacklevel=4,  # the caller of the generated __init__
-        )
 
 
 def _values_of(policy: TierPolicy) -> dict[str, object]:

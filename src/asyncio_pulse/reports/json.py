@@ -1,4 +1,4 @@
-"""The JSON report: a documented, versioned form of `ProcessReport`. docs/report-schema.md lists every field."""
+"""The JSON report: a documented, versioned form of `Report`. docs/report-schema.md lists every field."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from asyncio_pulse.metrics.model import (
     LoopTiers,
     Metrics,
     PreemptionMetrics,
-    ProcessReport,
     QueueMetrics,
     RefusedPlace,
+    Report,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -43,12 +43,12 @@ VERSION = 1
 Value = TypeVar("Value", bound="DataclassInstance")
 
 
-def to_dict(reports: Sequence[ProcessReport]) -> dict[str, Any]:
+def to_dict(reports: Sequence[Report]) -> dict[str, Any]:
     """Return the document, built from JSON's own types only."""
     return {"schema": SCHEMA, "version": VERSION, "processes": [_process_to_dict(report) for report in reports]}
 
 
-def from_dict(document: Mapping[str, Any]) -> list[ProcessReport]:
+def from_dict(document: Mapping[str, Any]) -> list[Report]:
     """Read a document from `to_dict`. Unknown fields are ignored.
 
     Raises:
@@ -63,7 +63,7 @@ def from_dict(document: Mapping[str, Any]) -> list[ProcessReport]:
         raise PulseError(f"damaged report: {error!r}") from error
 
 
-def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
+def write_reports(path: str, reports: Sequence[Report]) -> None:
     """Write the document to a file, completely or not at all.
 
     Raises:
@@ -90,7 +90,7 @@ def write_reports(path: str, reports: Sequence[ProcessReport]) -> None:
         raise
 
 
-def read_reports(path: str) -> list[ProcessReport]:
+def read_reports(path: str) -> list[Report]:
     """Read a file from `write_reports`.
 
     Raises:
@@ -105,7 +105,7 @@ def read_reports(path: str) -> list[ProcessReport]:
     return from_dict(document)
 
 
-def _process_to_dict(report: ProcessReport) -> dict[str, Any]:
+def _process_to_dict(report: Report) -> dict[str, Any]:
     return {
         "pid": report.pid,
         "processes": report.processes,
@@ -168,9 +168,9 @@ def _placed_to_dict(record: WorstPoll | Stall | TierChange) -> dict[str, Any]:
     return {**dataclasses.asdict(record), "stack": [dataclasses.asdict(frame) for frame in record.stack]}
 
 
-def _process_from_dict(fields: Mapping[str, Any]) -> ProcessReport:
+def _process_from_dict(fields: Mapping[str, Any]) -> Report:
     workers = [_known(WorkerMetrics, each) for each in fields["workers"]]
-    return ProcessReport(
+    return Report(
         pid=fields["pid"],
         argv=tuple(fields["argv"]),
         python=fields["python"],

@@ -9,14 +9,14 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from asyncio_pulse.metrics.model import GroupMetrics, ProcessReport
+from asyncio_pulse.metrics.model import GroupMetrics, Report
 
 from . import text, wording
 
 __all__ = ["render_reports"]
 
 
-def render_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
+def render_reports(reports: Sequence[Report], worst_count: int) -> str:
     """Format the report of a run with the terminal's control sequences.
 
     Args:
@@ -35,7 +35,7 @@ def render_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     return captured.get()
 
 
-def _renderables(reports: Sequence[ProcessReport], worst_count: int, name_width: int) -> Iterator[RenderableType]:
+def _renderables(reports: Sequence[Report], worst_count: int, name_width: int) -> Iterator[RenderableType]:
     yield Text(text.title(reports), style="bold")
     for report in reports:
         first, *others = text.process_lines(report)

@@ -11,9 +11,9 @@ from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     KeptWaiting,
-    ProcessReport,
     QueueMetrics,
     RefusedPlace,
+    Report,
     SlowQueueMetrics,
     StackFrame,
     Stall,
@@ -50,7 +50,7 @@ NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
 OFF = "asyncio-pulse: the mode is off, so nothing was measured\n"
 
 
-def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
+def format_reports(reports: Sequence[Report], worst_count: int) -> str:
     """Format the report of a run.
 
     Args:
@@ -70,7 +70,7 @@ def format_reports(reports: Sequence[ProcessReport], worst_count: int) -> str:
     return "\n".join([*lines, ""])
 
 
-def is_off(report: ProcessReport) -> bool:
+def is_off(report: Report) -> bool:
     """Whether nothing was measured because the mode was off."""
     return not report.metrics.tasks and {loop.mode for loop in report.loop_tiers} == {"off"}
 
@@ -97,7 +97,7 @@ def why_no_loop(saw_asyncio: bool, saw_loop: bool, had_children: bool) -> str:
     return f"asyncio-pulse: {why}\n"
 
 
-def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
+def sections(report: Report, worst_count: int) -> Iterator[tuple[str, list[list[str]]]]:
     """Describe tiers, stalls and worst polls: every heading with content, and the lines of each of its records."""
     yield from tier_lines.sections(report)
     stalls = [
@@ -114,14 +114,14 @@ def sections(report: ProcessReport, worst_count: int) -> Iterator[tuple[str, lis
         yield "not preempted", [_refused_lines(rank, place) for rank, place in enumerate(places, 1)]
 
 
-def title(reports: Sequence[ProcessReport]) -> str:
+def title(reports: Sequence[Report]) -> str:
     """Return the numbers of processes and loops as a title."""
     number = sum(report.processes for report in reports)
     processes = f"{wording.count(number)} process{'' if number == 1 else 'es'}"
     return f"asyncio-pulse: {processes}, {wording.plural(sum(report.loops for report in reports), 'event loop')}"
 
 
-def process_lines(report: ProcessReport) -> list[str]:
+def process_lines(report: Report) -> list[str]:
     """Describe a process and the totals of its loops."""
     metrics = report.metrics
     alive = f" ({wording.count(metrics.tasks_alive)} alive)" if metrics.tasks_alive else ""
@@ -160,7 +160,7 @@ def process_lines(report: ProcessReport) -> list[str]:
     return [wording.shorten(wording.plain(line), WIDTH) for line in lines]
 
 
-def _processes(report: ProcessReport) -> str:
+def _processes(report: Report) -> str:
     if report.processes == 1:
         return f"process {report.pid}"
     shown = ", ".join(map(str, report.pids[:PID_LIMIT]))
@@ -178,7 +178,7 @@ def _kept_waiting_lines(longest: KeptWaiting) -> list[str]:
     return [
         f"a Monitor task waited up to {wording.duration(longest.longest_ns)} for parked work, {times}:",
         f"{INDENT}{longest.waiter} for {longest.holder} of {longest.group}",
-        f"{INDENT}give the latter max_tier=WARN if others depend on it, or await its task",
+        f"{INDENT}give the latter max_tier='warn' if others depend on it, or await its task",
     ]
 
 

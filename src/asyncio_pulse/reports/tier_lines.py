@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from asyncio_pulse.metrics.model import TIER_NAMES, GroupMetrics, ProcessReport, StackFrame, TaskInfo, TierChange
+from asyncio_pulse.metrics.model import TIER_NAMES, GroupMetrics, Report, StackFrame, TaskInfo, TierChange
 
 from . import wording
 from .wording import INDENT, WIDTH
@@ -18,7 +18,7 @@ LIMIT = 10
 """Number of groups, tasks and changes of tier that are shown. The JSON report has more."""
 
 
-def mode_lines(report: ProcessReport) -> list[str]:
+def mode_lines(report: Report) -> list[str]:
     """Describe the modes of a process's loops and their effects."""
     modes = sorted({loop.mode for loop in report.loop_tiers})
     if not modes:
@@ -36,7 +36,7 @@ def mode_lines(report: ProcessReport) -> list[str]:
     return lines
 
 
-def sections(report: ProcessReport) -> Iterator[tuple[str, list[list[str]]]]:
+def sections(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
     """Describe accounts and changes of tier: every heading with content, and the lines of each of its records."""
     groups = sorted(
         (group for group in report.groups if group.tier_reason or group.breaker_trips), key=lambda group: -group.tier

@@ -9,7 +9,7 @@ import logging
 import secrets
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,28 +17,19 @@ from asyncio_pulse import _core
 from asyncio_pulse.metrics.model import (
     DerivedMetrics,
     GroupMetrics,
-    Histogram,
-    KeptWaiting,
-    LoopMetrics,
     LoopTiers,
     Metrics,
-    PreemptionMetrics,
-    QueueMetrics,
-    RefusedPlace,
-    SlowQueueMetrics,
-    StackFrame,
-    Stall,
+    Report,
     TaskInfo,
     TierChange,
     WorkerMetrics,
-    WorstPoll,
 )
-from asyncio_pulse.metrics.places import by_time
-from asyncio_pulse.metrics.slow_queue import QUEUES
 from asyncio_pulse.policy.group_policy import PREEMPT_MODES
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.slow_queue import SchedulingAlgorithm
 from asyncio_pulse.policy.tier_config import Mode, TierConfig, TierPolicy
+from asyncio_pulse.policy.tier_policy import InterventionAction
+from asyncio_pulse.runtime import loop_values
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.config_sources import MODE_VARIABLE
 from asyncio_pulse.runtime.decisions import Account, TierDecisions
@@ -50,7 +41,7 @@ from asyncio_pulse.runtime.manual import ManualPolls, PollResult, TaskContext
 from asyncio_pulse.runtime.origin import origin_of
 from asyncio_pulse.runtime.preemption import PURE_MODULES
 from asyncio_pulse.runtime.settings import ConfigSource, forced_mode, resolve_config
-from asyncio_pulse.runtime.stall_log import stall_of
+from asyncio_pulse.runtime.sums import by_name, make_report
 from asyncio_pulse.runtime.workers import WORKERS
 
 __all__ = ["TierManager"]
@@ -80,17 +71,6 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         through_iteration=config.preempt_through_c == "iteration",
         # The pattern "*" also covers tasks without an explicit group, because it is the switch for all tasks.
         off_without_group="*" in config.groups and config.groups["*"].preempt == "off",
-    )
-
-
-def _queue_metrics(raw: Mapping[str, Any]) -> QueueMetrics:
-    return QueueMetrics(
-        queued=raw["queued_by_priority"],
-        served=raw["served_by_priority"],
-        rescues=raw["rescues"],
-        overflows=raw["overflows"],
-        high_water_mark=raw["high_water_mark"],
-        waits=Histogram(tuple(raw["wait_histogram"])),
     )
 
 
@@ -214,11 +194,11 @@ class TierManager:
         self._put_in_force(resolve_config(config))
         self._configured_in_code = config is not None
 
-    def update_tier_policy(self, tier: int, policy: TierPolicy) -> None:
+    def update_tier_policy(self, tier: InterventionAction | str | int, policy: TierPolicy) -> None:
         """Apply another policy for one tier, from each task's next poll on.
 
         Args:
-            tier: 0..3, or an InterventionAction.
+            tier: An `InterventionAction`, its name or its number, 0..3.
             policy: The policy.
 
         Raises:
@@ -285,6 +265,36 @@ class TierManager:
         """Restart a worker's statistics from zero. Safe while the worker runs, and for unused numbers."""
         WORKERS.reset(worker_id)
 
+    def report(self) -> Report:
+        """Return everything measured on this loop, in one frozen tree."""
+        return self._report(self.groups())
+
+    def _report(self, groups: tuple[GroupMetrics, ...]) -> Report:
+        metrics = self.get_metrics()
+        decisions = self._decisions
+        return make_report(
+            loops=1 if metrics.tasks or metrics.polls or self.is_off else 0,
+            metrics=metrics,
+            workers={self.worker_id: self.get_worker_metrics(self.worker_id)},
+            groups=groups,
+            worst_polls=loop_values.worst_polls(self.governor),
+            loop_metrics=[loop_values.loop_metrics(self.governor)],
+            stalls=loop_values.stalls(self.governor),
+            loop_tiers=[
+                LoopTiers(
+                    worker_id=self.worker_id,
+                    mode=self._config.mode,
+                    promotion_frozen=decisions.is_frozen,
+                    freezes=decisions.freezes,
+                    open_breakers=decisions.open_breakers,
+                )
+            ],
+            tier_changes=by_name(self.audit()),
+            tasks=self._offenders(),
+            slow_queue=loop_values.slow_queue(self.governor),
+            preemption=loop_values.preemption(self.governor),
+        )
+
     def groups(self) -> tuple[GroupMetrics, ...]:
         """Return the counters of each group, most wall time first.
 
@@ -303,16 +313,15 @@ class TierManager:
         infos = (self._task_info(task) for task in asyncio.all_tasks(loop))
         return tuple(sorted((info for info in infos if info is not None), key=lambda info: info.task_id))
 
-    def offenders(self) -> tuple[TaskInfo, ...]:
-        """Return the tasks above Monitor, highest tier first, then most CPU time."""
+    def _offenders(self) -> list[TaskInfo]:
+        """Return the tasks above Monitor."""
         self._decisions.settle_idle()
         loop = self._loop()
         # Without offenders the tasks are not even listed, because there may be a million.
         if loop is None or not self._decisions.anyone_above_monitor:
-            return ()
+            return []
         infos = (self._task_info(task, lowest_tier=1) for task in asyncio.all_tasks(loop))
-        found = (info for info in infos if info is not None)
-        return tuple(sorted(found, key=lambda info: (-info.tier, -info.cpu_time_ns, info.task_id)))
+        return [info for info in infos if info is not None]
 
     def _task_info(self, task: asyncio.Task[Any], lowest_tier: int = 0) -> TaskInfo | None:
         coro = task.get_coro()
@@ -346,63 +355,6 @@ class TierManager:
             RuntimeError: No loop is running.
         """
         return self._events.open()
-
-    @property
-    def promotion_frozen(self) -> bool:
-        """Whether promotion is frozen now, because too many groups offended at once for them to be the cause."""
-        return self._decisions.is_frozen
-
-    def tiers(self) -> LoopTiers:
-        """Return the loop's mode, its freezes of promotion, and the number of open circuit breakers."""
-        decisions = self._decisions
-        return LoopTiers(
-            worker_id=self.worker_id,
-            mode=self._config.mode,
-            promotion_frozen=decisions.is_frozen,
-            freezes=decisions.freezes,
-            open_breakers=decisions.open_breakers,
-        )
-
-    def get_loop_metrics(self) -> LoopMetrics:
-        """Return lag and utilisation of the loop. They are not `watched` if its turns cannot be seen."""
-        turns = self.governor.turns()
-        lag = Histogram(tuple(turns.pop("lag", ())))
-        return LoopMetrics(worker_id=self.worker_id, lag=lag, **turns)
-
-    def slow_queue(self) -> SlowQueueMetrics:
-        """Return what waited in the slow queue, what was served, and how long it waited, since the loop was governed."""
-        raw = self.governor.slow_queue()
-        queues = {name: _queue_metrics(raw.pop(name)) for name in QUEUES}
-        kept = (KeptWaiting(*names, *numbers) for names, numbers in raw.pop("kept_waiting").items())
-        return SlowQueueMetrics(**{**raw, **queues, "kept_waiting": KeptWaiting.merge(kept)})
-
-    def stalls(self) -> tuple[Stall, ...]:
-        """Return the longest stall of each class at each place, most total time first; at most 64, with running ones."""
-        stalls = [stall_of(raw) for raw in self.governor.stalls()]
-        return tuple(by_time(stalls))
-
-    def get_preemption_metrics(self) -> PreemptionMetrics:
-        """Return how often and how soon tasks were preempted, and where this was refused."""
-        record = self.governor.preemption_record()
-        places = (
-            RefusedPlace(rule, function, filename, line, count)
-            for (rule, function, filename, line), count in record["places"].items()
-        )
-        return PreemptionMetrics(
-            preemptions=record["preemptions"],
-            put_off=record["gave_up"],
-            refused=record["refused"],
-            places=tuple(sorted(places, key=lambda place: -place.count)),
-            delay=Histogram(tuple(record["delay"])),
-        )
-
-    def worst_polls(self) -> tuple[WorstPoll, ...]:
-        """Return the longest poll at each place that exceeded its budget or was slow, most total time first, at most 64."""
-        polls = [
-            WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
-            for raw in self.governor.worst_polls()
-        ]
-        return tuple(by_time(polls))
 
     def before_poll(self, task_id: int, context: TaskContext) -> None:
         """Report that a poll of a task that pulse does not drive begins in this thread.

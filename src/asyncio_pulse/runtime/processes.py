@@ -6,8 +6,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from asyncio_pulse.metrics.model import GroupMetrics, LoopTiers, ProcessReport
-from asyncio_pulse.runtime.ledger import add_up, sum_group
+from asyncio_pulse.metrics.model import GroupMetrics, LoopTiers, Report
+from asyncio_pulse.runtime.sums import add_up, sum_group
 
 __all__ = ["merge_processes"]
 
@@ -19,7 +19,7 @@ OTHER_GROUPS = "(other)"
 """This is also the core's name for groups beyond its bound."""
 
 
-def merge_processes(reports: Iterable[ProcessReport]) -> list[ProcessReport]:
+def merge_processes(reports: Iterable[Report]) -> list[Report]:
     """Join the reports of all processes with the same command line.
 
     Args:
@@ -29,7 +29,7 @@ def merge_processes(reports: Iterable[ProcessReport]) -> list[ProcessReport]:
         At most 33 reports, in the order in which their command lines first came. Beyond 32 command lines, those with the
         least wall time share the last report.
     """
-    by_command: dict[tuple[str, ...], list[ProcessReport]] = {}
+    by_command: dict[tuple[str, ...], list[Report]] = {}
     for report in reports:
         by_command.setdefault(_command_of(report), []).append(report)
     others = by_command.pop(OTHER_COMMANDS, [])
@@ -42,14 +42,14 @@ def merge_processes(reports: Iterable[ProcessReport]) -> list[ProcessReport]:
     return [*merged, dataclasses.replace(_merge(others), argv=OTHER_COMMANDS)] if others else merged
 
 
-def _command_of(report: ProcessReport) -> tuple[str, ...]:
+def _command_of(report: Report) -> tuple[str, ...]:
     # multiprocessing gives every child the numbers of its own pipes: `spawn_main(tracker_fd=5, pipe_handle=7)`.
     return tuple(
         re.sub(r"\d+", "", argument) if "multiprocessing" in argument else argument for argument in report.argv
     )
 
 
-def _merge(same: Sequence[ProcessReport]) -> ProcessReport:
+def _merge(same: Sequence[Report]) -> Report:
     first = same[0]
     if len(same) == 1:
         return first
@@ -72,7 +72,7 @@ def _merge(same: Sequence[ProcessReport]) -> ProcessReport:
     )
 
 
-def _of_all_processes(latest: LoopTiers, same: Sequence[ProcessReport]) -> LoopTiers:
+def _of_all_processes(latest: LoopTiers, same: Sequence[Report]) -> LoopTiers:
     """Join the present states of loops with the same number. Within one process only the latest of them counts."""
     loops = [loop for report in same for loop in report.loop_tiers if loop.worker_id == latest.worker_id]
     return dataclasses.replace(

@@ -7,24 +7,31 @@ import contextvars
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
+from asyncio_pulse.metrics.model import TaskMetrics
 from asyncio_pulse.policy.budget import POLL_BUDGET_US, TaskBudget
 from asyncio_pulse.policy.group_names import check_group_name
+from asyncio_pulse.policy.group_policy import GROUP_SETTINGS
 from asyncio_pulse.policy.priority import TaskPriority
-from asyncio_pulse.policy.ranges import Range, check_ranges
+from asyncio_pulse.policy.ranges import Setting, refuse, setting_faults
+from asyncio_pulse.policy.tier_policy import InterventionAction
 from asyncio_pulse.runtime.install import find_manager
 from asyncio_pulse.runtime.settings import is_switched_off
 
-__all__ = ["Account", "TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
+__all__ = ["TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_OPTION_RANGES = {"priority": Range(2, 0, 3), "budget_us": POLL_BUDGET_US, "max_tier": Range(2, 0, 3)}
+_SETTINGS: Mapping[str, Setting] = {
+    "priority": GROUP_SETTINGS["priority"],
+    "budget_us": POLL_BUDGET_US,
+    "max_tier": GROUP_SETTINGS["max_tier"],
+}
 
 checkpoint = _core.checkpoint
 budget_spent = _core.budget_spent
@@ -36,7 +43,7 @@ def make_options(
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
-    max_tier: int | None = None,
+    max_tier: InterventionAction | str | None = None,
     code: Any = None,
 ) -> _core.Options:
     """Check the options of a task or a call, and convert them for the core.
@@ -46,17 +53,13 @@ def make_options(
     """
     # This runs for every spawned task, and most tasks are given only a group.
     if priority is not None or budget_us is not None or max_tier is not None:
-        numbers = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
-        given = {name: (value, _OPTION_RANGES[name]) for name, value in numbers.items() if value is not None}
-        check_ranges("task options", given)
-    return _core.Options(
-        priority=priority,
-        group=check_group_name(group),
-        budget_us=budget_us,
-        preemptible=preemptible,
-        max_tier=max_tier,
-        code=code,
-    )
+        options = {"priority": priority, "budget_us": budget_us, "max_tier": max_tier}
+        given = {name: value for name, value in options.items() if value is not None}
+        refuse("task options", setting_faults(_SETTINGS, given))
+        numbers: dict[str, Any] = {name: _SETTINGS[name].normal(value) for name, value in given.items()}
+    else:
+        numbers = {}
+    return _core.Options(group=check_group_name(group), preemptible=preemptible, code=code, **numbers)
 
 
 def spawn(
@@ -67,7 +70,7 @@ def spawn(
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
-    max_tier: int | None = None,
+    max_tier: InterventionAction | str | None = None,
     context: contextvars.Context | None = None,
 ) -> asyncio.Task[T]:
     """Create a task on the running, governed loop, as `asyncio.create_task` does, with options.
@@ -82,7 +85,7 @@ def spawn(
             spawned with an empty `contextvars.Context()` inherits no group.
         preemptible: Whether the task may be suspended anywhere in its Python code.
         budget_us: CPU time that one poll may use, microseconds, 50..10,000,000; None means the priority's budget.
-        max_tier: The highest tier that the task may reach, 0..3.
+        max_tier: The highest tier that the task may reach: an `InterventionAction` or its name, such as "warn".
         context: The context of the task; None means a copy of the current one.
 
     Returns:
@@ -121,7 +124,7 @@ def governed(
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
-    max_tier: int | None = None,
+    max_tier: InterventionAction | str | None = None,
 ) -> Callable[[AsyncFunction[P, T]], AsyncFunction[P, T]]: ...
 
 
@@ -158,19 +161,6 @@ def governed(function: Any = None, /, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Account:
-    """Counters of one task or call so far, without the running poll."""
-
-    polls: int
-    violations: int
-    slow_polls: int
-    forced_yields: int
-    cpu_time_ns: int
-    wall_time_ns: int
-    gc_time_ns: int
-
-
 class _Nothing:
     """Values of a view without a governed task: NORMAL, without a group, nothing used."""
 
@@ -181,7 +171,7 @@ class _Nothing:
     operations_left = TaskBudget().operations
 
     def account_snapshot(self) -> dict[str, int]:
-        return {field.name: 0 for field in dataclasses.fields(Account)}
+        return {field.name: 0 for field in dataclasses.fields(TaskMetrics)}
 
     def update(self, options: _core.Options) -> None:
         pass
@@ -219,9 +209,9 @@ class TaskView:
         return group.name if group is not None else ""
 
     @property
-    def tier(self) -> int:
-        """The tier in force, 0 (monitor) to 3 (isolate)."""
-        return self._governed.tier
+    def tier(self) -> InterventionAction:
+        """The tier in force."""
+        return InterventionAction(self._governed.tier)
 
     @property
     def budget(self) -> TaskBudget:
@@ -234,9 +224,9 @@ class TaskView:
         return self._governed.operations_left
 
     @property
-    def account(self) -> Account:
+    def metrics(self) -> TaskMetrics:
         """The counters so far."""
-        return Account(**self._governed.account_snapshot())
+        return TaskMetrics(**self._governed.account_snapshot())
 
     def update(
         self,
@@ -245,7 +235,7 @@ class TaskView:
         group: str | None = None,
         preemptible: bool | None = None,
         budget_us: int | None = None,
-        max_tier: int | None = None,
+        max_tier: InterventionAction | str | None = None,
     ) -> None:
         """Change options from now on. Options that are left out stay.
 

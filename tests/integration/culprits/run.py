@@ -25,7 +25,7 @@ async def main(culprit: Callable[[], Coroutine[Any, Any, None]]) -> None:
     print(
         json.dumps(
             {
-                "stalls": [dataclasses.asdict(stall) for stall in manager.stalls()],
+                "stalls": [dataclasses.asdict(stall) for stall in manager.report().stalls],
                 "errors": manager.get_metrics().internal_errors,
             }
         )
