@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import PROGRAMS, PULSE, end_of, environment, run, run_governed, run_plain, started
+from tests.support.running import PROGRAMS, PULSE, end_of, environment, run, run_governed, run_plain, started, untraced
 
 WAYS_TO_RUN = [
     "run",
@@ -195,7 +195,7 @@ def test_a_signal_ends_the_program_as_without_us(
     endings = []
     json_path = tmp_path / "report.json"
     for command in ([sys.executable], [*PULSE, "run", "--json", str(json_path)]):
-        with started([*command, "waits.py", loop, handler]) as process:
+        with started([*command, "waits.py", loop, handler], env=untraced()) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             process.send_signal(number)

@@ -47,6 +47,11 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", **variables}
 
 
+def untraced(**variables: str) -> dict[str, str]:
+    """Give an environment without coverage. Its tracer calls Python code at times, and loses what a handler raises there."""
+    return {key: value for key, value in environment(**variables).items() if not key.startswith("COVERAGE_")}
+
+
 def end_of(code: int, stdout: str, stderr: str, json_path: Path | None = None) -> Ending:
     # A report, or a complaint, which may name its process; log records about a worker belong to the program.
     mark = re.search(r"asyncio-pulse( pid \d+)?: ", stderr)
