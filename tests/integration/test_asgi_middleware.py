@@ -293,8 +293,8 @@ def test_a_middleware_inside_another(run: Run) -> None:
     [
         ({"max_groups": 0}, "max_groups must be a whole number from 1 to 100000, got 0"),
         ({"max_groups": "many"}, "max_groups must be a whole number"),
-        ({"priority": {"GET /": 4}}, "priority must be a whole number from 0 to 3, got 4"),
-        ({"priority": {"GET /": "HIGH"}}, "priority must be a whole number"),
+        ({"priority": {"GET /": 4}}, "priority must be one of critical, high, normal, low, got 4"),
+        ({"priority": {"GET /": "highest"}}, "priority must be one of critical, high, normal, low"),
     ],
 )
 def test_wrong_options_are_refused_at_once(options: dict[str, Any], text: str) -> None:

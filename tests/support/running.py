@@ -48,7 +48,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def untraced(**variables: str) -> dict[str, str]:
-    """Give an environment without coverage. Its tracer calls Python code at times, and loses what a handler raises there."""
+    """Give an environment without coverage, whose tracer loses what a signal handler raises inside it."""
     return {key: value for key, value in environment(**variables).items() if not key.startswith("COVERAGE_")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import platform
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
+from asyncio_pulse.metrics import GroupMetrics, Report
 from asyncio_pulse.runtime import ledger
+from asyncio_pulse.runtime.manager import TierManager
 from tests.support.loops import LoopFactory
 
 
@@ -75,6 +78,37 @@ def test_loops_that_are_gone_are_added_up(loop_factory: LoopFactory) -> None:
     assert (group.name, group.polls, group.histogram.count, group.tasks) == ("work", 12, 12, 3)
     assert group.max_ns == max(longest)
     assert {number: worker.polls for number, worker in report.workers.items()} == {0: 12}
+
+
+def test_a_loop_that_is_collected_while_a_report_is_made_counts_once(
+    loop_factory: LoopFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def govern_and_forget() -> None:
+        loop = loop_factory()
+        run_governed(loop, 5)
+        loop.close()
+        cycle: list[object] = [loop]
+        cycle.append(cycle)
+
+    read, governed = TierManager._report, []
+
+    def read_and_collect(manager: TierManager, groups: tuple[GroupMetrics, ...]) -> Report:
+        governed.append(len(ledger._ledger.open))
+        report = read(manager, groups)
+        gc.collect()
+        return report
+
+    gc.collect()
+    gc.disable()
+    try:
+        govern_and_forget()
+        monkeypatch.setattr(TierManager, "_report", read_and_collect)
+        report = ledger.process_report()
+    finally:
+        gc.enable()
+    assert governed[0] == 1
+    assert ledger._ledger.open == []
+    assert (report.loops, report.metrics.polls, [group.polls for group in report.groups]) == (1, 5, [5])
 
 
 def test_the_same_place_in_two_loops_is_one(loop_factory: LoopFactory) -> None:

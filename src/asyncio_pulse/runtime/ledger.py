@@ -102,13 +102,22 @@ def process_report() -> Report:
         child inherited and never ran does not count.
     """
     with AFTERWARDS, LOCK:
-        _fold()
-        managers = tuple(_ledger.open)
-        parts = [manager._report(groups=()) for manager in managers]
-        is_alone = len(parts) == 1 and parts[0].loops and not _ledger.left
-        report = parts[0] if is_alone else add_up([*_ledger.left, *parts])
-        groups = _groups_of([manager for manager, part in zip(managers, parts, strict=True) if part.loops])
+        while True:
+            managers = tuple(_ledger.open)
+            report = _report_of(managers)
+            # A loop that was collected or uninstalled meanwhile would count twice, as gone and as governed.
+            if managers == tuple(_ledger.open):
+                return report
+
+
+def _report_of(managers: tuple[TierManager, ...]) -> Report:
+    """Return the figures of the loops that are governed, and of all loops that are gone."""
+    _fold()
+    parts = [manager._report(groups=()) for manager in managers]
+    is_alone = len(parts) == 1 and parts[0].loops and not _ledger.left
+    report = parts[0] if is_alone else add_up([*_ledger.left, *parts])
     # The groups are sorted already.
+    groups = _groups_of([manager for manager, part in zip(managers, parts, strict=True) if part.loops])
     metrics = dataclasses.replace(report.metrics, groups=len(groups))
     return dataclasses.replace(report, metrics=metrics, groups=groups)
 

@@ -39,7 +39,7 @@ budget_spent = _core.budget_spent
 
 def make_options(
     *,
-    priority: TaskPriority | None = None,
+    priority: TaskPriority | str | None = None,
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
@@ -66,7 +66,7 @@ def spawn(
     coro: Coroutine[Any, Any, T],
     *,
     name: str | None = None,
-    priority: TaskPriority | None = None,
+    priority: TaskPriority | str | None = None,
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
@@ -80,7 +80,7 @@ def spawn(
     Args:
         coro: The coroutine.
         name: Name of the task.
-        priority: Priority of the task; None means NORMAL.
+        priority: Priority of the task, or its name, such as "low"; None means NORMAL.
         group: Name of the task's explicit group, which child tasks inherit. None inherits the group of the context. A task
             spawned with an empty `contextvars.Context()` inherits no group.
         preemptible: Whether the task may be suspended anywhere in its Python code.
@@ -120,7 +120,7 @@ def governed(function: AsyncFunction[P, T], /) -> AsyncFunction[P, T]: ...
 @overload
 def governed(
     *,
-    priority: TaskPriority | None = None,
+    priority: TaskPriority | str | None = None,
     group: str | None = None,
     preemptible: bool | None = None,
     budget_us: int | None = None,
@@ -170,7 +170,7 @@ class _Nothing:
     budget = None
     operations_left = TaskBudget().operations
 
-    def account_snapshot(self) -> dict[str, int]:
+    def counters(self) -> dict[str, int]:
         return {field.name: 0 for field in dataclasses.fields(TaskMetrics)}
 
     def update(self, options: _core.Options) -> None:
@@ -226,12 +226,12 @@ class TaskView:
     @property
     def metrics(self) -> TaskMetrics:
         """The counters so far."""
-        return TaskMetrics(**self._governed.account_snapshot())
+        return TaskMetrics(**self._governed.counters())
 
     def update(
         self,
         *,
-        priority: TaskPriority | None = None,
+        priority: TaskPriority | str | None = None,
         group: str | None = None,
         preemptible: bool | None = None,
         budget_us: int | None = None,
