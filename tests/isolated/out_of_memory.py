@@ -159,7 +159,7 @@ CALLS: dict[str, Callable[[], object]] = {
     "worst_polls": governor.worst_polls,
     "counters": governor.counters,
     "clock_info": core.clock_info,
-    "account": lambda: [started.account_snapshot()],
+    "account": lambda: [started.counters()],
     "budget": lambda: (started.budget, repr(started), started.operations_left),
     "set_wrappers": lambda: core.set_wrappers({}),
     "start_watchdog": start_watchdog,

@@ -90,14 +90,14 @@ def check_worst_polls() -> None:
 
 
 def check_new_groups() -> None:
-    """A standing that goes to make room for a new group makes a task of that group: there is one, and it has both."""
+    """An account that goes to make room for a new group makes a task of that group: there is one, and it has both."""
     governor = governor_with_few_rules(max_groups=8)
     joined = 0
 
     def join(name: str) -> _core.ManualTask:
         return _core.ManualTask(governor, _core.Options(group=name))
 
-    class Joining(_core.Standing):
+    class Joining(_core.Account):
         def __del__(self) -> None:
             nonlocal joined
             if joined == 0:
@@ -107,7 +107,7 @@ def check_new_groups() -> None:
     for i in range(8):
         join(f"old {i}")
     for group, _, _ in governor.groups():
-        group.stand(Joining())
+        group.set_account(Joining())
     join("new")
     assert joined == 1
     assert {group.name: group.tasks for group in group_values(governor.groups())}["new"] == 2

@@ -103,7 +103,7 @@ def every_attribute() -> None:
         getattr(shared, name)
     for name in dir(options):
         getattr(options, name)
-    repr(shared), shared.account_snapshot(), governor.attached, governor.worker_id
+    repr(shared), shared.counters(), governor.attached, governor.worker_id
     factory.governor, factory.earlier, shared.group.name, shared.group.explicit  # noqa: B018
 
 

@@ -30,7 +30,8 @@ spend(int place, uint64_t run_ms, uint64_t queued_ms, uint64_t wakes)
 static pulse_stall_class
 diagnose(bool gil_kept)
 {
-    pulse_evidence evidence = {.thread = LOOP, .watchdog = WATCHDOG, .gil_kept = gil_kept, .switch_interval_ns = 5 * MS};
+    pulse_evidence evidence = {
+        .thread = LOOP, .watchdog = WATCHDOG, .gil_kept = gil_kept, .switch_interval_ns = 5 * MS};
     return pulse_diagnose(&before, &after, &evidence);
 }
 
@@ -116,7 +117,8 @@ check_a_second_reading(void)
     pulse_diagnosis_snapshot_runs(&after, &before, 2);
     CHECK(after.count == 1 && after.taken_ns == 2);
     uint64_t run_ns = after.threads[0].run_ns;
-    CHECK(after.threads[0].thread == self && run_ns > before.threads[0].run_ns && run_ns < before.threads[0].run_ns + 1000 * MS);
+    CHECK(after.threads[0].thread == self && run_ns > before.threads[0].run_ns &&
+          run_ns < before.threads[0].run_ns + 1000 * MS);
     CHECK(after.threads[0].runs == before.threads[0].runs);
     after.threads[0].runs = 0;
     pulse_diagnosis_read_again(&after, missing);

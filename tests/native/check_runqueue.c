@@ -86,8 +86,8 @@ check_order(const world *w, const item *released)
         }
         // Nobody overtakes an urgent one that came before, nor one of its own flow and lane.
         CHECK(!other->is_urgent);
-        bool same_flow = !released->is_urgent && other->node.priority == released->node.priority &&
-                         other->group == released->group;
+        bool same_flow =
+            !released->is_urgent && other->node.priority == released->node.priority && other->group == released->group;
         CHECK(!same_flow || (released->is_holder && !other->is_holder));
     }
 }

@@ -1,5 +1,5 @@
 // The Python-free parts of the core as a shared object, for the property tests to call.
-#include "base/account.h"
+#include "base/totals.h"
 #include "base/histogram.h"
 
 unsigned
@@ -15,7 +15,7 @@ histogram_upper(unsigned index)
 }
 
 pulse_verdict
-account_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold)
+totals_judge(const pulse_usage *usage, uint64_t budget, uint64_t slow_threshold)
 {
-    return pulse_account_judge(usage, budget, slow_threshold);
+    return pulse_totals_judge(usage, budget, slow_threshold);
 }

@@ -33,7 +33,7 @@ def model_index(value: int) -> int:
 @pytest.fixture(scope="session")
 def plain_core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     output = tmp_path_factory.mktemp("native") / "plain_core.so"
-    library = ctypes.CDLL(str(compile_c(output, C_TESTS / "plain_core.c", NATIVE / "base" / "account.c", shared=True)))
+    library = ctypes.CDLL(str(compile_c(output, C_TESTS / "plain_core.c", NATIVE / "base" / "totals.c", shared=True)))
     library.histogram_index.argtypes = [ctypes.c_uint64]
     library.histogram_index.restype = ctypes.c_uint
     library.histogram_upper.argtypes = [ctypes.c_uint]

@@ -42,7 +42,7 @@ class Books:
         # Tasks made while the mode is "off" belong to nobody.
         governed = [coroutine for coroutine in self.coroutines if coroutine.governor is not None]
         assert worker.tasks == len(governed)
-        _compare("tasks", worker, [coroutine.account_snapshot() for coroutine in governed])
+        _compare("tasks", worker, [coroutine.counters() for coroutine in governed])
         check_groups(manager)
 
 

@@ -117,7 +117,7 @@ def put_at_yield(task: asyncio.Task[Any]) -> None:
     assert isinstance(coro, _core.GovernedCoroutine)
     account = Account(coro, coro.__qualname__, "", _core.monotonic_ns())
     account.standing.tier = account.tier = InterventionAction.YIELD
-    coro.stand(account)
+    coro.set_account(account)
 
 
 async def compute_until(done: asyncio.Event) -> int:

@@ -41,10 +41,10 @@ def sections(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
     groups = sorted(
         (group for group in report.groups if group.tier_reason or group.breaker_trips), key=lambda group: -group.tier
     )
-    standing = [*_limited([_group_lines(group) for group in groups]), *_limited([_task_lines(t) for t in report.tasks])]
+    accounts = [*_limited([_group_lines(group) for group in groups]), *_limited([_task_lines(t) for t in report.tasks])]
     changes = _limited([_change_lines(rank, change) for rank, change in enumerate(report.tier_changes, 1)])
-    if standing:
-        yield "tiers: who is above Monitor, or was, or was held back, and why", standing
+    if accounts:
+        yield "tiers: who is above Monitor, or was, or was held back, and why", accounts
     if changes:
         yield "changes of tier, newest first", changes
 

@@ -56,8 +56,8 @@ nothing in comparison.
 """
 
 
-class Account(_core.Standing):
-    """The standing of a task or of an explicit group, and the state needed to apply it."""
+class Account(_core.Account):
+    """The account of a task or of an explicit group: its standing, and the state needed to apply it."""
 
     __slots__ = (
         "__weakref__",
@@ -258,7 +258,7 @@ class TierDecisions:
             tasks = [account.holder() for account in self._tasks]
             for holder in (*tasks, *groups):
                 if holder is not None:
-                    holder.stand(None)
+                    holder.set_account(None)
             self._tiered_tasks.clear()
             self._tiered_groups.clear()
 
@@ -277,7 +277,7 @@ class TierDecisions:
         return [*self._tiered_tasks, *self._tiered_groups.values()]
 
     def _account_of(self, holder: _core.GovernedCoroutine | _core.Group, group: _core.Group, now_ns: int) -> Account:
-        account = holder.standing
+        account = holder.account
         if isinstance(account, Account):
             account.group = group.name  # a task may have changed it
             return account
@@ -285,7 +285,7 @@ class TierDecisions:
         own_name = holder.name if isinstance(holder, _core.Group) else getattr(holder, "__qualname__", None)
         name = bounded_name(own_name or group.name)
         account = Account(holder, name, group.name, now_ns)
-        holder.stand(account)
+        holder.set_account(account)
         if account.kind == "task":
             self._tasks.add(account)
         return account
@@ -330,7 +330,7 @@ class TierDecisions:
         if account.kind == "group":
             group = self._governor.explicit_group(account.name)
             # After this group was folded, another group with the same name may have come.
-            return group if group is not None and group.standing is account else None
+            return group if group is not None and group.account is account else None
         holder: _core.GovernedCoroutine | None = account.holder()
         return holder
 
@@ -339,7 +339,7 @@ class TierDecisions:
         self._observe(account)
         holder = self._holder(account)
         if holder is not None:
-            holder.stand(account)
+            holder.set_account(account)
         is_up = holder is not None and account.tier > InterventionAction.MONITOR
         if account.kind == "group":
             if is_up:

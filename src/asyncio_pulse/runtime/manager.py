@@ -74,7 +74,7 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
     )
 
 
-def _reason(account: _core.Standing | None) -> str:
+def _reason(account: _core.Account | None) -> str:
     return account.standing.reason if isinstance(account, Account) else ""
 
 
@@ -329,8 +329,8 @@ class TierManager:
             return None
         if coro.tier < lowest_tier:
             return None
-        group, account = coro.group, coro.standing
-        snapshot = coro.account_snapshot()
+        group, account = coro.group, coro.account
+        snapshot = coro.counters()
         counters = ("polls", "violations", "slow_polls", "cpu_time_ns", "wall_time_ns")
         return TaskInfo(
             task_id=coro.task_id,
@@ -340,7 +340,7 @@ class TierManager:
             explicit_group=group is not None and group.explicit,
             priority=coro.priority,
             tier=coro.tier,
-            tier_reason=_reason(account) or _reason(None if group is None else group.standing),
+            tier_reason=_reason(account) or _reason(None if group is None else group.account),
             **{name: snapshot[name] for name in counters},
         )
 

@@ -13,20 +13,20 @@ pulse_figures_set_number(PyObject *dict, const char *key, uint64_t value)
 }
 
 int
-pulse_figures_set_account(const pulse_account *account, PyObject *dict)
+pulse_figures_set_totals(const pulse_totals *totals, PyObject *dict)
 {
-    uint64_t wall = pulse_counter_read(&account->wall_ticks);
-    uint64_t off_cpu = pulse_counter_read(&account->off_cpu_ticks);
+    uint64_t wall = pulse_counter_read(&totals->wall_ticks);
+    uint64_t off_cpu = pulse_counter_read(&totals->off_cpu_ticks);
     // The writer is not stopped, so the second counter may be ahead of the first.
     uint64_t cpu = wall > off_cpu ? wall - off_cpu : 0;
     if (pulse_figures_set_number(dict, "wall_time_ns", pulse_clock_to_ns(wall)) < 0 ||
         pulse_figures_set_number(dict, "cpu_time_ns", pulse_clock_to_ns(cpu)) < 0 ||
-        pulse_figures_set_number(dict, "gc_time_ns", pulse_clock_to_ns(pulse_counter_read(&account->gc_ticks))) < 0 ||
-        pulse_figures_set_number(dict, "violations", pulse_counter_read(&account->violations)) < 0 ||
-        pulse_figures_set_number(dict, "slow_polls", pulse_counter_read(&account->slow_polls)) < 0) {
+        pulse_figures_set_number(dict, "gc_time_ns", pulse_clock_to_ns(pulse_counter_read(&totals->gc_ticks))) < 0 ||
+        pulse_figures_set_number(dict, "violations", pulse_counter_read(&totals->violations)) < 0 ||
+        pulse_figures_set_number(dict, "slow_polls", pulse_counter_read(&totals->slow_polls)) < 0) {
         return -1;
     }
-    return pulse_figures_set_number(dict, "forced_yields", pulse_counter_read(&account->forced_yields));
+    return pulse_figures_set_number(dict, "forced_yields", pulse_counter_read(&totals->forced_yields));
 }
 
 PyObject *

@@ -4,7 +4,7 @@
 #ifndef PULSE_FIGURES_H
 #define PULSE_FIGURES_H
 
-#include "base/account.h"
+#include "base/totals.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/histogram.h"
@@ -19,8 +19,8 @@ pulse_figures_bound_ns(unsigned bucket)
 // A new list of (upper bound in ns, count). `counted` receives the sum of the counts.
 PyObject *pulse_figures_histogram(const pulse_histogram *histogram, uint64_t *counted);
 
-// Add the numbers of an account, in ns, or one number to a dict. -1 with an exception on failure.
-int pulse_figures_set_account(const pulse_account *account, PyObject *dict);
+// Add the numbers of an totals, in ns, or one number to a dict. -1 with an exception on failure.
+int pulse_figures_set_totals(const pulse_totals *totals, PyObject *dict);
 int pulse_figures_set_number(PyObject *dict, const char *key, uint64_t value);
 
 #endif

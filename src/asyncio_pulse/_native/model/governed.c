@@ -95,8 +95,8 @@ cap_of(const pulse_governed *governed)
 unsigned
 pulse_governed_tier(const pulse_governed *governed)
 {
-    unsigned own = pulse_standing_tier(governed->standing), cap = cap_of(governed);
-    unsigned group = pulse_standing_tier(pulse_governed_group_standing(governed));
+    unsigned own = pulse_account_tier(governed->account), cap = cap_of(governed);
+    unsigned group = pulse_account_tier(pulse_governed_group_account(governed));
     unsigned higher = own > group ? own : group;
     return higher < cap ? higher : cap;
 }
@@ -104,16 +104,16 @@ pulse_governed_tier(const pulse_governed *governed)
 unsigned
 pulse_governed_own_tier(const pulse_governed *governed)
 {
-    return pulse_standing_tier(governed->standing);
+    return pulse_account_tier(governed->account);
 }
 
 bool
 pulse_governed_is_observed(const pulse_governed *governed)
 {
-    PyObject *group = pulse_governed_group_standing(governed);
+    PyObject *group = pulse_governed_group_account(governed);
     return governed->governor->observes ||
-           (governed->standing != NULL && pulse_standing_of(governed->standing)->observed) ||
-           (group != NULL && pulse_standing_of(group)->observed);
+           (governed->account != NULL && pulse_account_of(governed->account)->observed) ||
+           (group != NULL && pulse_account_of(group)->observed);
 }
 
 void

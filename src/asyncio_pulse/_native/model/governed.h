@@ -6,7 +6,7 @@
 #define PULSE_GOVERNED_H
 
 #include "model/governor.h"
-#include "model/standing.h"
+#include "model/account.h"
 
 // In a coroutine's mode of preemption: preemption is only decided and counted.
 enum { PULSE_PREEMPT_OBSERVED = 1u << 7 };
@@ -60,12 +60,12 @@ typedef struct pulse_governed {
     // Identifies it to hooks; never used again.
     uint64_t task_id;
     pulse_counter polls;
-    pulse_account account;
+    pulse_totals totals;
     PyObject *options;
     // Owned; NULL until it is armed.
     struct pulse_segment *segment;
-    // Its Standing; NULL until it first misbehaves.
-    PyObject *standing;
+    // Its Account; NULL until it first misbehaves.
+    PyObject *account;
     // NULL until it may be parked.
     struct pulse_parking *parking;
     // Undoes what the explicit group set in the context.
@@ -103,11 +103,11 @@ unsigned pulse_governed_tier(const pulse_governed *governed);
 // The tier of its own account, without its group.
 unsigned pulse_governed_own_tier(const pulse_governed *governed);
 
-// The Standing of its group; borrowed, or NULL.
+// The Account of its group; borrowed, or NULL.
 static inline PyObject *
-pulse_governed_group_standing(const pulse_governed *governed)
+pulse_governed_group_account(const pulse_governed *governed)
 {
-    return governed->group == NULL ? NULL : governed->group->standing;
+    return governed->group == NULL ? NULL : governed->group->account;
 }
 
 // Whether its tier is only observed.

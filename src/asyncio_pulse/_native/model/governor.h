@@ -4,7 +4,7 @@
 #ifndef PULSE_GOVERNOR_H
 #define PULSE_GOVERNOR_H
 
-#include "base/account.h"
+#include "base/totals.h"
 #include "base/allowance.h"
 #include "base/chaos.h"
 #include "base/histogram.h"
@@ -97,7 +97,7 @@ typedef struct pulse_governor {
     uint64_t alarm_ticks[PULSE_PRIORITIES];
     // All that the hot path writes.
     pulse_counter polls;
-    pulse_account account;
+    pulse_totals totals;
     pulse_counter voluntary_yields;
 
     uint64_t budget_ticks[PULSE_PRIORITIES];

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "bytecode/safe_place.h"
 #include "model/options.h"
-#include "model/standing.h"
+#include "model/account.h"
 
 static pulse_group *
 group_new(pulse_state *state, PyObject *name, bool is_explicit)
@@ -28,7 +28,7 @@ group_dealloc(PyObject *self)
     Py_XDECREF(((pulse_group *)self)->key);
     Py_XDECREF(((pulse_group *)self)->file);
     Py_XDECREF(((pulse_group *)self)->module);
-    Py_XDECREF(((pulse_group *)self)->standing);
+    Py_XDECREF(((pulse_group *)self)->account);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -46,10 +46,10 @@ get_explicit(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-get_standing(PyObject *self, void *Py_UNUSED(closure))
+get_account(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *standing = ((pulse_group *)self)->standing;
-    return Py_NewRef(standing != NULL ? standing : Py_None);
+    PyObject *account = ((pulse_group *)self)->account;
+    return Py_NewRef(account != NULL ? account : Py_None);
 }
 
 // Set a number from 0 to 3, or PULSE_UNSET for None.
@@ -81,15 +81,15 @@ group_set_max_tier(PyObject *self, PyObject *tier)
 }
 
 static PyObject *
-group_stand(PyObject *self, PyObject *standing)
+group_set_account(PyObject *self, PyObject *account)
 {
     pulse_group *group = (pulse_group *)self;
-    if (pulse_standing_check(pulse_state_of_type(Py_TYPE(self)), standing) < 0) {
+    if (pulse_account_check(pulse_state_of_type(Py_TYPE(self)), account) < 0) {
         return NULL;
     }
-    PyObject *earlier = group->standing;
-    group->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
-    group->tiered = pulse_standing_tier(group->standing) > 0 || group->preempt != PULSE_UNSET;
+    PyObject *earlier = group->account;
+    group->account = Py_IsNone(account) ? NULL : Py_NewRef(account);
+    group->tiered = pulse_account_tier(group->account) > 0 || group->preempt != PULSE_UNSET;
     Py_XDECREF(earlier);
     Py_RETURN_NONE;
 }
@@ -107,8 +107,8 @@ group_set_preempt(PyObject *self, PyObject *argument)
     }
     pulse_group *group = (pulse_group *)self;
     group->preempt = (int8_t)mode;
-    const pulse_standing *standing = (const pulse_standing *)group->standing;
-    group->tiered = mode != PULSE_UNSET || (standing != NULL && standing->tier > 0);
+    const pulse_account *account = (const pulse_account *)group->account;
+    group->tiered = mode != PULSE_UNSET || (account != NULL && account->tier > 0);
     Py_RETURN_NONE;
 }
 
@@ -119,14 +119,14 @@ static PyMethodDef group_methods[] = {
      "The highest tier that its tasks may come to; None where nothing says so."},
     {"set_preempt", group_set_preempt, METH_O,
      "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
-    {"stand", group_stand, METH_O, "Put a Standing in force, or None for none."},
+    {"set_account", group_set_account, METH_O, "Put an Account in force, or None for none."},
     {NULL},
 };
 
 static PyGetSetDef group_getset[] = {
     {"name", get_name, NULL, "The name that its tasks share.", NULL},
     {"explicit", get_explicit, NULL, "Whether somebody chose the name, rather than the coroutine's own.", NULL},
-    {"standing", get_standing, NULL, "Its Standing, or None.", NULL},
+    {"account", get_account, NULL, "Its Account, or None.", NULL},
     {NULL},
 };
 
@@ -174,7 +174,7 @@ pulse_groups_count(const pulse_group_table *table)
 static void
 start_anew(pulse_group *group)
 {
-    group->account = (pulse_account){0};
+    group->totals = (pulse_totals){0};
     pulse_counter_set(&group->max_ticks, 0);
     pulse_counter_set(&group->tasks, 0);
     group->releases = group->late_releases = group->longest_wait_ticks = 0;
@@ -200,12 +200,12 @@ pulse_groups_start_anew(pulse_group_table *table)
 void
 pulse_group_fold(pulse_group *into, const pulse_group *from)
 {
-    pulse_counter_add(&into->account.wall_ticks, pulse_counter_read(&from->account.wall_ticks));
-    pulse_counter_add(&into->account.off_cpu_ticks, pulse_counter_read(&from->account.off_cpu_ticks));
-    pulse_counter_add(&into->account.gc_ticks, pulse_counter_read(&from->account.gc_ticks));
-    pulse_counter_add(&into->account.violations, pulse_counter_read(&from->account.violations));
-    pulse_counter_add(&into->account.slow_polls, pulse_counter_read(&from->account.slow_polls));
-    pulse_counter_add(&into->account.forced_yields, pulse_counter_read(&from->account.forced_yields));
+    pulse_counter_add(&into->totals.wall_ticks, pulse_counter_read(&from->totals.wall_ticks));
+    pulse_counter_add(&into->totals.off_cpu_ticks, pulse_counter_read(&from->totals.off_cpu_ticks));
+    pulse_counter_add(&into->totals.gc_ticks, pulse_counter_read(&from->totals.gc_ticks));
+    pulse_counter_add(&into->totals.violations, pulse_counter_read(&from->totals.violations));
+    pulse_counter_add(&into->totals.slow_polls, pulse_counter_read(&from->totals.slow_polls));
+    pulse_counter_add(&into->totals.forced_yields, pulse_counter_read(&from->totals.forced_yields));
     pulse_counter_add(&into->tasks, pulse_counter_read(&from->tasks));
     if (pulse_counter_read(&from->max_ticks) > pulse_counter_read(&into->max_ticks)) {
         pulse_counter_set(&into->max_ticks, pulse_counter_read(&from->max_ticks));

@@ -5,7 +5,7 @@
 #ifndef PULSE_GROUP_H
 #define PULSE_GROUP_H
 
-#include "base/account.h"
+#include "base/totals.h"
 #include "base/allowance.h"
 #include "base/histogram.h"
 #include "model/state.h"
@@ -13,12 +13,12 @@
 typedef struct {
     PyObject_HEAD
     // Written at every poll: wall time and longest poll share a cache line.
-    pulse_account account;
+    pulse_totals totals;
     pulse_counter max_ticks;
     // Polls of its tasks are not plain: its tier is above Monitor, or it settles how far its tasks may be preempted.
     bool tiered;
-    // Its Standing; NULL until it first misbehaves.
-    PyObject *standing;
+    // Its Account; NULL until it first misbehaves.
+    PyObject *account;
     // The name as shown. The table finds the group by the key; the two differ where modules have functions of the same
     // name.
     PyObject *name;

@@ -4,7 +4,7 @@
 
 #include "model/figures.h"
 #include "model/governor.h"
-#include "model/standing.h"
+#include "model/account.h"
 
 // `numbers` has room for ten, and for two per bucket. Returns how many were written.
 static size_t
@@ -19,16 +19,16 @@ write_numbers(const pulse_group *group, uint64_t *numbers)
             *next++ = count;
         }
     }
-    uint64_t wall = pulse_counter_read(&group->account.wall_ticks);
-    uint64_t off_cpu = pulse_counter_read(&group->account.off_cpu_ticks);
+    uint64_t wall = pulse_counter_read(&group->totals.wall_ticks);
+    uint64_t off_cpu = pulse_counter_read(&group->totals.off_cpu_ticks);
     numbers[0] = polls;
     numbers[1] = pulse_clock_to_ns(wall);
     // The writer is not stopped, so the second counter may be ahead of the first.
     numbers[2] = pulse_clock_to_ns(wall > off_cpu ? wall - off_cpu : 0);
-    numbers[3] = pulse_clock_to_ns(pulse_counter_read(&group->account.gc_ticks));
-    numbers[4] = pulse_counter_read(&group->account.violations);
-    numbers[5] = pulse_counter_read(&group->account.slow_polls);
-    numbers[6] = pulse_counter_read(&group->account.forced_yields);
+    numbers[3] = pulse_clock_to_ns(pulse_counter_read(&group->totals.gc_ticks));
+    numbers[4] = pulse_counter_read(&group->totals.violations);
+    numbers[5] = pulse_counter_read(&group->totals.slow_polls);
+    numbers[6] = pulse_counter_read(&group->totals.forced_yields);
     numbers[7] = pulse_clock_to_ns(pulse_counter_read(&group->max_ticks));
     numbers[8] = pulse_counter_read(&group->tasks);
     numbers[9] = pulse_counter_read(&group->alive);
@@ -41,8 +41,8 @@ record_of(PyObject *group)
     uint64_t numbers[10 + 2 * PULSE_HISTOGRAM_BUCKETS];
     size_t count = write_numbers((const pulse_group *)group, numbers);
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)numbers, (Py_ssize_t)(count * sizeof *numbers));
-    PyObject *standing = ((const pulse_group *)group)->standing;
-    PyObject *record = bytes == NULL ? NULL : PyTuple_Pack(3, group, standing != NULL ? standing : Py_None, bytes);
+    PyObject *account = ((const pulse_group *)group)->account;
+    PyObject *record = bytes == NULL ? NULL : PyTuple_Pack(3, group, account != NULL ? account : Py_None, bytes);
     Py_XDECREF(bytes);
     return record;
 }
@@ -51,7 +51,7 @@ static int
 by_wall_time(const void *left, const void *right)
 {
     const pulse_group *a = *(pulse_group *const *)left, *b = *(pulse_group *const *)right;
-    uint64_t first = pulse_counter_read(&a->account.wall_ticks), second = pulse_counter_read(&b->account.wall_ticks);
+    uint64_t first = pulse_counter_read(&a->totals.wall_ticks), second = pulse_counter_read(&b->totals.wall_ticks);
     return first != second ? (first < second) - (first > second) : PyUnicode_Compare(a->name, b->name);
 }
 
@@ -142,10 +142,10 @@ add_group(pulse_group_table *into, pulse_state *state, pulse_group *group, bool 
         pulse_counter_add(&total->alive, pulse_counter_read(&group->alive));
     }
     // The highest tier among the groups added up stands for all of them.
-    const pulse_standing *known = (const pulse_standing *)total->standing;
-    const pulse_standing *other = (const pulse_standing *)group->standing;
+    const pulse_account *known = (const pulse_account *)total->account;
+    const pulse_account *other = (const pulse_account *)group->account;
     if (total != into->other && other != NULL && (known == NULL || other->tier > known->tier)) {
-        Py_XSETREF(total->standing, Py_NewRef(group->standing));
+        Py_XSETREF(total->account, Py_NewRef(group->account));
     }
     Py_DECREF((PyObject *)total);
     return 0;

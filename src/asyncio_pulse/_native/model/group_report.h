@@ -7,7 +7,7 @@
 
 #include "model/group.h"
 
-// A new list of (group, its Standing or None, bytes), most wall time first. The bytes are native 64-bit numbers: polls;
+// A new list of (group, its Account or None, bytes), most wall time first. The bytes are native 64-bit numbers: polls;
 // wall, CPU and collector's time; violations; slow polls; forced yields; longest poll; tasks; tasks alive; then the upper
 // bound and the count of each bucket of the histogram that is not empty. Times are in ns.
 PyObject *pulse_group_report_of(pulse_group_table *table);

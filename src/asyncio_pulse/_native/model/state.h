@@ -13,7 +13,7 @@ enum { PULSE_HELD_LATELY = 64 };
 typedef struct {
     PyTypeObject *options_type;
     PyTypeObject *group_type;
-    PyTypeObject *standing_type;
+    PyTypeObject *account_type;
     PyTypeObject *governor_type;
     PyTypeObject *governed_type;
     PyTypeObject *task_factory_type;

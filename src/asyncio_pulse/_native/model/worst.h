@@ -7,7 +7,7 @@
 #ifndef PULSE_WORST_H
 #define PULSE_WORST_H
 
-#include "base/account.h"
+#include "base/totals.h"
 #include "base/diagnosis.h"
 #include "model/state.h"
 

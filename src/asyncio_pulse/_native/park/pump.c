@@ -165,7 +165,7 @@ arm_here(pulse_governor *governor)
 static uint64_t
 used_in_turn(const pulse_governor *governor)
 {
-    return pulse_counter_read(&governor->account.wall_ticks) - governor->pump->used_before_turn;
+    return pulse_counter_read(&governor->totals.wall_ticks) - governor->pump->used_before_turn;
 }
 
 // Whether an urgent task waits for it, or an urgent call is inside it.
@@ -204,7 +204,7 @@ begin_turn(pulse_governor *governor)
     pulse_pump *pump = governor->pump;
     bool cuts = governor->flags & PULSE_GOVERNOR_CUTS_TURNS;
     bool was_busy = cuts && used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks;
-    pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
+    pump->used_before_turn = pulse_counter_read(&governor->totals.wall_ticks);
     if (pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) == 0) {
         return was_busy;
     }
@@ -292,7 +292,7 @@ pulse_pump_arm(pulse_governor *governor, PyObject *loop)
     if (pump->turns == 0) {
         pump->isolated_credited_at = pump->isolated_credited_at == 0 ? pulse_clock_ticks() : pump->isolated_credited_at;
     }
-    pump->used_before_turn = pulse_counter_read(&governor->account.wall_ticks);
+    pump->used_before_turn = pulse_counter_read(&governor->totals.wall_ticks);
     return schedule(governor, loop, governor->state->str_call_soon);
 }
 

@@ -17,7 +17,7 @@ clear_histogram(pulse_histogram *histogram)
 static void
 clear_counters(pulse_governor *governor)
 {
-    governor->account = (pulse_account){0};
+    governor->totals = (pulse_totals){0};
     pulse_counter_set(&governor->polls, 0);
     pulse_counter_set(&governor->voluntary_yields, 0);
     pulse_counter_set(&governor->tasks, 0);

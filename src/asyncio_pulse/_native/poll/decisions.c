@@ -25,24 +25,24 @@ ns(uint64_t ticks)
 }
 
 static void
-break_run(PyObject *standing)
+break_run(PyObject *account)
 {
-    if (standing != NULL) {
-        pulse_standing_of(standing)->good_run = pulse_standing_of(standing)->untold = 0;
+    if (account != NULL) {
+        pulse_account_of(account)->good_run = pulse_account_of(account)->untold = 0;
     }
 }
 
 static bool
-is_settled(PyObject *standing, uint64_t now)
+is_settled(PyObject *account, uint64_t now)
 {
-    return standing != NULL && now < pulse_standing_of(standing)->settled_until;
+    return account != NULL && now < pulse_account_of(account)->settled_until;
 }
 
 static void
-count_untold(PyObject *standing, const pulse_verdict *verdict)
+count_untold(PyObject *account, const pulse_verdict *verdict)
 {
-    if (standing != NULL) {
-        pulse_standing_of(standing)->untold_violations += verdict->violation;
+    if (account != NULL) {
+        pulse_account_of(account)->untold_violations += verdict->violation;
     }
 }
 
@@ -52,24 +52,24 @@ static bool
 can_change_nothing(const pulse_governed *governed, uint64_t now)
 {
     if (!governed->group->is_explicit) {
-        return is_settled(governed->standing, now);
+        return is_settled(governed->account, now);
     }
     const pulse_options *options = (const pulse_options *)governed->options;
     // A critical task is urgent while its own account is low, so its group does not speak for it.
     bool is_spoken_for = governed->priority != 0 && (options == NULL || options->max_tier == PULSE_UNSET);
-    return is_settled(pulse_governed_group_standing(governed), now) &&
-           (is_spoken_for || is_settled(governed->standing, now));
+    return is_settled(pulse_governed_group_account(governed), now) &&
+           (is_spoken_for || is_settled(governed->account, now));
 }
 
 void
 pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended)
 {
     pulse_governor *governor = governed->governor;
-    break_run(governed->standing);
-    break_run(pulse_governed_group_standing(governed));
+    break_run(governed->account);
+    break_run(pulse_governed_group_account(governed));
     if (can_change_nothing(governed, ended)) {
-        count_untold(governed->standing, verdict);
-        count_untold(pulse_governed_group_standing(governed), verdict);
+        count_untold(governed->account, verdict);
+        count_untold(pulse_governed_group_account(governed), verdict);
         return;
     }
     if (governor->decisions == NULL || governor->due_count == PULSE_MOST_DUE) {
@@ -171,13 +171,13 @@ pulse_decisions_forget(pulse_governor *governor)
 }
 
 static void
-wake_idle(pulse_governor *governor, PyObject *standing, uint64_t now)
+wake_idle(pulse_governor *governor, PyObject *account, uint64_t now)
 {
-    if (pulse_standing_tier(standing) == 0 || now - pulse_standing_of(standing)->last_poll < governor->idle_ticks) {
+    if (pulse_account_tier(account) == 0 || now - pulse_account_of(account)->last_poll < governor->idle_ticks) {
         return;
     }
-    PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
-    unsigned long long last_poll = ns(pulse_standing_of(standing)->last_poll);
+    PyObject *held = Py_NewRef(account), *decisions = Py_NewRef(governor->decisions);
+    unsigned long long last_poll = ns(pulse_account_of(account)->last_poll);
     pulse_governor_settle_decisions(governor,
                                     PyObject_CallMethod(decisions, "on_idle", "OKK", held, last_poll, ns(now)));
     Py_DECREF(decisions);
@@ -190,10 +190,10 @@ pulse_decisions_before_poll(pulse_governed *governed)
     pulse_governor *governor = governed->governor;
     uint64_t now = pulse_clock_ticks();
     if (governor->decisions != NULL) {
-        wake_idle(governor, governed->standing, now);
+        wake_idle(governor, governed->account, now);
     }
     if (governor->decisions != NULL) {
-        wake_idle(governor, pulse_governed_group_standing(governed), now);
+        wake_idle(governor, pulse_governed_group_account(governed), now);
     }
     unsigned tier = pulse_governed_tier(governed);
     if (tier >= PULSE_TIER_YIELD && pulse_governed_is_observed(governed)) {
@@ -202,18 +202,18 @@ pulse_decisions_before_poll(pulse_governed *governed)
 }
 
 static void
-count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uint64_t alarm_ticks)
+count_good(pulse_governed *governed, PyObject *account, uint64_t own_ticks, uint64_t alarm_ticks)
 {
     pulse_governor *governor = governed->governor;
-    unsigned tier = pulse_standing_tier(standing);
+    unsigned tier = pulse_account_tier(account);
     if (tier == 0) {
         return;
     }
-    pulse_standing *known = pulse_standing_of(standing);
+    pulse_account *known = pulse_account_of(account);
     known->last_poll = pulse_clock_ticks();
     // A poll past its alarm may have been bad, whatever its tier counts as good.
     if (own_ticks > alarm_ticks || own_ticks > governor->good_ticks[tier]) {
-        break_run(standing);
+        break_run(account);
         return;
     }
     known->good_run++;
@@ -223,7 +223,7 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
     }
     known->untold = 0;
     pulse_exception raised = pulse_exception_take();
-    PyObject *held = Py_NewRef(standing), *decisions = Py_NewRef(governor->decisions);
+    PyObject *held = Py_NewRef(account), *decisions = Py_NewRef(governor->decisions);
     PyObject *result =
         PyObject_CallMethod(decisions, "on_good_polls", "OIK", held, known->good_run, ns(known->last_poll));
     pulse_governor_settle_decisions(governor, result);
@@ -235,6 +235,6 @@ count_good(pulse_governed *governed, PyObject *standing, uint64_t own_ticks, uin
 void
 pulse_decisions_after_poll(pulse_governed *governed, uint64_t own_ticks, uint64_t alarm_ticks)
 {
-    count_good(governed, governed->standing, own_ticks, alarm_ticks);
-    count_good(governed, pulse_governed_group_standing(governed), own_ticks, alarm_ticks);
+    count_good(governed, governed->account, own_ticks, alarm_ticks);
+    count_good(governed, pulse_governed_group_account(governed), own_ticks, alarm_ticks);
 }

@@ -72,12 +72,12 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     };
     // A task is not at fault if it is preempted late.
     uint64_t budget = poll->preempted ? pulse_record_alarm(governed) : pulse_governed_budget(governed);
-    pulse_verdict verdict = pulse_account_judge(&usage, budget, governor->slow_ticks);
+    pulse_verdict verdict = pulse_totals_judge(&usage, budget, governor->slow_ticks);
     bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
     verdict.violation = verdict.violation && !importing;
-    pulse_account_book(&governed->account, &verdict);
-    pulse_account_book(&governor->account, &verdict);
-    pulse_account_book(&governed->group->account, &verdict);
+    pulse_totals_book(&governed->totals, &verdict);
+    pulse_totals_book(&governor->totals, &verdict);
+    pulse_totals_book(&governed->group->totals, &verdict);
     if (bad) {
         PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
@@ -132,11 +132,11 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     uint64_t budget = pulse_governed_budget(governed), slow = governed->governor->slow_ticks;
     bool is_step = !(governed->flags & PULSE_GOVERNED_CALL);
     uint64_t alarm = poll->preempted ? pulse_record_alarm(governed) : budget < slow ? budget : slow;
-    uint64_t violations = pulse_counter_read(&governed->account.violations);
+    uint64_t violations = pulse_counter_read(&governed->totals.violations);
     // A call that stands in for its task counts in the group of both. All that is left of the task is its decorator.
     bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
-    bool is_forced = poll->preempted && pulse_counter_read(&governed->account.violations) == violations;
+    bool is_forced = poll->preempted && pulse_counter_read(&governed->totals.violations) == violations;
     pulse_record_count(governed, own, is_forced);
     // The error "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
@@ -163,9 +163,9 @@ book_collection(pulse_thread *thread, uint64_t ticks)
 {
     pulse_governed *governed = thread->current;
     thread->gc_ticks += ticks;
-    pulse_counter_add(&governed->account.gc_ticks, ticks);
-    pulse_counter_add(&governed->group->account.gc_ticks, ticks);
-    pulse_counter_add(&governed->governor->account.gc_ticks, ticks);
+    pulse_counter_add(&governed->totals.gc_ticks, ticks);
+    pulse_counter_add(&governed->group->totals.gc_ticks, ticks);
+    pulse_counter_add(&governed->governor->totals.gc_ticks, ticks);
 }
 
 PyObject *

@@ -42,7 +42,7 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->outer_gc_ticks = thread->gc_ticks;
     thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
     thread->current = governed;
-    PULSE_PREFETCH(&governed->group->account);
+    PULSE_PREFETCH(&governed->group->totals);
     uint64_t now = pulse_clock_ticks();
     if (PULSE_UNLIKELY(now - thread->cpu_sampled_at > governed->governor->cpu_sample_interval_ticks)) {
         now = pulse_thread_sample_cpu(thread);
@@ -85,9 +85,9 @@ pulse_poll_end(const pulse_poll *poll, pulse_governed *governed, uint64_t alarm_
         own_off_cpu = pulse_poll_judge(governed, poll, wall);
     }
     pulse_counter_add(&governed->polls, 1);
-    pulse_counter_add(&governed->account.wall_ticks, own);
-    pulse_counter_add(&governor->account.wall_ticks, own);
-    pulse_counter_add(&group->account.wall_ticks, own);
+    pulse_counter_add(&governed->totals.wall_ticks, own);
+    pulse_counter_add(&governor->totals.wall_ticks, own);
+    pulse_counter_add(&group->totals.wall_ticks, own);
     if (is_step) {
         pulse_counter_add(&governor->polls, 1);
         pulse_counter_add(&governor->voluntary_yields, bare_yield);

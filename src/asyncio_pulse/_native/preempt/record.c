@@ -73,9 +73,9 @@ pulse_record_count(pulse_governed *governed, uint64_t own, bool is_forced)
         pulse_counter_add(&preemption->would_preempt, 1);
     }
     if (is_forced) {
-        pulse_counter_add(&governed->account.forced_yields, 1);
-        pulse_counter_add(&governed->governor->account.forced_yields, 1);
-        pulse_counter_add(&governed->group->account.forced_yields, 1);
+        pulse_counter_add(&governed->totals.forced_yields, 1);
+        pulse_counter_add(&governed->governor->totals.forced_yields, 1);
+        pulse_counter_add(&governed->group->totals.forced_yields, 1);
     }
 }
 

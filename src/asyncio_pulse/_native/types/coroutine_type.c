@@ -54,7 +54,7 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(governed->module);
     Py_VISIT(governed->coro);
     Py_VISIT(governed->group_token);
-    Py_VISIT(governed->standing);
+    Py_VISIT(governed->account);
     return pulse_waiting_traverse(governed, visit, arg);
 }
 
@@ -71,7 +71,7 @@ governed_clear(PyObject *self)
     Py_XDECREF(coro);
     Py_CLEAR(governed->group_token);
     governed->flags &= ~(uint32_t)PULSE_GOVERNED_TIERED;
-    Py_CLEAR(governed->standing);
+    Py_CLEAR(governed->account);
     return 0;
 }
 
@@ -114,7 +114,7 @@ governed_dealloc(PyObject *self)
     Py_CLEAR(governed->governor);
     Py_CLEAR(governed->group);
     Py_CLEAR(governed->options);
-    Py_CLEAR(governed->standing);
+    Py_CLEAR(governed->account);
     PyObject *module = governed->module;
     type->tp_free(self);
     Py_DECREF(module);
@@ -356,9 +356,9 @@ get_tier(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-get_standing(PyObject *self, void *Py_UNUSED(closure))
+get_account(PyObject *self, void *Py_UNUSED(closure))
 {
-    return object_or_none(((pulse_governed *)self)->standing);
+    return object_or_none(((pulse_governed *)self)->account);
 }
 
 static PyObject *
@@ -394,18 +394,18 @@ static PyGetSetDef governed_getset[] = {
     {"task_id", get_task_id, NULL, "Number that names it to hooks.", NULL},
     {"priority", get_priority, NULL, "0 (critical) to 3 (low).", NULL},
     {"tier", get_tier, NULL, "The tier in force: 0 (monitor) to 3 (isolate).", NULL},
-    {"standing", get_standing, NULL, "Its Standing, or None.", NULL},
+    {"account", get_account, NULL, "Its Account, or None.", NULL},
     {"budget", get_budget, NULL, "CPU microseconds and operations of one poll, or None before it is governed.", NULL},
     {"operations_left", get_operations_left, NULL, "Operations left to the running poll.", NULL},
     {NULL},
 };
 
 static PyObject *
-governed_account(PyObject *self, PyObject *Py_UNUSED(ignored))
+governed_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     pulse_governed *governed = (pulse_governed *)self;
     PyObject *dict = PyDict_New();
-    if (dict != NULL && (pulse_figures_set_account(&governed->account, dict) < 0 ||
+    if (dict != NULL && (pulse_figures_set_totals(&governed->totals, dict) < 0 ||
                          pulse_figures_set_number(dict, "polls", pulse_counter_read(&governed->polls)) < 0)) {
         Py_CLEAR(dict);
     }
@@ -413,15 +413,15 @@ governed_account(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-governed_stand(PyObject *self, PyObject *standing)
+governed_set_account(PyObject *self, PyObject *account)
 {
     pulse_governed *governed = (pulse_governed *)self;
-    if (pulse_standing_check(pulse_state_of_module(governed->module), standing) < 0) {
+    if (pulse_account_check(pulse_state_of_module(governed->module), account) < 0) {
         return NULL;
     }
-    PyObject *earlier = governed->standing;
-    governed->standing = Py_IsNone(standing) ? NULL : Py_NewRef(standing);
-    if (pulse_standing_tier(governed->standing) > 0) {
+    PyObject *earlier = governed->account;
+    governed->account = Py_IsNone(account) ? NULL : Py_NewRef(account);
+    if (pulse_account_tier(governed->account) > 0) {
         governed->flags |= PULSE_GOVERNED_TIERED;
     }
     else {
@@ -438,8 +438,8 @@ static PyMethodDef governed_methods[] = {
     {"close", governed_close, METH_NOARGS, "Raise GeneratorExit in the coroutine; see coroutine.close."},
     {"__await__", governed_python_await, METH_NOARGS | METH_COEXIST, "An iterator that drives the coroutine."},
     {"update", pulse_first_poll_update, METH_O, "Change options; what the new ones leave out stays."},
-    {"stand", governed_stand, METH_O, "Put a Standing in force, or None for none."},
-    {"account_snapshot", governed_account, METH_NOARGS, "Its own counters, times in ns."},
+    {"set_account", governed_set_account, METH_O, "Put an Account in force, or None for none."},
+    {"counters", governed_counters, METH_NOARGS, "Its own counters, times in ns."},
     {NULL},
 };
 

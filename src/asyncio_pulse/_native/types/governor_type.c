@@ -270,7 +270,7 @@ governor_counters(PyObject *self, PyObject *Py_UNUSED(ignored))
     uint64_t until = governor->governed_until != 0 ? governor->governed_until : pulse_clock_ticks();
     uint64_t uptime = until - governor->governed_since;
     uint64_t cpu_samples = governor->thread != NULL ? governor->thread->cpu_samples : 0;
-    if (pulse_figures_set_account(&governor->account, dict) < 0 ||
+    if (pulse_figures_set_totals(&governor->totals, dict) < 0 ||
         pulse_figures_set_number(dict, "polls", pulse_counter_read(&governor->polls)) < 0 ||
         pulse_figures_set_number(dict, "voluntary_yields", pulse_counter_read(&governor->voluntary_yields)) < 0 ||
         pulse_figures_set_number(dict, "tasks", pulse_counter_read(&governor->tasks)) < 0 ||

@@ -5,7 +5,7 @@
 #include "model/group.h"
 #include "model/group_report.h"
 #include "model/options.h"
-#include "model/standing.h"
+#include "model/account.h"
 #include "park/holders.h"
 #include "park/pump.h"
 #include "poll/poll.h"
@@ -170,7 +170,7 @@ add_types(PyObject *module, pulse_state *state)
 {
     if (add_type(module, &pulse_options_spec, &state->options_type) < 0 ||
         add_type(module, &pulse_group_spec, &state->group_type) < 0 ||
-        add_type(module, &pulse_standing_spec, &state->standing_type) < 0 ||
+        add_type(module, &pulse_account_spec, &state->account_type) < 0 ||
         add_type(module, &pulse_governor_type_spec, &state->governor_type) < 0 ||
         add_type(module, &pulse_coroutine_type_spec, &state->governed_type) < 0 ||
         add_type(module, &pulse_factory_spec, &state->task_factory_type) < 0 ||
@@ -283,7 +283,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     pulse_state *state = pulse_state_of_module(module);
     Py_VISIT(state->options_type);
     Py_VISIT(state->group_type);
-    Py_VISIT(state->standing_type);
+    Py_VISIT(state->account_type);
     Py_VISIT(state->governor_type);
     Py_VISIT(state->governed_type);
     Py_VISIT(state->task_factory_type);
@@ -334,7 +334,7 @@ module_free(void *module)
     pulse_turns_free_all(state);
     Py_CLEAR(state->options_type);
     Py_CLEAR(state->group_type);
-    Py_CLEAR(state->standing_type);
+    Py_CLEAR(state->account_type);
     Py_CLEAR(state->governor_type);
     Py_CLEAR(state->governed_type);
     Py_CLEAR(state->task_factory_type);

@@ -121,7 +121,7 @@ static void
 measure_counter(pulse_subject *subject, uint64_t rounds)
 {
     for (uint64_t i = 0; i < rounds; i++) {
-        pulse_counter_add(&subject->governor->account.wall_ticks, i);
+        pulse_counter_add(&subject->governor->totals.wall_ticks, i);
     }
 }
 
