@@ -73,7 +73,6 @@ async def tasks() -> None:
     assert_type(await pulse.spawn(with_options("why")), list[int])
     pulse.spawn(42)  # type: ignore[arg-type]
     pulse.spawn(answer)  # type: ignore[arg-type]
-    pulse.spawn(answer("why"), priority="HIGH")  # type: ignore[arg-type]
     pulse.spawn(answer("why"), "name")  # type: ignore[call-arg]
 
 
