@@ -60,11 +60,11 @@ REPORT = Report(
 )
 MODE = """
 mode act and observe: 1,203 polls at Yield or above only observed
-promotion was frozen 2 times, and is now: the machine was at fault, no group
+promotion was frozen 2 times, and is now: the machine was at fault, not a group
 """
 TIERS = """
 
-tiers: who is above Monitor, or was, or was held back, and why
+tiers: above Monitor now or earlier, or held back, and why
  Yield: group GET /report
     3 violations within 1000 ms (limit 3)
  Warn: group jobs

@@ -18,7 +18,7 @@ PRIORITIES = {TaskPriority.CRITICAL: 0.25, TaskPriority.HIGH: 0.5, TaskPriority.
 
 
 def at(tier: InterventionAction, **options: object) -> Clocked:
-    """Give an account that has just come to a tier, and may come to all."""
+    """Give an account that has just come to a tier, and may reach all."""
     account = Clocked(max_tier=ISOLATE, **options)  # type: ignore[arg-type]
     account.rise_to(tier)
     return account
@@ -140,7 +140,7 @@ def test_an_offender_that_hurts_nobody_stays_at_warn() -> None:
     account = at(WARN)
     account.bad(50, over_ms=100, after_ms=110, waited=False)
     assert account.tier is WARN
-    assert "kept waiting for 0.0% of the time" in account.standing.reason
+    assert "other tasks waited for 0.0% of the time" in account.standing.reason
 
 
 def test_an_offender_that_hurts_little_stays_at_warn() -> None:
@@ -148,7 +148,10 @@ def test_an_offender_that_hurts_little_stays_at_warn() -> None:
     account = at(WARN)
     account.bad(1000, over_ms=0.9, after_ms=10)
     assert account.tier is WARN
-    assert "kept waiting for 8." in account.standing.reason or "kept waiting for 9.0%" in account.standing.reason
+    assert (
+        "other tasks waited for 8." in account.standing.reason
+        or "other tasks waited for 9.0%" in account.standing.reason
+    )
 
 
 def test_an_offender_that_hurts_enough_goes_beyond_warn() -> None:
@@ -367,7 +370,7 @@ def test_nobody_goes_beyond_the_cap(cap: InterventionAction) -> None:
     account.bad(1000, over_ms=100, slow=True, after_ms=100)
     assert account.tier is cap
     if cap is not ISOLATE:
-        assert account.standing.reason.endswith(f"but may come to {cap.name.title()} at most")
+        assert account.standing.reason.endswith(f"but its max_tier is {cap.name.title()}")
 
 
 def test_a_lowered_cap_brings_it_down_at_once() -> None:
@@ -375,7 +378,7 @@ def test_a_lowered_cap_brings_it_down_at_once() -> None:
     account.max_tier = WARN
     account.enforce_cap()
     [(_, step)] = account.steps[3:]
-    assert (step.before, step.after, step.reason) == (ISOLATE, WARN, "may come to Warn at most")
+    assert (step.before, step.after, step.reason) == (ISOLATE, WARN, "its max_tier is Warn")
     account.enforce_cap()
     assert len(account.steps) == 4
 
@@ -448,7 +451,7 @@ def test_reasons_are_readable() -> None:
     account.bad(3, violation=False, slow=True, after_ms=50)
     assert account.standing.reason == (
         "3 slow polls within 1000 ms (limit 3), "
-        "but others were kept waiting for 0.0% of the time (from 10% on it hurts)"
+        "but other tasks waited for 0.0% of the time, less than promotion_share (10%)"
     )
     account.wait(5000)
     account.good(50)

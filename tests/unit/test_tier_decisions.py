@@ -53,7 +53,7 @@ def test_nobody_who_waits_nobody_who_is_hurt() -> None:
     for _ in range(20):
         driver.poll(BAD_MS)
     assert driver.tier() == WARN
-    assert "kept waiting for 0.0% of the time" in driver.reason()
+    assert "other tasks waited for 0.0% of the time" in driver.reason()
 
 
 def test_who_comes_later_was_not_kept_waiting() -> None:
@@ -225,7 +225,7 @@ def test_a_lowered_cap_of_a_group_holds_at_once() -> None:
     driver.rise_to(YIELD)
     driver.manager.update_config(quick(groups={"j*": GroupPolicy(max_tier=WARN)}))
     assert driver.changes()[-1] == driver.changes(account="task")[-1] == (2, 1)
-    assert driver.reason() == "may come to Warn at most"
+    assert driver.reason() == "its max_tier is Warn"
 
 
 @pytest.mark.parametrize("cap", InterventionAction)
@@ -346,7 +346,7 @@ def test_a_group_that_parking_makes_wait_too_long_is_only_observed(caplog: pytes
     assert driver.would_park() == 10
     assert breaker_of(driver) == ("open", 1, 1)
     [record] = [record for record in caplog.records if "only observed" in record.message]
-    assert "parking made it wait for 6000 ms (park_breaker_ms is 5000)" in record.message
+    assert "its tasks waited for 6000 ms (park_breaker_ms is 5000)" in record.message
 
 
 def test_another_configuration_resets_the_breaker() -> None:
@@ -385,7 +385,7 @@ def test_when_most_groups_offend_the_machine_is_at_fault(caplog: pytest.LogCaptu
     assert driver.reason(names[-1]).endswith("promotion is frozen: the machine is at fault")
     [record] = [record for record in caplog.records if "at fault" in record.message and "half" in record.message]
     assert record.message.partition(": ")[2].startswith(
-        "more than half of 6 active groups were promoted within 1000 ms"
+        "more than half of the 6 active groups were promoted within 1000 ms"
     )
 
 

@@ -29,7 +29,7 @@ def run_parser() -> Parser:
         usage="asyncio-pulse run [options] PROGRAM [arguments]",
         description="Run a Python program with every task governed, child processes included, and report at its end and "
         "on SIGUSR2. PROGRAM is a script.py, -m module, -c code, - for standard input, or a command: that of a Python "
-        "script, such as uvicorn, or python itself. All that follows it is the program's.",
+        "script, such as uvicorn, or python itself. Everything after it is passed to the program.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -41,7 +41,7 @@ def run_parser() -> Parser:
     parser.add_argument("--json", metavar="FILE", type=_writable_file, help="write the report as JSON as well")
     parser.add_argument("--quiet", action="store_true", help="no text report at the end")
     parser.add_argument(
-        "--worst", metavar="N", type=_worst_count, default=10, help="how many of the worst polls to show (default: 10)"
+        "--worst", metavar="N", type=_worst_count, default=10, help="number of worst polls to show (default: 10)"
     )
     return parser
 

@@ -223,7 +223,7 @@ def enforce_cap(standing: Standing, rules: Rules, now_ns: int) -> TierStep | Non
     """Bring an account down to its cap at once, after the cap was lowered."""
     if standing.tier <= rules.cap:
         return None
-    return _step(standing, rules.cap, f"may come to {rules.cap.name.title()} at most", now_ns)
+    return _step(standing, rules.cap, f"its max_tier is {rules.cap.name.title()}", now_ns)
 
 
 def _enter(standing: Standing, poll: BadPoll, rules: Rules, now_ns: int) -> None:
@@ -293,12 +293,12 @@ def _reached(value: float, threshold: float, what: str, rules: Rules) -> str | N
 def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
     """Describe why a due promotion does not happen; None if nothing prevents it."""
     if standing.tier >= rules.cap:
-        return f"may come to {rules.cap.name.title()} at most"
+        return f"its max_tier is {rules.cap.name.title()}"
     if standing.tier >= InterventionAction.WARN:
         share = seen.hurting_ns / (rules.config.promotion_window_ms * NS_PER_MS)
         if share < rules.config.promotion_share or seen.hurting_ns == 0:
             limit = f"{rules.config.promotion_share:.0%}"
-            return f"others were kept waiting for {share:.1%} of the time (from {limit} on it hurts)"
+            return f"other tasks waited for {share:.1%} of the time, less than promotion_share ({limit})"
     if rules.frozen:
         return "promotion is frozen: the machine is at fault"
     return None

@@ -137,7 +137,7 @@ def process_lines(report: Report) -> list[str]:
     ]
     for loop in report.loop_metrics:
         if not loop.watched:
-            lines.append(f"worker {loop.worker_id}: utilisation and lag not watched, turns are out of sight")
+            lines.append(f"worker {loop.worker_id}: utilisation and lag are not watched: its turns cannot be seen")
             continue
         lag = f"{wording.duration(loop.p50_lag_ns)}, p99 {wording.duration(loop.p99_lag_ns)}"
         lines.append(

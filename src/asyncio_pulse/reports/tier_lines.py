@@ -32,7 +32,9 @@ def mode_lines(report: Report) -> list[str]:
     freezes = sum(loop.freezes for loop in report.loop_tiers)
     if freezes:
         now = ", and is now" if any(loop.promotion_frozen for loop in report.loop_tiers) else ""
-        lines.append(f"promotion was frozen {wording.plural(freezes, 'time')}{now}: the machine was at fault, no group")
+        lines.append(
+            f"promotion was frozen {wording.plural(freezes, 'time')}{now}: the machine was at fault, not a group"
+        )
     return lines
 
 
@@ -44,7 +46,7 @@ def sections(report: Report) -> Iterator[tuple[str, list[list[str]]]]:
     accounts = [*_limited([_group_lines(group) for group in groups]), *_limited([_task_lines(t) for t in report.tasks])]
     changes = _limited([_change_lines(rank, change) for rank, change in enumerate(report.tier_changes, 1)])
     if accounts:
-        yield "tiers: who is above Monitor, or was, or was held back, and why", accounts
+        yield "tiers: above Monitor now or earlier, or held back, and why", accounts
     if changes:
         yield "changes of tier, newest first", changes
 

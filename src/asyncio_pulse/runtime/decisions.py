@@ -391,8 +391,8 @@ class TierDecisions:
         if self._machine.on_promotion(account.name, active, self._config, now_ns):
             self._say(
                 logging.WARNING,
-                "more than half of %d active groups were promoted within %d ms: the machine is at fault, not they; "
-                "nobody is promoted for that time",
+                "more than half of the %d active groups were promoted within %d ms, so the machine is at fault; "
+                "no group is promoted for that time",
                 active,
                 self._config.promotion_window_ms,
             )
@@ -424,18 +424,22 @@ class TierDecisions:
         self._observe(account)
         if breaker.state is BreakerState.OPEN:
             text = (
-                "the circuit breaker of group %s opened: parking made it wait for %d ms (park_breaker_ms is %d); "
-                "it is only observed, and tried again in %d s"
+                "the circuit breaker of group %s opened: its tasks waited for %d ms (park_breaker_ms is %d); "
+                "the group is only observed, and is parked again on trial in %d s"
             )
             limit_ms, seconds = self._config.park_breaker_ms, breaker.open_ns // (1_000 * NS_PER_MS)
             self._say(logging.WARNING, text, account.name, breaker.wait_ms, limit_ms, seconds)
         elif breaker.state is BreakerState.HALF_OPEN:
             self._say(
-                logging.INFO, "the circuit breaker of group %s is half-open: it is parked again, on trial", account.name
+                logging.INFO,
+                "the circuit breaker of group %s is half-open: the group is parked again on trial",
+                account.name,
             )
         else:
             self._say(
-                logging.INFO, "the circuit breaker of group %s is closed: it is parked again as before", account.name
+                logging.INFO,
+                "the circuit breaker of group %s is closed: the group is parked again as before",
+                account.name,
             )
 
 
