@@ -1,6 +1,6 @@
 #include "park/park.h"
 
-#include "bytecode/thrown.h"
+#include "bytecode/throw.h"
 #include "park/holders.h"
 #include "park/pump.h"
 #include "preempt/segment.h"
@@ -252,7 +252,7 @@ take_kept(pulse_parking *parking, pulse_delivery *delivery)
     bool was_woken = segment == NULL || !segment->preempted;
     pulse_delivery kept = {parking->value, parking->exception};
     parking->value = parking->exception = NULL;
-    if (delivery->exception != NULL && was_woken && pulse_thrown_is_repeated(delivery->exception)) {
+    if (delivery->exception != NULL && was_woken && pulse_throw_is_repeated(delivery->exception)) {
         // The task had been woken already. The cancellation comes again when it waits for something else.
         Py_CLEAR(delivery->exception);
     }

@@ -183,7 +183,7 @@ stand_in_for(pulse_governed *outer, pulse_governed *call)
 }
 
 static int
-bind_call(pulse_governed *call)
+begin_call(pulse_governed *call)
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(call->module), false);
     pulse_governed *outer = thread == NULL ? NULL : thread->current;
@@ -204,13 +204,13 @@ bind_call(pulse_governed *call)
 }
 
 void
-pulse_first_poll_bind(pulse_governed *governed)
+pulse_first_poll_begin(pulse_governed *governed)
 {
     governed->flags = (governed->flags & ~(uint32_t)PULSE_GOVERNED_NEW) | PULSE_GOVERNED_BINDING;
     pulse_state *state = pulse_state_of_module(governed->module);
     int result = 0;
     if (governed->flags & PULSE_GOVERNED_CALL) {
-        result = bind_call(governed);
+        result = begin_call(governed);
     }
     else if (governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {
         governed->flags |= PULSE_GOVERNED_TRANSPARENT;

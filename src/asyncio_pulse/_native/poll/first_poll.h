@@ -6,7 +6,7 @@
 
 // Find governor and group, and put the options in force. Cannot fail: a coroutine that cannot be governed becomes
 // transparent.
-void pulse_first_poll_bind(pulse_governed *governed);
+void pulse_first_poll_begin(pulse_governed *governed);
 
 // `update(options)` of coroutines: change the options of a running task.
 PyObject *pulse_first_poll_update(PyObject *self, PyObject *options);

@@ -15,7 +15,7 @@ static pulse_thread *
 thread_to_measure_in(pulse_governed *governed)
 {
     if (governed->flags & PULSE_GOVERNED_NEW) {
-        pulse_first_poll_bind(governed);
+        pulse_first_poll_begin(governed);
     }
     if (governed->flags & (PULSE_GOVERNED_TRANSPARENT | PULSE_GOVERNED_BINDING) ||
         governed->governor->flags & PULSE_GOVERNOR_UNMEASURED) {

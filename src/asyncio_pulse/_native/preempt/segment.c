@@ -2,7 +2,7 @@
 
 #include <greenlet/greenlet.h>
 
-#include "bytecode/thrown.h"
+#include "bytecode/throw.h"
 
 enum {
     SAID_NOTHING,
@@ -245,7 +245,7 @@ count_requests(pulse_governed *governed)
 static void
 keep_cancellation(pulse_segment *segment, PyObject *exception)
 {
-    bool is_repeated = pulse_thrown_is_repeated(exception);
+    bool is_repeated = pulse_throw_is_repeated(exception);
     if (segment->cancellation != NULL && !segment->is_repeated && is_repeated) {
         return;
     }

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <structmember.h>
 
-#include "bytecode/thrown.h"
+#include "bytecode/throw.h"
 #include "model/figures.h"
 #include "park/waiting.h"
 #include "poll/due.h"
@@ -206,7 +206,7 @@ governed_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", count);
         return NULL;
     }
-    PyObject *exception = pulse_thrown_exception(args, count), *result = NULL;
+    PyObject *exception = pulse_throw_exception(args, count), *result = NULL;
     if (exception == NULL) {
         return NULL;
     }

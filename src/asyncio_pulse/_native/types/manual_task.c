@@ -35,7 +35,7 @@ manual_task_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     task->governed->options = Py_NewRef(options);
     task->governed->flags |= PULSE_GOVERNED_MANUAL;
-    pulse_first_poll_bind(task->governed);
+    pulse_first_poll_begin(task->governed);
     if (task->governed->flags & PULSE_GOVERNED_TRANSPARENT) {
         // Not measured, and so not counted.
         pulse_last_poll_finish(task->governed);

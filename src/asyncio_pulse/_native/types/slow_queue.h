@@ -1,7 +1,7 @@
 // The record of a SlowQueue: the run queue for any Python objects.
 //
 // It owns its items and the names of its groups. Needs the GIL. Python code runs when an item is dropped, and in a
-// plugged-in discipline. The queue is whole whenever that happens, so such code may use it.
+// discipline in Python. The queue is whole whenever that happens, so such code may use it.
 #ifndef PULSE_SLOW_QUEUE_H
 #define PULSE_SLOW_QUEUE_H
 

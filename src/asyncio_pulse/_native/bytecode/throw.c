@@ -1,9 +1,9 @@
-#include "bytecode/thrown.h"
+#include "bytecode/throw.h"
 
 #include <string.h>
 
 PyObject *
-pulse_thrown_exception(PyObject *const *args, Py_ssize_t count)
+pulse_throw_exception(PyObject *const *args, Py_ssize_t count)
 {
     PyObject *value = count > 1 && !Py_IsNone(args[1]) ? args[1] : NULL;
     PyObject *exception = NULL;
@@ -24,7 +24,7 @@ pulse_thrown_exception(PyObject *const *args, Py_ssize_t count)
 }
 
 bool
-pulse_thrown_is_repeated(PyObject *exception)
+pulse_throw_is_repeated(PyObject *exception)
 {
     static const char *const prefixes[] = {"Cancelled via cancel scope ", "Cancelled by cancel scope "};
     if (!PyExceptionInstance_Check(exception)) {
