@@ -176,7 +176,7 @@ def test_a_custom_eager_factory(loop_with_eager_tasks: LoopFactory) -> None:
         task = asyncio.create_task(at_once([], "own"))
         return [type(task) is OwnTask, task.done(), await task]
 
-    assert compare(loop_with_eager_tasks, scenario, prepare=prepare).outcome == [True, True, "own"]
+    assert compare(loop_with_eager_tasks, scenario, prepare=prepare, parked=False).outcome == [True, True, "own"]
 
 
 def test_polls_of_eager_tasks_are_counted(loop_with_eager_tasks: LoopFactory) -> None:
