@@ -29,7 +29,7 @@ sanitized() {
 echo "== address and undefined-behaviour sanitizers"
 sanitized "$python" -c 'import asyncio_pulse._core as core; assert "build/sanitize" in core.__file__, core.__file__'
 # shellcheck disable=SC2046
-sanitized "$python" -m pytest -q $(tools/core_suites.sh) tests/native
+sanitized "$python" -m pytest -q -n 2 --dist worksteal $(tools/core_suites.sh) tests/native
 
 if ! command -v valgrind >/dev/null; then
     echo "== valgrind: skipped, it is not installed"

@@ -19,6 +19,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse.policy.tier_policy import InterventionAction
 from tests.support.loops import LoopFactory
+from tests.support.servers import PATIENCE_S
 from tests.support.traffic import burn
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the class of a stall is unknown")
@@ -65,19 +66,22 @@ def test_a_stall_is_logged_with_class_place_group_and_seconds(
 
 
 def test_a_loop_that_goes_round_is_not_said_to_have_stalled(caplog: pytest.LogCaptureFixture) -> None:
+    def texts() -> set[str]:
+        found = (record.getMessage() for record in records(caplog))
+        return {
+            text.partition("the loop ")[2].partition(" for ")[0] for text in found if "without ever waiting" in text
+        }
+
     async def go_round() -> None:
         pulse.get_manager().update_config(pulse.TierConfig(stall_threshold_ms=50))
-        end = time.monotonic() + 1.2
-        while time.monotonic() < end:
-            await asyncio.sleep(0)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end and not texts():
+            # On a busy machine a turn may last longer than the threshold, and the time begins anew.
+            for _ in range(1000):
+                await asyncio.sleep(0)
 
     governed(go_round, asyncio.new_event_loop)
-    [text] = {
-        record.getMessage().partition("the loop ")[2].partition(" for ")[0]
-        for record in records(caplog)
-        if "without ever waiting" in record.getMessage()
-    }
-    assert text == "was busy"
+    assert texts() == {"was busy"}
 
 
 @pytest.mark.timing  # both must be seen

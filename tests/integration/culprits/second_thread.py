@@ -1,4 +1,4 @@
-"""A second CPU-bound Python thread: the loop's thread waits for the GIL."""
+"""More CPU-bound Python threads: the loop's thread waits for the GIL, with three of them for most of the time."""
 
 import threading
 import time
@@ -15,10 +15,12 @@ async def culprit() -> None:
             for _ in range(1000):
                 pass
 
-    thread = threading.Thread(target=crunch, name="cruncher")
-    thread.start()
+    threads = [threading.Thread(target=crunch, name="cruncher") for _ in range(3)]
+    for thread in threads:
+        thread.start()
     end = time.monotonic() + 0.8
     while time.monotonic() < end:  # <- here
         sum(range(100))  # <- here
     over.set()
-    thread.join()
+    for thread in threads:
+        thread.join()
