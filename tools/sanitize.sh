@@ -45,7 +45,8 @@ for name in collected exit_inside_a_task exit_with_governed_loop_at_the_end exit
     echo "$script"
     # Memory that the core freed and the interpreter uses is what the sanitizers cannot see. Uninitialised values are left
     # out: CPython 3.11's own reads of them (_PyLong_FromByteArray) taint all that follows.
-    valgrind --quiet --undef-value-errors=no --leak-check=no --error-exitcode=99 "$python" "$script" || failed+=("$script")
+    # Valgrind runs one thread at a time; unless each has its turn, the watchdog never does.
+    valgrind --fair-sched=yes --quiet --undef-value-errors=no --leak-check=no --error-exitcode=99 "$python" "$script" || failed+=("$script")
 done
 [ "${#failed[@]}" -eq 0 ] || {
     printf 'valgrind: failed: %s\n' "${failed[@]}"
