@@ -82,12 +82,12 @@ static PyMemberDef account_members[] = {
 };
 
 static PyGetSetDef account_getset[] = {
-    {"tier", account_get_tier, account_set_tier, "The tier in force once it is made to stand; 0..3.", NULL},
+    {"tier", account_get_tier, account_set_tier, "The tier in force once the account is set; 0..3.", NULL},
     {"quiet_until_ns", account_get_time, account_set_time,
-     "Until then good polls are not told; ns of monotonic_ns, 0 for always.",
+     "Good polls before this time are not reported; ns of monotonic_ns, 0 for always.",
      (void *)offsetof(pulse_account, quiet_until)},
     {"settled_until_ns", account_get_time, account_set_time,
-     "Until then bad polls are not told, if group and task are; ns of monotonic_ns, 0 for always.",
+     "The same for bad polls, if it holds for group and task; ns of monotonic_ns, 0 for always.",
      (void *)offsetof(pulse_account, settled_until)},
     {"last_poll_ns", account_get_time, NULL, "Its last poll, while above Monitor; ns of monotonic_ns.",
      (void *)offsetof(pulse_account, last_poll)},
