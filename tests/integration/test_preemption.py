@@ -94,12 +94,15 @@ def test_by_default_an_offender_at_yield_is_not_even_armed(settings: dict[str, A
         for _ in range(10_000):
             await count_a_little()
 
+    # A loop of an earlier test that failed may not be collected yet.
+    was_active = bool(_core.preemption_facts()["active"])
+
     async def main() -> None:
         task = asyncio.create_task(over_ready_awaits())
         put_at_yield(task)
         await task
         assert (preemptions() > 0) == is_preempted
-        assert bool(_core.preemption_facts()["active"]) == is_preempted
+        assert bool(_core.preemption_facts()["active"]) == (is_preempted or was_active)
 
     pulse.run(main(), config=pulse.TierConfig(poll_budget_us=500, **settings))
 
