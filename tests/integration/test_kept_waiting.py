@@ -11,6 +11,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction
 from asyncio_pulse.metrics import KeptWaiting
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.loops import LoopFactory
 from tests.support.offenders import GROUP, burn, run, spawn_offender, strict_config
 
@@ -40,13 +41,13 @@ async def served_beside_others(wait: Callable[[], Coroutine[Any, Any, object]], 
 
     offenders = [spawn_offender(hog()) for _ in range(OTHERS)]
     offenders.append(spawn_offender(service()))
-    before = pulse.get_manager().report().slow_queue.parked
+    before = slow_queue(pulse.get_manager().governor).parked
     for _ in range(WAITS):
         await pulse.spawn(wait(), group="good", max_tier=InterventionAction.WARN)
-    assert pulse.get_manager().report().slow_queue.parked > before + OTHERS
+    assert slow_queue(pulse.get_manager().governor).parked > before + OTHERS
     over = True
     await asyncio.gather(*offenders)
-    return pulse.get_manager().report().slow_queue.kept_waiting
+    return slow_queue(pulse.get_manager().governor).kept_waiting
 
 
 @pytest.mark.parametrize("through", ["queue", "lock", "event"])
@@ -119,8 +120,8 @@ def test_nobody_was_kept_waiting(
         tasks = [*(spawn_offender(hog()) for _ in range(OTHERS)), spawn_offender(serve(), **servers)]
         for _ in range(WAITS):
             await asyncio.wait([pulse.spawn(event.wait(), **waiters)])
-        assert pulse.get_manager().report().slow_queue.parked > OTHERS
-        assert pulse.get_manager().report().slow_queue.kept_waiting == ()
+        assert slow_queue(pulse.get_manager().governor).parked > OTHERS
+        assert slow_queue(pulse.get_manager().governor).kept_waiting == ()
         over = True
         await asyncio.gather(*tasks)
 

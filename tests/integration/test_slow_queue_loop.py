@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 import asyncio_pulse as pulse
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.loops import LoopFactory
 from tests.support.offenders import burn, parking_config, run, spawn_offender, strict_config
 
@@ -193,7 +194,7 @@ def test_equal_tasks_stay_equal(loop_factory: LoopFactory, is_offender: bool) ->
 
         spawn = spawn_offender if is_offender else pulse.spawn
         await asyncio.gather(*(spawn(work(number)) for number in range(tasks)))
-        assert bool(pulse.get_manager().report().slow_queue.parked) is is_offender
+        assert bool(slow_queue(pulse.get_manager().governor).parked) is is_offender
         return polls
 
     # Nobody offends before, so that only what is asked for is parked.
@@ -207,9 +208,9 @@ def test_equal_tasks_stay_equal(loop_factory: LoopFactory, is_offender: bool) ->
 def test_an_idle_loop_serves_a_lone_offender_at_once(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         manager = pulse.get_manager()
-        before = manager.report().slow_queue
+        before = slow_queue(manager.governor)
         assert await spawn_offender(asyncio.sleep(0, "result")) == "result"
-        after = manager.report().slow_queue
+        after = slow_queue(manager.governor)
         assert after.queue.queued == before.queue.queued == (0, 0, 0, 0)
 
     run(loop_factory, main, parking_config())

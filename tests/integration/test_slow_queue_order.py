@@ -14,6 +14,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import GroupPolicy, TaskPriority
 from asyncio_pulse.config import InterventionAction, SlowQueueConfig
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.loops import LoopFactory
 from tests.support.offenders import burn, offend, parking_config, run, spawn_offender, strict_config, tier_of
 
@@ -142,8 +143,8 @@ def test_whoever_is_awaited_need_not_wait(loop_factory: LoopFactory) -> None:
         return took
 
     async def governed_main() -> tuple[list[int], int]:
-        before = pulse.get_manager().report().slow_queue.lifted
-        return await main(), pulse.get_manager().report().slow_queue.lifted - before
+        before = slow_queue(pulse.get_manager().governor).lifted
+        return await main(), slow_queue(pulse.get_manager().governor).lifted - before
 
     plain = run(loop_factory, main)
     governed, lifted = run(loop_factory, governed_main, strict_config())
@@ -156,9 +157,9 @@ def test_an_offender_lifts_nobody(loop_factory: LoopFactory) -> None:
         async def wait() -> None:
             await spawn_offender(asyncio.sleep(0))
 
-        before = pulse.get_manager().report().slow_queue.lifted
+        before = slow_queue(pulse.get_manager().governor).lifted
         await asyncio.wait([spawn_offender(wait()) for _ in range(20)])
-        assert pulse.get_manager().report().slow_queue.lifted == before
+        assert slow_queue(pulse.get_manager().governor).lifted == before
 
     run(loop_factory, main, parking_config())
 
@@ -172,12 +173,12 @@ def test_a_service_is_never_parked(loop_factory: LoopFactory) -> None:
                 burn(SLICE_US)
                 await asyncio.sleep(0)
 
-        before = manager.report().slow_queue
+        before = slow_queue(manager.governor)
         await asyncio.wait([pulse.spawn(read(), group="readers", max_tier=InterventionAction.WARN) for _ in range(3)])
-        after = manager.report().slow_queue
+        after = slow_queue(manager.governor)
         assert (after.parked, after.admitted) == (before.parked, before.admitted)
         await asyncio.wait([pulse.spawn(read(), group="others") for _ in range(3)])
-        assert manager.report().slow_queue.parked > after.parked
+        assert slow_queue(manager.governor).parked > after.parked
 
     run(loop_factory, main, parking_config())
 
@@ -209,7 +210,7 @@ def test_the_isolated_keep_to_their_share_and_are_not_starved(loop_factory: Loop
         slices = await run_for(1_000, ("worst", "offenders"))
         share = slices["worst"] / sum(slices.values())
         assert SHARE / 1.5 <= share <= SHARE * 1.5, slices
-        metrics = pulse.get_manager().report().slow_queue
+        metrics = slow_queue(pulse.get_manager().governor)
         assert sum(metrics.isolated.served) > 0
 
     settings = SlowQueueConfig(isolated_loop_share=SHARE)

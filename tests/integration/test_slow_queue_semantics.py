@@ -22,6 +22,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse.config import InterventionAction, SlowQueueConfig
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.comparison import compare, ending
 from tests.support.loops import Loop, LoopFactory
 from tests.support.offenders import (
@@ -39,7 +40,7 @@ CROWD = 1_000
 
 
 def queued() -> int:
-    return sum(pulse.get_manager().report().slow_queue.queue.queued)
+    return sum(slow_queue(pulse.get_manager().governor).queue.queued)
 
 
 async def park(count: int, work: Callable[[int], Awaitable[Any]]) -> list[asyncio.Task[Any]]:
@@ -81,7 +82,7 @@ def test_everything_that_is_delivered_arrives(loop_factory: LoopFactory) -> None
             else:
                 future.set_result(number)
         await asyncio.sleep(0)
-        assert queued() > CROWD / 2, pulse.get_manager().report().slow_queue
+        assert queued() > CROWD / 2, slow_queue(pulse.get_manager().governor)
         assert await asyncio.gather(*tasks) == [errors.get(number, number) for number in range(CROWD)]
 
     run(loop_factory, main, parking_config())
@@ -116,7 +117,7 @@ def test_a_storm_of_cancellations(loop_factory: LoopFactory) -> None:
         assert ends["finished"] == sum(result is None for result in results) == len(tasks) - cancelled
         # Whoever was cancelled before its first poll never ran.
         assert ends["cancelled"] <= cancelled
-        metrics = pulse.get_manager().report().slow_queue
+        metrics = slow_queue(pulse.get_manager().governor)
         assert metrics.cancelled >= cancelled / 2
         assert metrics.queue.queued == (0, 0, 0, 0)
 
@@ -351,7 +352,7 @@ def test_switching_off_lets_everybody_go_on(any_loop: Loop, way: str, from_threa
             turns += 1
         assert turns < 20
         assert [task.result() for task in tasks] == list(range(CROWD))
-        assert manager.report().slow_queue.queue.queued == (0, 0, 0, 0)
+        assert slow_queue(manager.governor).queue.queued == (0, 0, 0, 0)
 
     any_loop.run_until_complete(serve(main()))
     assert manager.get_metrics().internal_errors == 0
@@ -363,12 +364,12 @@ def test_what_was_switched_off_parks_again(loop_factory: LoopFactory) -> None:
         manager = pulse.get_manager()
         await park(100, tick)
         manager.set_mode("observe")
-        before = manager.report().slow_queue.parked
+        before = slow_queue(manager.governor).parked
         await asyncio.gather(*(spawn_offender(tick(number)) for number in range(100)))
-        assert manager.report().slow_queue.parked == before
+        assert slow_queue(manager.governor).parked == before
         manager.set_mode("act")
         await asyncio.gather(*(spawn_offender(tick(number)) for number in range(100)))
-        assert manager.report().slow_queue.parked > before
+        assert slow_queue(manager.governor).parked > before
 
     run(loop_factory, main, parking_config())
 
@@ -378,7 +379,7 @@ def test_who_finds_the_queue_full_runs(loop_factory: LoopFactory) -> None:
 
     async def main() -> None:
         assert await asyncio.gather(*(spawn_offender(tick(number)) for number in range(CROWD))) == list(range(CROWD))
-        queue = pulse.get_manager().report().slow_queue.queue
+        queue = slow_queue(pulse.get_manager().governor).queue
         assert queue.high_water_mark == 10
         assert queue.overflows > CROWD
         assert queue.waits.count == sum(queue.served) >= 10
@@ -393,7 +394,7 @@ def test_the_size_of_the_queue_is_changed(loop_factory: LoopFactory) -> None:
             settings = SlowQueueConfig(slice_time_per_turn_us=1, max_slow_queue_size=size)
             manager.update_config(strict_config(slow_queue=settings))
             await asyncio.gather(*(spawn_offender(tick(number)) for number in range(100)))
-            assert manager.report().slow_queue.queue.high_water_mark == size
+            assert slow_queue(manager.governor).queue.high_water_mark == size
 
     run(loop_factory, main, strict_config(slow_queue=SlowQueueConfig(max_slow_queue_size=1)))
 
@@ -401,9 +402,9 @@ def test_the_size_of_the_queue_is_changed(loop_factory: LoopFactory) -> None:
 def test_parks_are_no_yields(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         manager = pulse.get_manager()
-        before, polls = manager.report().slow_queue, manager.get_metrics().polls
+        before, polls = slow_queue(manager.governor), manager.get_metrics().polls
         await asyncio.gather(*(spawn_offender(tick(number)) for number in range(100)))
-        metrics, after = manager.get_metrics(), manager.report().slow_queue
+        metrics, after = manager.get_metrics(), slow_queue(manager.governor)
         assert after.parked - before.parked > 300
         # Four polls each, and those of this task: a park is none.
         assert metrics.polls - polls <= 402
@@ -420,7 +421,7 @@ def test_loops_in_threads_are_independent(loop_factory: LoopFactory) -> None:
     def serve(name: str, config: pulse.TierConfig) -> None:
         async def main() -> None:
             await asyncio.gather(*(spawn_offender(tick(number)) for number in range(200)))
-            parked[name] = pulse.get_manager().report().slow_queue.parked
+            parked[name] = slow_queue(pulse.get_manager().governor).parked
             assert tier_of(GROUP) == InterventionAction.YIELD
 
         run(loop_factory, main, config)

@@ -13,6 +13,7 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, TierConfig
 from asyncio_pulse.config import SlowQueueConfig
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.loops import LoopFactory
 from tests.support.offenders import burn
 
@@ -30,7 +31,7 @@ def config(budget_ms: int = BUDGET_MS, **settings: Any) -> TierConfig:
 def run(make_loop: LoopFactory, main: Callable[[], Coroutine[Any, Any, T]], budget_ms: int = BUDGET_MS) -> T:
     async def check() -> T:
         result = await main()
-        metrics = pulse.get_manager().report().slow_queue
+        metrics = slow_queue(pulse.get_manager().governor)
         assert pulse.get_manager().get_metrics().internal_errors == 0
         assert metrics.parked == metrics.slices == 0
         assert metrics.overlong_turns.queued == (0, 0, 0, 0)
@@ -41,7 +42,7 @@ def run(make_loop: LoopFactory, main: Callable[[], Coroutine[Any, Any, T]], budg
 
 def held() -> int:
     """How many polls had to wait for another turn and did not get it yet, or did."""
-    queue = pulse.get_manager().report().slow_queue.overlong_turns
+    queue = slow_queue(pulse.get_manager().governor).overlong_turns
     return sum(queue.served) + sum(queue.queued)
 
 
@@ -246,12 +247,12 @@ def test_whoever_waits_goes_on_when_the_reason_is_gone(loop_factory: LoopFactory
         manager = pulse.get_manager()
         await until_held(60)
         CHANGES[change](urgent, less_urgent)
-        while sum(manager.report().slow_queue.overlong_turns.queued):
+        while sum(slow_queue(manager.governor).overlong_turns.queued):
             await asyncio.sleep(0)
-        before, served = list(crowd.polls), manager.report().slow_queue.overlong_turns.served
+        before, served = list(crowd.polls), slow_queue(manager.governor).overlong_turns.served
         while max(crowd.polls) < max(before) + 3:
             await asyncio.sleep(0)
-        assert manager.report().slow_queue.overlong_turns.served == served
+        assert slow_queue(manager.governor).overlong_turns.served == served
         assert min(crowd.polls) >= min(before) + 2
         less_urgent.set()
         stop.set()
@@ -266,12 +267,12 @@ def test_whoever_waits_can_be_cancelled(loop_factory: LoopFactory) -> None:
         urgent = pulse.spawn(asyncio.Event().wait(), priority=TaskPriority.HIGH)
         crowd = Crowd(100)
         await until_held(50)
-        before = pulse.get_manager().report().slow_queue.cancelled
+        before = slow_queue(pulse.get_manager().governor).cancelled
         for task in crowd.tasks:
             task.cancel()
         endings = await asyncio.gather(*crowd.tasks, return_exceptions=True)
         assert all(isinstance(ending, asyncio.CancelledError) for ending in endings)
-        assert pulse.get_manager().report().slow_queue.cancelled > before
+        assert slow_queue(pulse.get_manager().governor).cancelled > before
         urgent.cancel()
 
     run(loop_factory, main)
@@ -306,7 +307,7 @@ def test_who_finds_the_line_full_runs(loop_factory: LoopFactory) -> None:
         crowd = Crowd(100)
         while max(crowd.polls) < 5:
             await asyncio.sleep(0)
-        queue = pulse.get_manager().report().slow_queue.overlong_turns
+        queue = slow_queue(pulse.get_manager().governor).overlong_turns
         assert queue.overflows > 100
         assert queue.high_water_mark == 10
         urgent.cancel()
@@ -332,10 +333,10 @@ def test_a_loop_that_is_stopped_goes_on_and_one_that_is_closed_keeps_nobody(loop
             if done():
                 return
             loop.run_until_complete(asyncio.sleep(0))
-        raise AssertionError(f"not in 500 turns: {manager.report().slow_queue}")
+        raise AssertionError(f"not in 500 turns: {slow_queue(manager.governor)}")
 
     def some_are_held() -> bool:
-        return sum(manager.report().slow_queue.overlong_turns.queued) > 0
+        return sum(slow_queue(manager.governor).overlong_turns.queued) > 0
 
     crowd = loop.run_until_complete(main())
     # Between two turns there may be nobody: all were just released.
@@ -344,6 +345,6 @@ def test_a_loop_that_is_stopped_goes_on_and_one_that_is_closed_keeps_nobody(loop
     before = min(polls)
     run_until(lambda: min(polls) > before and some_are_held())
     loop.close()
-    assert manager.report().slow_queue.overlong_turns.queued == (0, 0, 0, 0)
+    assert slow_queue(manager.governor).overlong_turns.queued == (0, 0, 0, 0)
     del crowd
     gc.collect()
