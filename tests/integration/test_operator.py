@@ -149,7 +149,7 @@ def test_the_kill_switch_installs_nothing(mode: str, way: str, tmp_path: Path) -
     variables = {**PLAIN, "ASYNCIO_PULSE_MODE": mode}
     command = runs if way == "run" else [sys.executable, "seen.py"]
     ending = run(command, json_path=report, cwd=tmp_path, env=variables)
-    assert ending.own == (0, OFF_SEEN, "")
+    assert (ending.code, ending.stdout, ending.stderr) == (0, OFF_SEEN, "")
     said = (
         ""
         if mode.lower() == "off"
@@ -169,7 +169,7 @@ def test_off_in_the_file_installs_nothing_either(tmp_path: Path) -> None:
     (tmp_path / "seen.py").write_text(SEEN)
     (tmp_path / "own.toml").write_text('mode = "off"\n')
     ending = run_governed(tmp_path, "--config", "own.toml", "seen.py", cwd=tmp_path, env=PLAIN)
-    assert ending.own == (0, OFF_SEEN, "")
+    assert (ending.code, ending.stdout, ending.stderr) == (0, OFF_SEEN, "")
     assert ending.report == "asyncio-pulse: the mode is off, so nothing was measured\n"
 
 
@@ -182,7 +182,7 @@ def test_children_of_a_program_that_is_switched_off_are_left_alone(tmp_path: Pat
         "if not sys.argv[1:]: subprocess.run([sys.executable, __file__, 'child'])\n"
     )
     ending = run([*PULSE, "run", program], cwd=tmp_path, env=PLAIN)
-    assert ending.own == (0, "off False\n" * 2, "")
+    assert (ending.code, ending.stdout, ending.stderr) == (0, "off False\n" * 2, "")
     first, second = ending.report.splitlines()
     assert "pulse.toml: invalid configuration: max_groups must be" in first
     assert "the mode is off" in second

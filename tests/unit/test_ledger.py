@@ -14,7 +14,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
-from asyncio_pulse.metrics import GroupMetrics, Report
+from asyncio_pulse.metrics import Report
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.manager import TierManager
 from tests.support.loops import LoopFactory
@@ -92,9 +92,9 @@ def test_a_loop_that_is_collected_while_a_report_is_made_counts_once(
 
     read, governed = TierManager._report, []
 
-    def read_and_collect(manager: TierManager, groups: tuple[GroupMetrics, ...]) -> Report:
+    def read_and_collect(manager: TierManager) -> Report:
         governed.append(len(ledger._ledger.open))
-        report = read(manager, groups)
+        report = read(manager)
         gc.collect()
         return report
 

@@ -57,7 +57,7 @@ def leave(manager: TierManager) -> None:
     """Add up a loop that is gone or no longer governed, and remove its manager."""
     with AFTERWARDS, LOCK:
         _ledger.open.remove(manager)
-        report = manager._report(groups=())
+        report = manager._report()
         if not report.loops:
             return
         # The tasks are left out, because their tiers no longer matter, whatever becomes of them.
@@ -113,7 +113,7 @@ def process_report() -> Report:
 def _report_of(managers: tuple[TierManager, ...]) -> Report:
     """Return the figures of the loops that are governed, and of all loops that are gone."""
     _fold()
-    parts = [manager._report(groups=()) for manager in managers]
+    parts = [manager._report() for manager in managers]
     is_alone = len(parts) == 1 and parts[0].loops and not _ledger.left
     report = parts[0] if is_alone else add_up([*_ledger.left, *parts])
     # The groups are sorted already.

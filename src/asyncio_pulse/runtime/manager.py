@@ -266,17 +266,18 @@ class TierManager:
         WORKERS.reset(worker_id)
 
     def report(self) -> Report:
-        """Return everything measured on this loop, in one frozen tree."""
-        return self._report(self.groups())
+        """Return everything measured on this loop, in one frozen tree. Its groups are unpacked when they are first read."""
+        return dataclasses.replace(self._report(), groups=self.groups())
 
-    def _report(self, groups: tuple[GroupMetrics, ...]) -> Report:
+    def _report(self) -> Report:
+        """Return everything but the groups: to sort them would unpack them, and they come in order."""
         metrics = self.get_metrics()
         decisions = self._decisions
         return make_report(
             loops=1 if metrics.tasks or metrics.polls or self.is_off else 0,
             metrics=metrics,
             workers={self.worker_id: self.get_worker_metrics(self.worker_id)},
-            groups=groups,
+            groups=(),
             worst_polls=loop_values.worst_polls(self.governor),
             loop_metrics=[loop_values.loop_metrics(self.governor)],
             stalls=loop_values.stalls(self.governor),
