@@ -107,7 +107,7 @@ def test_an_eager_task_ends_the_program(loop_with_eager_tasks: LoopFactory, erro
     async def scenario() -> None:
         asyncio.create_task(stop())
 
-    assert "eagerly" in str(compare(loop_with_eager_tasks, scenario, prepare=start_eagerly).outcome)
+    assert "eagerly" in str(compare(loop_with_eager_tasks, scenario, prepare=start_eagerly, parked=False).outcome)
 
 
 def test_eager_tasks_start_one_inside_another(loop_with_eager_tasks: LoopFactory) -> None:
