@@ -30,8 +30,8 @@ async def _offend(steps: int, rounds: int) -> None:
 
 
 async def small_offenders() -> None:
-    """Run twenty tasks of one function that compute 3 to 5 ms and yield. Together they delay a timer by up to 100 ms."""
-    await asyncio.gather(*(_offend(10, 42_000) for _ in range(20)))
+    """Run twenty tasks of one function that compute 3 to 8 ms and yield. Together they delay a timer by up to 160 ms."""
+    await asyncio.gather(*(_offend(5, 100_000) for _ in range(20)))
 
 
 async def short_steps() -> None:

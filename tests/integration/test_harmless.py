@@ -27,7 +27,7 @@ def reached_yield(process: Mapping[str, Any]) -> bool:
 
 def many_violations(process: Mapping[str, Any]) -> bool:
     """Whether its steps were offences, though each task's share of them is too small for it to be held."""
-    return sum(group["violations"] for group in process["groups"]) > 100
+    return sum(group["violations"] for group in process["groups"]) > 50
 
 
 @pytest.mark.parametrize(("name", "in_danger"), [("worker_loop", reached_yield), ("small_offenders", many_violations)])

@@ -31,7 +31,7 @@ from tests.support.preempting import (
 
 
 async def count_up() -> None:
-    for _ in range(300_000):
+    for _ in range(3_000_000):
         pass
 
 
