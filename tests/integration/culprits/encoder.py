@@ -6,7 +6,7 @@ from fastapi.encoders import jsonable_encoder
 
 CLASS = "on-cpu"
 RESPONSE: dict[str, Any] = {
-    "rows": [{"id": n, "tags": ["a", "b"], "owner": {"name": "x", "level": n}} for n in range(15_000)]
+    "rows": [{"id": n, "tags": ["a", "b"], "owner": {"name": "x", "level": n}} for n in range(45_000)]
 }
 
 

@@ -6,7 +6,7 @@ CLASS = "on-cpu"
 TEMPLATE = jinja2.Template(
     "{% for row in rows %}<tr><td>{{ row.id }}</td><td>{{ row.name|upper }}</td></tr>{% endfor %}"
 )
-ROWS = [{"id": number, "name": f"name {number}"} for number in range(100_000)]
+ROWS = [{"id": number, "name": f"name {number}"} for number in range(300_000)]
 
 
 async def culprit() -> None:
