@@ -10,7 +10,7 @@ CLASS = "importing"
 def prepare() -> None:
     directory = tempfile.mkdtemp()
     source = "\n".join(
-        f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(4000)
+        f"def function_{n}(a, b=({n}, {n})):\n    return [a + b[0] for _ in range({n})]" for n in range(12_000)
     )
     Path(directory, "a_large_module.py").write_text(source)
     sys.path.insert(0, directory)

@@ -2,6 +2,13 @@
 
 #include <Python.h>
 
+#include "base/os_thread.h"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #ifndef _WIN32
 
 #include <signal.h>
@@ -39,3 +46,20 @@ pulse_own_thread_start(void (*run)(void *), void *argument)
 }
 
 #endif
+
+void
+pulse_own_thread_wait_until_gone(uint64_t thread)
+{
+#if defined(__linux__) && defined(SYS_tgkill)
+    // A thread returns in some microseconds; a debugger may hold it for longer.
+    enum { MOST_TRIES = 1000, PAUSE_US = 10 };
+    for (int i = 0; i < MOST_TRIES && thread != 0; i++) {
+        if (syscall(SYS_tgkill, getpid(), (pid_t)thread, 0) != 0) {
+            return;
+        }
+        pulse_os_thread_pause_us(PAUSE_US);
+    }
+#else
+    (void)thread;
+#endif
+}

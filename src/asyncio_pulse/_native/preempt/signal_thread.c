@@ -10,6 +10,7 @@
 #include <unistd.h>
 #endif
 
+#include "base/os_thread.h"
 #include "base/own_thread.h"
 
 enum {
@@ -35,6 +36,7 @@ typedef struct {
     PyThread_type_lock alive;
     _Atomic(bool) stopping;
     pulse_counter wake_ups;
+    uint64_t os_thread;
     int signal_number;
 #ifndef _WIN32
     pthread_t target;
@@ -127,6 +129,7 @@ static void
 preempt_watchdog_main(void *argument)
 {
     preempt_watchdog *watchdog = argument;
+    watchdog->os_thread = pulse_os_thread_self();
 #ifdef __linux__
     prctl(PR_SET_NAME, "pulse-preempt");
     // Sleeps end 50 us late by default, which would be a twentieth of a slice.
@@ -219,6 +222,7 @@ pulse_signal_thread_stop(void)
     // Otherwise the thread is awake. It takes no GIL, and other threads may go on while it ends.
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    pulse_own_thread_wait_until_gone(watchdog->os_thread);
     Py_END_ALLOW_THREADS
     PyThread_release_lock(watchdog->alive);
     watchdog_free(watchdog);

@@ -33,6 +33,7 @@ typedef struct pulse_watchdog {
     PyThread_type_lock alive;
     bool stopping;
     unsigned long identity;
+    uint64_t os_thread;
     // The thread's own thread state, while it does not hold the GIL.
     PyThreadState *saved;
     // Stopped from its own thread: no other thread joins it, so it frees this record itself.
@@ -366,6 +367,7 @@ watchdog_main(void *argument)
     prctl(PR_SET_NAME, "pulse-watchdog");
 #endif
     watchdog->identity = PyThread_get_thread_ident();
+    watchdog->os_thread = pulse_os_thread_self();
     // One thread state for the whole life of the thread, created while the starting thread holds the GIL. Before 3.12.9 and
     // 3.13.2, allocating without the GIL crashes if the program stops tracemalloc meanwhile (python/cpython#128679).
     watchdog->saved = PyThreadState_New(PyInterpreterState_Main());
@@ -465,6 +467,7 @@ pulse_watchdog_stop(pulse_state *state)
     }
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
+    pulse_own_thread_wait_until_gone(watchdog->os_thread);
     Py_END_ALLOW_THREADS
     PyThread_release_lock(watchdog->alive);
     watchdog_free(watchdog);
