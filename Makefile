@@ -107,7 +107,7 @@ clean:
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "asyncio-pulse needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
+	$(BIN)/pip install --quiet --upgrade pip 'setuptools>=77'
 	touch $@
 
 # The package is installed in place once per extra, without the core: the rule below builds it, and again after an edit.

@@ -10,7 +10,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 
-import greenlet
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
@@ -88,8 +87,8 @@ setup(
         Extension(
             "asyncio_pulse._core",
             sources=sorted(glob(f"{NATIVE}/*/*.c")),
-            # Headers are included with their folder. greenlet installs its own beside its modules: <greenlet/greenlet.h>.
-            include_dirs=[NATIVE, os.path.join(os.path.dirname(greenlet.__file__), os.pardir)],
+            # Headers are included with their folder.
+            include_dirs=[NATIVE],
             depends=sorted(glob(f"{NATIVE}/*/*.h")),
             # -std=c11 hides the extensions of POSIX and glibc. Python.h enables them again, but not every file includes it.
             define_macros=[("_GNU_SOURCE", "1")],

@@ -13,7 +13,7 @@ from asyncio_pulse import _core
 
 __all__ = ["collect_facts"]
 
-LIBRARIES = ("asyncio-pulse", "uvloop", "trio", "aiodebug", "aiocop", "uvicorn", "fastapi", "httptools", "greenlet")
+LIBRARIES = ("asyncio-pulse", "uvloop", "trio", "aiodebug", "aiocop", "uvicorn", "fastapi", "httptools")
 
 
 def _processor() -> str:

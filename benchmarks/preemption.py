@@ -1,4 +1,4 @@
-"""The cost of preemption: armed polls, arming, throughput of preempted tasks; and the fairness of shares."""
+"""The cost of preemption: polls on slices, suspensions, throughput of preempted tasks; and the fairness of shares."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import asyncio
 import gc
 import statistics
 import time
-import tracemalloc
-
-import greenlet
 
 import asyncio_pulse as pulse
 
@@ -47,68 +44,41 @@ def _throughput() -> list[Figure]:
     return figures
 
 
-def _armed_poll() -> list[Figure]:
-    """Measure an armed poll beyond a governed one, and arming, in time and memory."""
-    yields, tasks = 2000, 200
+def _slices() -> list[Figure]:
+    """Measure a poll on a slice beyond a governed one; and a suspension, its signal and its resumption included."""
+    yields, rounds = 2000, 400_000
 
-    async def spin(count: int) -> None:
-        for _ in range(count):
+    async def spin() -> None:
+        for _ in range(yields):
             await asyncio.sleep(0)
 
-    async def polls(preemptible: bool) -> float:
+    async def compute() -> None:
+        work(rounds)
+
+    async def polls(preemptible: bool | None) -> float:
         began = time.thread_time()
-        await pulse.spawn(spin(yields), preemptible=preemptible)
+        await pulse.spawn(spin(), preemptible=preemptible)
         return (time.thread_time() - began) / yields * 1e9
 
-    async def births(preemptible: bool) -> float:
+    async def computing(preemptible: bool) -> tuple[float, int]:
         began = time.thread_time()
-        await asyncio.gather(*(pulse.spawn(spin(0), preemptible=preemptible) for _ in range(tasks)))
-        return (time.thread_time() - began) / tasks * 1e6
-
-    async def memory(preemptible: bool) -> float:
-        tracemalloc.start()
-        # A greenlet's stack is outside Python's allocators, so only its objects are counted here.
-        spawned = [pulse.spawn(spin(3), preemptible=preemptible) for _ in range(tasks)]
-        await asyncio.sleep(0)
-        used = tracemalloc.get_traced_memory()[0] / tasks / 1024
-        tracemalloc.stop()
-        await asyncio.gather(*spawned)
-        return used
+        await pulse.spawn(compute(), preemptible=preemptible)
+        return (time.thread_time() - began) * 1e6, pulse.get_manager().get_metrics().preemptions
 
     figures = []
     for name, factory in loop_factories().items():
-        for what, unit, bound, measured in (
-            ("armed poll", "ns", 400.0, polls),
-            ("arming a task", "us", 4.0, births),
-            ("arming a task, memory", "KiB", 6.0, memory),
-        ):
-            values = [
-                run(factory, measured(True), poll_budget_us=2000) - run(factory, measured(False), poll_budget_us=2000)
-                for _ in range(3 * RUNS)
-            ]
-            figures.append(Figure.of(f"{name}: {what}", unit, values, bound))
+        beyond, suspensions = [], []
+        for _ in range(3 * RUNS):
+            beyond.append(
+                run(factory, polls(True), poll_budget_us=2000) - run(factory, polls(None), poll_budget_us=2000)
+            )
+            suspended, times = run(factory, computing(True), poll_budget_us=100)
+            suspensions.append((suspended - run(factory, computing(False), poll_budget_us=100)[0]) / times)
+        figures += [
+            Figure.of(f"{name}: a poll on a slice", "ns", beyond, 400.0),
+            Figure.of(f"{name}: a suspension and its resumption", "us", suspensions),
+        ]
     return figures
-
-
-def _greenlet_floor() -> Figure:
-    """Measure a switch of greenlet itself, there and back. An armed poll contains one."""
-    switches = 20_000
-    outside = greenlet.getcurrent()
-
-    def give_back() -> None:
-        while True:
-            outside.switch()
-
-    def there_and_back() -> float:
-        inside = greenlet.greenlet(give_back)
-        inside.switch()
-        switch = inside.switch
-        began = time.thread_time()
-        for _ in range(switches):
-            switch()
-        return (time.thread_time() - began) / switches * 1e9
-
-    return Figure.of("greenlet alone, there and back", "ns", [there_and_back() for _ in range(3 * RUNS)])
 
 
 def _shares() -> list[Figure]:
@@ -159,4 +129,4 @@ def measure() -> list[Figure]:
     """Measure everything on one processor."""
     gc.collect()
     with on_processor(0):
-        return [*_throughput(), *_shares(), *_weights(), *_armed_poll(), _greenlet_floor()]
+        return [*_throughput(), *_shares(), *_weights(), *_slices()]

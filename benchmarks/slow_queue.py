@@ -201,13 +201,13 @@ def _measure_work(name: str, factory: LoopFactory) -> list[Figure]:
 
 
 def _measure_requests(name: str, factory: LoopFactory) -> list[Figure]:
-    ways = {"plain": None, "parked": PARKING_ALONE, "parked, armed": CONFIG}
+    ways = {"plain": None, "parked": PARKING_ALONE, "parked, preemptible": CONFIG}
     medians: dict[str, list[float]] = {way: [] for way in ways}
     costs = interleave(
         {way: partial(_serve, factory, config, medians[way]) for way, config in ways.items()}, REQUEST_ROUNDS
     )
     figures = []
-    for way, bounds in (("parked", (LATENCY_BOUND, THROUGHPUT_BOUND)), ("parked, armed", (LATENCY_BOUND, None))):
+    for way, bounds in (("parked", (LATENCY_BOUND, THROUGHPUT_BOUND)), ("parked, preemptible", (LATENCY_BOUND, None))):
         fewer = [(1 - 1 / ratio) * 100 for ratio in ratios(costs, way, "plain")]
         figures += [
             Figure.of(f"median request over plain, {way}, {name}", "x", ratios(medians, way, "plain"), bounds[0]),

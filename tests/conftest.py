@@ -36,7 +36,7 @@ NEEDS_PREEMPTION = ("/test_preemption", "test_chaos.py::test_a_correct_program",
 
 UNDER_ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
 if UNDER_ASAN:
-    # Greenlets copy pieces of the stack, the guard zones of the sanitizer among them. Offenders would be armed, too.
+    # Preemption was not tried under the address sanitizer. Offenders would be preempted, too.
     preemption.start = lambda: None
 
 # Properties are the same in every run, and no machine is too slow for them; where all is traced each example is dear.
@@ -68,13 +68,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave preemption out where it cannot be: greenlet copies stacks, and nothing is preempted while it is traced.
+    """Leave preemption out where it cannot be: nothing is preempted while it is traced, nor tried under the sanitizer.
 
     What compares times gets more than one attempt, for the machine may be busy with something else; a safety test never.
     """
     reason = None
     if UNDER_ASAN:
-        reason = "the address sanitizer does not know greenlet's stacks"
+        reason = "preemption was not tried under the address sanitizer"
     elif sys.gettrace() is not None:
         reason = "nothing is preempted under a trace function, such as that of coverage"
     for item in items:

@@ -57,7 +57,7 @@ test_anyio() {
 run_tests() {
     local python=$1 version=$2 venv=build/venv-$2
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
+    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
     # This builds the core anew each time; all versions share the tree, and its metadata.
     mkdir -p build
     flock build/.installing "$venv/bin/pip" install --quiet --no-build-isolation --editable '.[test]'

@@ -37,7 +37,7 @@ test_peer() {
     local name=${1%%==*} venv directory
     venv=build/venv-peer-$name directory=build/peer-$name
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77' 'greenlet>=3.1'
+    "$venv/bin/pip" install --quiet --upgrade pip 'setuptools>=77'
     "$venv/bin/pip" install --quiet --no-build-isolation --editable . pytest uvloop "$1"
     "$venv/bin/python" tools/foreign_tests/peer_suite.py "$name" --requirements |
         "$venv/bin/pip" install --quiet --requirement /dev/stdin

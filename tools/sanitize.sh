@@ -16,7 +16,7 @@ export PYTHONPATH PYTHONMALLOC=malloc
 report=$PWD/build/sanitize/report
 
 sanitized() {
-    # The interpreter is not instrumented, so the runtime must come first; with it the C++ one, because greenlet throws.
+    # The interpreter is not instrumented, so the runtime must come first; with it the C++ one for greenlet, in tests.
     # Leaks: CPython keeps memory until exit by design and the report would be all its own; tests count ours by RSS
     # and reference counts.
     # handle_segv=2: the report is worth more than the one of pytest's fault handler, which would capture it, too.

@@ -110,7 +110,7 @@ def test_doctor_knows_this_installation() -> None:
         importlib.metadata.version("asyncio-pulse"),
         version,
         sys.executable,
-        f"greenlet        {importlib.metadata.version('greenlet')}",
+        f"uvloop          {importlib.metadata.version('uvloop')}",
         "ns a reading",
         "govern asyncio's loops",
         "not in this version\n",

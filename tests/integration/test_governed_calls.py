@@ -62,7 +62,7 @@ def test_a_task_of_a_decorated_function_has_its_options_and_counts_once(run: Run
 
 @pytest.mark.parametrize("preemptible", [False, True])
 def test_each_poll_of_a_decorated_task_counts_once(run: Run, preemptible: bool) -> None:
-    # Of a preemptible one its call is armed in the place of the task, and both are of one group.
+    # Of a preemptible one the call is preempted in the place of the task, and both are of one group.
     @governed(group="once", preemptible=preemptible)
     async def once() -> None:
         for _ in range(9):

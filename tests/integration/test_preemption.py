@@ -85,7 +85,7 @@ def test_who_opted_in_is_nearer_than_the_configuration(preempt: str) -> None:
 
 @pytest.mark.timing  # whether it is asked in time is a matter of the machine
 @pytest.mark.parametrize(("settings", "is_preempted"), [({}, False), ({"preempt": "await"}, True)])
-def test_by_default_an_offender_at_yield_is_not_even_armed(settings: dict[str, Any], is_preempted: bool) -> None:
+def test_by_default_nothing_is_started_for_an_offender_at_yield(settings: dict[str, Any], is_preempted: bool) -> None:
     async def count_a_little() -> None:
         for _ in range(500):
             pass
@@ -213,11 +213,12 @@ def test_a_governed_call_that_is_left_in_the_middle_is_still_counted(loop_factor
         done.set()
         assert await task == 0
         call, view = (each.metrics for each in views)
-        assert view.polls >= 20
-        assert view.forced_yields > 0
-        # Of its one poll only what came after the last time that it was left; the rest is the task's.
-        assert call.polls == 1
-        assert call.wall_time_ns < view.wall_time_ns
+        # Each time, the call is left, and with it the task around it.
+        for metrics in (call, view):
+            assert metrics.polls >= 20
+            # One that was left late is a violation.
+            assert metrics.forced_yields >= 10
+        assert 0 < view.wall_time_ns < call.wall_time_ns
 
     run_preempting(main(), loop_factory)
 
@@ -243,8 +244,8 @@ def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(
     monkeypatch.setattr(preemption, "_said", set())
     # As asking is Python code, a thread asks once, and not before each poll.
     asked: list[int] = []
-    has_greenlet = preemption._has_greenlet
-    monkeypatch.setattr(preemption, "_has_greenlet", lambda: asked.append(threading.get_ident()) or has_greenlet())
+    refusals = preemption.refusals
+    monkeypatch.setattr(preemption, "refusals", lambda: asked.append(threading.get_ident()) or refusals())
 
     async def main() -> int:
         async def compute() -> None:

@@ -67,15 +67,15 @@ def synchronous_failure() -> list[str]:
     return caught
 
 
-@pytest.mark.parametrize("armed", ["from the start", "in mid-life"])
-def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, armed: str) -> None:
+@pytest.mark.parametrize("preemptible", ["from the start", "in mid-life"])
+def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, preemptible: str) -> None:
     async def main() -> None:
         async def request() -> tuple[list[int], list[str]]:
             views.append(pulse.current())
             return await greenlet_spawn(synchronous), await greenlet_spawn(synchronous_failure)
 
         views: list[pulse.TaskView] = []
-        task = pulse.spawn(request(), preemptible=None if armed == "in mid-life" else True)
+        task = pulse.spawn(request(), preemptible=None if preemptible == "in mid-life" else True)
         await asyncio.sleep(0.007)
         views[0].update(preemptible=True)
         assert await asyncio.wait_for(task, 20) == ([0, 1, 2, 3, 4], ["'inside'"] * 3)
@@ -83,7 +83,7 @@ def test_greenlets_of_other_libraries_go_on(loop_factory: LoopFactory, armed: st
     run_preempting(main(), loop_factory)
 
 
-def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory) -> None:
+def test_only_the_innermost_of_nested_polls_is_left(loop_factory: LoopFactory) -> None:
     @pulse.governed(preemptible=True)
     async def inner(me: Any, enough: int) -> int:
         wrong = 0
@@ -111,7 +111,7 @@ def test_only_the_innermost_of_nested_segments_is_left(loop_factory: LoopFactory
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFactory) -> None:
+def test_an_eager_task_inside_a_preemptible_one_suspends_to_it(loop_factory: LoopFactory) -> None:
     wrong = 0
 
     async def inner() -> None:
@@ -142,7 +142,7 @@ def test_an_eager_task_inside_an_armed_one_suspends_to_it(loop_factory: LoopFact
     assert wrong == 0
 
 
-def test_a_segment_gives_way_to_whoever_resumes_it_now(loop_factory: LoopFactory) -> None:
+def test_a_call_gives_way_in_a_task_that_opts_in_later(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         stop = asyncio.Event()
 
@@ -160,7 +160,7 @@ def test_a_segment_gives_way_to_whoever_resumes_it_now(loop_factory: LoopFactory
         task = asyncio.create_task(outer())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        # From its next poll on the task round the call has a greenlet of its own.
+        # From its next poll on, the task around the call is preemptible as well.
         views[0].update(preemptible=True)
         await until_preempted(20)
         stop.set()

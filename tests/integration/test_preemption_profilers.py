@@ -122,11 +122,11 @@ if sys.version_info >= (3, 12):
 
 
 @pytest.mark.parametrize("profiler", PROFILERS)
-def test_nobody_is_armed_under_it(profiler: Callable[[], contextlib.AbstractContextManager[object]]) -> None:
+def test_nothing_is_preempted_under_it(profiler: Callable[[], contextlib.AbstractContextManager[object]]) -> None:
     async def main() -> None:
         with profiler():
             assert await governed() == 0
-        # It would be started by the first to be armed.
+        # The first poll that may be preempted would have started it.
         assert not _core.preemption_facts()["active"]
         await while_preempting()
 
@@ -134,7 +134,7 @@ def test_nobody_is_armed_under_it(profiler: Callable[[], contextlib.AbstractCont
 
 
 @pytest.mark.parametrize("profiler", PROFILERS)
-def test_who_is_armed_when_it_comes_is_not_left_until_it_has_gone(
+def test_a_task_that_was_preempted_before_is_not_left_until_it_has_gone(
     loop_factory: LoopFactory, profiler: Callable[[], contextlib.AbstractContextManager[object]]
 ) -> None:
     rounds = 0

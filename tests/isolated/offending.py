@@ -26,7 +26,7 @@ TIERS = [
 ]
 LAST_TIER = TierPolicyBuilder(InterventionAction.ISOLATE).demotion_min_duration_ms(NEVER_MS).build()
 CONFIG = pulse.TierConfig(
-    # The address sanitizer does not know greenlet's stacks.
+    # Preemption was not tried under the address sanitizer.
     preempt="off" if "asan" in os.environ.get("LD_PRELOAD", "") else "await",
     poll_budget_us=100,
     promotion_share=0.0,

@@ -13,7 +13,7 @@ import uvloop
 
 import asyncio_pulse as pulse
 
-# The address sanitizer does not know greenlet's stacks.
+# Preemption was not tried under the address sanitizer.
 PREEMPTS = "asan" not in os.environ.get("LD_PRELOAD", "")
 WAITED_FOR = {signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMIN}
 

@@ -19,7 +19,7 @@ from tests.stress.loops import LOOPS
 
 try:
     from greenlet import greenlet
-except ImportError:  # then nothing is preempted
+except ImportError:  # then no library makes any
     greenlet = None
 
 GRACE_SECONDS = 10.0

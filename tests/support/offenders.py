@@ -35,7 +35,7 @@ def strict_config(**settings: Any) -> pulse.TierConfig:
         "poll_budget_us": SLICE_US,
         "promotion_window_ms": 600_000,
         "promotion_share": 0.0,
-        # Parking alone: who is armed runs on a stack of its own, which tracebacks of stacks show.
+        # Parking alone.
         "preempt": "off",
         "promotion_hysteresis_ms": 0,
         "idle_decay_ms": NEVER_MS,

@@ -86,7 +86,7 @@ def test_a_configuration_at_fault_is_a_finding_and_not_the_end(tmp_path: Path) -
 
 
 def test_what_keeps_tasks_from_being_suspended_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for reasons in ((), ("the JIT compiler is enabled", "greenlet is not installed")):
+    for reasons in ((), ("the JIT compiler is enabled", "eventlet has patched the standard library")):
         monkeypatch.setattr(doctor, "refusals", lambda reasons=reasons: reasons)
         [ability] = [each for each in collect_facts(None).abilities if each.name.startswith("suspend ")]
         assert (ability.available, ability.reason) == (not reasons, "; ".join(reasons))

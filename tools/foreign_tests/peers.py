@@ -87,11 +87,6 @@ ANYIO = Peer(
             "asserts that a task that gives way once is overtaken by the next; chaos held the other one for longer",
         ),
         Kept(
-            "test_main_task_name",
-            "BlockingError: Blocking call to os.path.abspath",
-            "is told that the file system is asked, once a process, whether greenlet is there",
-        ),
-        Kept(
             "test_multi_listener",
             "asyncio.exceptions.InvalidStateError: invalid state$",
             "is told that a reader was called again, which anyio has its task remove one turn after it was woken",
@@ -177,21 +172,6 @@ AIOHTTP = Peer(
                 "test_receive_bytes_nonbytes",
                 "test_abnormal_closure_when_server_does_not_receive",
                 "test_stalled_parser_outlives_connection_lost",
-            )
-        ),
-        *(
-            Kept(
-                tests,
-                "^E +UnboundLocalError: cannot access local variable 'module'",
-                "AppKey looks for the frame of a module up the stack, which begins with the coroutine when that is armed; "
-                "without us it is missing as well in every thread but the main one",
-            )
-            for tests in (
-                "test_subapp_chained_config_dict_overriding",
-                "test_subapp_chained_config_dict_visibility",
-                "test_subapp_middleware_context",
-                "test_subapp_on_startup",
-                "test_websocket_shutdown",
             )
         ),
         Kept(

@@ -20,7 +20,7 @@ from asyncio_pulse.runtime.settings import ConfigSource, trace_config
 
 __all__ = ["Facts", "collect_facts"]
 
-LIBRARIES = ("greenlet", "uvloop", "rich")
+LIBRARIES = ("uvloop", "rich")
 MEASURED_READINGS = 2000  # under a millisecond
 LATER_FEATURES = ("isolation in confined processes",)
 

@@ -178,6 +178,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
+    _core.resume_preemption()
     # The next poll restarts the watchdog, because Python counts the threads only after this callback.
     for installation in list(_installations.values()):
         installation.manager.governor.resume_watchdog()

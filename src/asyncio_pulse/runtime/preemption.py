@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from asyncio_pulse import _core
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.origin import origin_of
+from asyncio_pulse.runtime.trial import suspending_works
 
 __all__ = ["PROTECTED_MODULES", "PURE_MODULES", "no_preempt", "refusals", "start", "stop"]
 
@@ -133,9 +133,11 @@ def refusals() -> tuple[str, ...]:
         "the JIT compiler is enabled; start Python with PYTHON_JIT=0": _jit_is_enabled(),
         "gevent has patched the standard library, or its hub runs": _gevent_is_active(),
         "eventlet has patched the standard library": _eventlet_is_active(),
-        "greenlet is not installed; pip install greenlet": not _has_greenlet(),
     }
-    return tuple(reason for reason, holds in reasons.items() if holds)
+    of_core = _core.preemption_refusal()
+    if of_core is None and not suspending_works():
+        of_core = "this Python differs from the one that the core was compiled for: a trial suspension failed"
+    return tuple(reason for reason, holds in reasons.items() if holds) + ((of_core,) if of_core else ())
 
 
 def _jit_is_enabled() -> bool:
@@ -154,10 +156,6 @@ def _gevent_is_active() -> bool:
 def _eventlet_is_active() -> bool:
     patcher = sys.modules.get("eventlet.patcher")
     return patcher is not None and bool(getattr(patcher, "already_patched", None))
-
-
-def _has_greenlet() -> bool:
-    return importlib.util.find_spec("greenlet") is not None
 
 
 class _Signal:
@@ -203,7 +201,7 @@ def _say_once(reason: str) -> None:
 
 
 def start() -> None:
-    """Start preemption. The core calls this in the loop's thread when the first coroutine is to be armed."""
+    """Start preemption. The core calls this in the loop's thread before the first poll that may be preempted."""
     reasons = list(refusals())
     if threading.current_thread() is not threading.main_thread():
         reasons.append("the loop runs off the main thread, where no signal interrupts Python code")

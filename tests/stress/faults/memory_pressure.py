@@ -29,7 +29,7 @@ MIB = 2**20
 LEFT = 128 * MIB
 """What is left to the tasks: some hundredths of what they want together."""
 RESERVE = 64 * MIB
-"""What they leave to the rest of the program. Each armed task has an interpreter's stack of its own, 16 KiB: CPython 3.11
+"""What they leave to the rest of the program. Each slice of the stack has a data stack of its own, 16 KiB: CPython 3.11
 ends a call for whose frame there is no memory without an exception."""
 BLOCKS = 3
 """So many each of them wants."""

@@ -12,6 +12,8 @@
 #define PULSE_INLINE static inline __attribute__((always_inline))
 #define PULSE_NOINLINE __attribute__((noinline))
 #define PULSE_PREFETCH(address) __builtin_prefetch((address), 1)
+// An address in the frame of the function that uses it.
+#define PULSE_STACK_HERE() ((char *)__builtin_frame_address(0))
 static inline unsigned
 pulse_highest_bit(uint64_t value)
 {
@@ -24,6 +26,7 @@ pulse_highest_bit(uint64_t value)
 #define PULSE_INLINE static __forceinline
 #define PULSE_NOINLINE __declspec(noinline)
 #define PULSE_PREFETCH(address) ((void)(address))
+#define PULSE_STACK_HERE() ((char *)_AddressOfReturnAddress())
 static inline unsigned
 pulse_highest_bit(uint64_t value)
 {

@@ -17,16 +17,31 @@ typedef struct {
     bool entered_from_c;
     // It belongs to a generator, a coroutine or an asynchronous generator.
     bool is_generator;
+    // It is about to run, and is not yet the thread's innermost frame.
+    bool is_starting;
 } pulse_frame;
 
 // Find the innermost frame. False if there is none, or if it is still being set up.
 bool pulse_frame_innermost(pulse_frame *frame);
+
+// A frame that begins to run or is resumed, before it is the innermost one. False if it cannot be told where it stands.
+bool pulse_frame_starting(pulse_frame *frame, struct _PyInterpreterFrame *starting);
+
+// Whether a frame may be what its caller awaits: the caller's stack of values holds the coroutine that the frame belongs to.
+// For a frame of an asynchronous generator the caller holds another object, so the answer is always true.
+bool pulse_frame_is_awaited_by(const pulse_frame *frame, const pulse_frame *caller);
+
+// Whether a frame has not run any instruction of its function.
+bool pulse_frame_is_fresh(const pulse_frame *frame);
 
 // Replace a frame by the one beneath it. False at the end of the stack.
 bool pulse_frame_beneath(pulse_frame *frame);
 
 // Whether the frame is that of `coroutine`, which must be a native one.
 bool pulse_frame_is_of(const pulse_frame *frame, PyObject *coroutine);
+
+// Find the frame of a native coroutine that is running.
+void pulse_frame_of(pulse_frame *frame, PyObject *coroutine);
 
 // Whether the generator of this frame is handling an exception.
 bool pulse_frame_handles_exception(const pulse_frame *frame);

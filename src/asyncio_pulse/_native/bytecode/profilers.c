@@ -1,5 +1,5 @@
-// Whether a profiler or debugger follows calls and returns. It follows them on one stack, so a coroutine may not get
-// another.
+// Whether a profiler or debugger follows calls and returns. It follows them on one stack, so no coroutine may be suspended
+// between a call and its return.
 #include "bytecode/profilers.h"
 
 #if PY_VERSION_HEX >= 0x030c0000

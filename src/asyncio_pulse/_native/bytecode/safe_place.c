@@ -15,6 +15,10 @@ static const pulse_code_marks *
 marks_at(const pulse_frame *frame, uint8_t *here)
 {
     const pulse_code_marks *marks = pulse_code_marks_of(frame->code, frame->globals);
+    if (marks != NULL && frame->is_starting) {
+        *here = pulse_frame_is_fresh(frame) ? PULSE_MARK_BEGINS : PULSE_MARK_YIELDED;
+        return marks;
+    }
     *here = marks != NULL && frame->position < marks->length ? marks->marks[frame->position] : 0;
     return marks;
 }
@@ -25,11 +29,13 @@ is_awaitable(const pulse_frame *frame)
     return frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE);
 }
 
-// Code that awaits has declared that other tasks may run. A plain generator at the same instruction only delegates.
+// Code that awaits has declared that other tasks may run. A plain generator at the same instruction only delegates. What is
+// awaited may be C code that calls other Python code, such as an iterator that sorts; then the frame is not awaited.
 static bool
-is_await_edge(const pulse_frame *caller, uint8_t here)
+is_await_edge(const pulse_frame *frame, const pulse_frame *caller, uint8_t here)
 {
-    return (here & PULSE_MARK_AWAITS) && is_awaitable(caller);
+    return (here & PULSE_MARK_AWAITS) && is_awaitable(caller) &&
+           (!frame->entered_from_c || pulse_frame_is_awaited_by(frame, caller));
 }
 
 // Foreign code: protected, or installed and not named by the program as its own.
@@ -115,7 +121,7 @@ judge_segment(const pulse_reach *reach, pulse_frame *frame)
         if (marks == NULL) {
             return PULSE_RULE_C_CODE;
         }
-        if (is_await_edge(&caller, here)) {
+        if (is_await_edge(frame, &caller, here)) {
             return PULSE_PLACE_SAFE;
         }
         if (has_c_between(reach, frame, here)) {
@@ -142,7 +148,7 @@ judge_await_point(const pulse_reach *reach, pulse_frame *frame)
     }
     pulse_frame caller = *frame;
     const pulse_code_marks *of_caller = pulse_frame_beneath(&caller) ? marks_at(&caller, &here) : NULL;
-    if (of_caller == NULL || !is_await_edge(&caller, here)) {
+    if (of_caller == NULL || !is_await_edge(frame, &caller, here)) {
         return PULSE_RULE_INSTRUCTION;
     }
     bool is_internal = is_library(reach, frame, marks->package) && is_library(reach, &caller, of_caller->package);
@@ -150,9 +156,12 @@ judge_await_point(const pulse_reach *reach, pulse_frame *frame)
 }
 
 pulse_rule
-pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where)
+pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *starting, pulse_frame *where)
 {
-    if (!pulse_frame_innermost(where)) {
+    if (starting != NULL) {
+        *where = *starting;
+    }
+    else if (!pulse_frame_innermost(where)) {
         where->code = NULL;
         return PULSE_RULE_INSTRUCTION;
     }

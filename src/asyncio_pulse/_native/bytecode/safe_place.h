@@ -59,9 +59,9 @@ typedef struct {
 void pulse_reach_hold(const pulse_reach *reach);
 void pulse_reach_let_go(const pulse_reach *reach);
 
-// Judge the place where the calling thread is. `where` receives the frame that the verdict is about; its `code` is NULL if
-// there is none.
-pulse_rule pulse_safe_to_suspend(const pulse_reach *reach, pulse_frame *where);
+// Judge the place where the calling thread is, or where it will be if `starting` is about to run. `where` receives the frame
+// that the verdict is about; its `code` is NULL if there is none.
+pulse_rule pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *starting, pulse_frame *where);
 
 // Whether a cancellation may be raised at this place: no frame down to the coroutine is cleaning up.
 bool pulse_safe_to_cancel(const pulse_reach *reach);

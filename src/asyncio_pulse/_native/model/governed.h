@@ -8,8 +8,13 @@
 #include "model/governor.h"
 #include "model/account.h"
 
-// In a coroutine's mode of preemption: preemption is only decided and counted.
-enum { PULSE_PREEMPT_OBSERVED = 1u << 7 };
+// In a coroutine's mode of preemption.
+enum {
+    // Preemption is only decided and counted.
+    PULSE_PREEMPT_OBSERVED = 1u << 7,
+    // The coroutine or its group says how far it may be preempted, so an enclosing poll does not.
+    PULSE_PREEMPT_SETTLED = 1u << 6,
+};
 
 // All that makes a poll special is a bit here, so that a plain poll tests the whole word once.
 enum {
@@ -27,11 +32,11 @@ enum {
     PULSE_GOVERNED_TIERED = 1u << 5,
     // One of its resumptions waits in the slow queue, or was just released from it.
     PULSE_GOVERNED_PARKED = 1u << 6,
-    // Its polls run in a segment.
-    PULSE_GOVERNED_ARMED = 1u << 7,
+    // It has a suspension: it is or was suspended in the middle of its code.
+    PULSE_GOVERNED_LEFT = 1u << 7,
     // Its options say whether it may be preempted, so every poll is checked.
     PULSE_GOVERNED_OPTED = 1u << 8,
-    // A task that was made of a call; the call is armed in its place.
+    // A task that was made of a call; the call is preempted in its place.
     PULSE_GOVERNED_DELEGATES = 1u << 10,
     // Awaited inside no_preempt().
     PULSE_GOVERNED_GUARDED = 1u << 9,
@@ -62,8 +67,8 @@ typedef struct pulse_governed {
     pulse_counter polls;
     pulse_totals totals;
     PyObject *options;
-    // Owned; NULL until it is armed.
-    struct pulse_segment *segment;
+    // Owned; NULL until it is suspended in the middle of its code.
+    struct pulse_suspension *suspension;
     // Its Account; NULL until it first misbehaves.
     PyObject *account;
     // NULL until it may be parked.

@@ -27,7 +27,6 @@ typedef struct {
     PyTypeObject *pump_token_type;
     PyTypeObject *slow_queue_type;
     PyTypeObject *flow_type;
-    PyTypeObject *segment_type;
 
     // asyncio's own functions, looked up once.
     PyObject *is_coroutine;
@@ -83,7 +82,7 @@ typedef struct {
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     uint64_t watchdog_interval_us;
-    // Called once, for the first coroutine to be armed; or NULL.
+    // Called once, before the first poll that may be preempted; or NULL.
     PyObject *preemption_starter;
     // The same, for when preemption has to be started again.
     PyObject *preemption_restarter;

@@ -32,6 +32,8 @@ give_to(pulse_thread *thread, uint64_t python_id)
     thread->clocked_task = NULL;
     thread->os_thread = python_id == 0 ? 0 : pulse_os_thread_self();
     thread->preemption_waits = false;
+    // Not freed: coroutines of an ended thread may be suspended on them.
+    thread->slices = NULL;
     thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
     atomic_store(&thread->gc_started, 0);
     thread->cpu_sampled_at = thread->cpu_sampled_ns = 0;

@@ -12,6 +12,7 @@
 #include "model/state.h"
 
 struct pulse_governed;
+struct pulse_slices;
 
 typedef struct pulse_thread {
     struct pulse_thread *next;
@@ -51,6 +52,10 @@ typedef struct pulse_thread {
     // The operating system's number of the thread, 0 where unknown. The watchdog reads it, with the GIL.
     uint64_t os_thread;
 
+    // The stack slices on which polls run if they may be suspended in their middle; NULL if none may.
+    struct pulse_slices *slices;
+    // When a poll was last suspended in its middle. Polls that enclosed it have ended with it.
+    uint64_t suspended_at;
     // The thread tried to start preemption and failed: only the main thread can.
     bool preemption_waits;
 

@@ -3,7 +3,7 @@
 #include "bytecode/throw.h"
 #include "park/holders.h"
 #include "park/pump.h"
-#include "preempt/segment.h"
+#include "preempt/suspension.h"
 
 static uint64_t
 now_ns(void)
@@ -248,8 +248,7 @@ park_or_admit(pulse_governed *governed, pulse_delivery *delivery)
 static void
 take_kept(pulse_parking *parking, pulse_delivery *delivery)
 {
-    const pulse_segment *segment = parking->governed->segment;
-    bool was_woken = segment == NULL || !segment->preempted;
+    bool was_woken = !pulse_suspension_is_now(parking->governed);
     pulse_delivery kept = {parking->value, parking->exception};
     parking->value = parking->exception = NULL;
     if (delivery->exception != NULL && was_woken && pulse_throw_is_repeated(delivery->exception)) {

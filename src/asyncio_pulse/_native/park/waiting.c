@@ -1,6 +1,6 @@
 #include "park/waiting.h"
 
-#include "preempt/segment.h"
+#include "preempt/suspension.h"
 
 // Often enough for a circuit breaker to open at once, and rarely enough to cost nothing.
 enum { RELEASES_TOLD_EVERY_NS = 100000000 };
@@ -280,7 +280,7 @@ pulse_waiting_abandon(pulse_governed *governed)
         Py_XDECREF(closed);
     }
     // A coroutine left in the middle of its code is unwound: otherwise the collector would find it running.
-    if (governed->segment != NULL && pulse_segment_unwind(governed) < 0) {
+    if (pulse_suspension_unwind(governed) < 0) {
         PyErr_WriteUnraisable(governed->coro);
     }
     pulse_waiting_forget(governed);

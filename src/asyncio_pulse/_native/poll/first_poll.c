@@ -165,8 +165,8 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     return result;
 }
 
-// A task that gets its options from its own function is already in its first poll, too late to run that poll in a segment.
-// Its call can still run in one.
+// A task that gets its options from its own function is already in its first poll, too late to run that poll on a slice of
+// the stack. Its call can still run on one.
 static int
 stand_in_for(pulse_governed *outer, pulse_governed *call)
 {

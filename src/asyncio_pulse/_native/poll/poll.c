@@ -4,7 +4,7 @@
 #include "park/park.h"
 #include "poll/decisions.h"
 #include "poll/last_poll.h"
-#include "preempt/preemption.h"
+#include "preempt/request.h"
 #include "preempt/record.h"
 
 // Whether modules were imported in a poll: their number has grown since it began, and the watchdog, if it saw the poll, saw
@@ -122,7 +122,7 @@ pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed 
     if (poll->hooked) {
         pulse_hooks_before_poll(governed);
     }
-    pulse_preemption_prepare(governed, thread);
+    pulse_request_prepare(governed, thread);
     pulse_poll_begin(poll, thread, governed);
 }
 
@@ -138,6 +138,10 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->totals.violations) == violations;
     pulse_record_count(governed, own, is_forced);
+    if (!poll->preempted && result == PULSE_POLL_PENDING && poll->thread->suspended_at > poll->begun) {
+        // A call inside it was suspended in its middle, and counted.
+        pulse_counter_add(&governed->totals.forced_yields, 1);
+    }
     // The error "coroutine already executing" ends nothing.
     if (result != PULSE_POLL_PENDING && poll->outer != governed) {
         pulse_last_poll_finish(governed);

@@ -1,4 +1,4 @@
-// A resumption that is not plain: it may have to wait, may run in a segment, and may be reported to hooks and decisions.
+// A resumption that is not plain: it may have to wait, may go on in the middle of its code, and may be reported to hooks and decisions.
 #include "poll/step.h"
 
 #include "park/kept_waiting.h"
@@ -7,7 +7,8 @@
 #include "poll/first_poll.h"
 #include "poll/last_poll.h"
 #include "poll/poll.h"
-#include "preempt/preemption.h"
+#include "preempt/request.h"
+#include "preempt/suspension.h"
 #include "watch/watchdog.h"
 
 // The slot in which to measure a poll that is not plain; NULL if the poll is not measured.
@@ -42,19 +43,46 @@ throw_into(pulse_governed *governed, PyObject *exception)
     return PyObject_VectorcallMethod(pulse_state_of_module(governed->module)->str_throw, stack, 2, NULL);
 }
 
+// The slices to resume the coroutine on; NULL to resume it on the stack as it is.
+static pulse_slices *
+slices_for(const pulse_governed *governed, const pulse_poll *poll)
+{
+    const pulse_thread *thread = poll == NULL ? NULL : poll->thread;
+    if (governed->suspension != NULL) {
+        thread = pulse_thread_find(pulse_state_of_module(governed->module), false);
+    }
+    else if (!PyCoro_CheckExact(governed->coro) || governed->flags & PULSE_GOVERNED_MANUAL) {
+        return NULL;
+    }
+    return thread == NULL ? NULL : thread->slices;
+}
+
+static PySendResult
+deliver_on_slice(pulse_governed *governed, pulse_slices *slices, pulse_poll *poll, const pulse_delivery *delivery,
+                 PyObject **result)
+{
+    PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
+    bool suspended;
+    if (poll == NULL) {
+        return pulse_suspension_poll(governed, slices, value, delivery->exception, result, &suspended);
+    }
+    pulse_request enclosing = pulse_request_begin(governed, poll->thread);
+    PySendResult outcome = pulse_suspension_poll(governed, slices, value, delivery->exception, result, &suspended);
+    pulse_request_end(&enclosing, suspended);
+    poll->preempted = suspended;
+    if (suspended) {
+        poll->thread->suspended_at = pulse_clock_ticks();
+    }
+    return outcome;
+}
+
 // Resume the coroutine itself. `poll` is NULL if the poll is not measured.
 static PySendResult
 deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delivery, PyObject **result)
 {
-    if (governed->segment != NULL) {
-        bool preempted;
-        PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
-        pulse_thread *thread = poll == NULL ? NULL : poll->thread;
-        PySendResult outcome = pulse_preemption_send(governed, thread, value, delivery->exception, result, &preempted);
-        if (poll != NULL) {
-            poll->preempted = preempted;
-        }
-        return outcome;
+    pulse_slices *slices = slices_for(governed, poll);
+    if (slices != NULL || pulse_suspension_is_now(governed)) {
+        return deliver_on_slice(governed, slices, poll, delivery, result);
     }
     if (delivery->exception == NULL) {
         return PyIter_Send(governed->coro, delivery->value, result);

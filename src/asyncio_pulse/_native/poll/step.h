@@ -1,4 +1,4 @@
-// A resumption that is not plain: it may have to wait, may run in a segment, and may be reported to hooks and decisions.
+// A resumption that is not plain: it may have to wait, may go on in the middle of its code, and may be reported to hooks and decisions.
 #ifndef PULSE_STEP_H
 #define PULSE_STEP_H
 

@@ -1,11 +1,9 @@
 #include "preempt/asking.h"
 
 #include "base/thread_clock.h"
-#include "model/governed.h"
 
 enum {
-    // Bytecode boundaries that one request tries before it waits. Queues and locks need 64; 0.5 ms of computing needs
-    // 1,000.
+    // Bytecode boundaries that one request tries before it waits.
     BURST = 1000,
     // What one signal costs, with its way through kernel and interpreter.
     SIGNAL_NS = 20000,
@@ -55,18 +53,17 @@ charge(pulse_group *group, uint64_t spent, uint64_t cpu_ns)
 }
 
 void
-pulse_asking_in_vain(pulse_request *request, pulse_group *group)
+pulse_asking_in_vain(pulse_request *request, pulse_group *group, uint64_t more_ns)
 {
-    uint64_t cpu_ns = pulse_thread_clock_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS;
+    uint64_t cpu_ns = pulse_thread_clock_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS + more_ns;
     uint64_t doubled = 2 * group->asked_in_vain_ns, least = doubled < MOST_IN_VAIN_NS ? doubled : MOST_IN_VAIN_NS;
     group->asked_in_vain_ns = spent > least ? spent : least;
     charge(group, group->asked_in_vain_ns, cpu_ns);
 }
 
 void
-pulse_asking_heard(pulse_request *request)
+pulse_asking_heard(pulse_request *request, pulse_group *group)
 {
-    pulse_group *group = request->segment->governed->group;
     group->asked_in_vain_ns = 0;
     group->ask_allowance = (pulse_allowance){0};
     // Only earlier attempts in vain are charged. Without any, asking is part of the suspension.

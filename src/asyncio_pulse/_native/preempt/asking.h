@@ -6,14 +6,16 @@
 #ifndef PULSE_ASKING_H
 #define PULSE_ASKING_H
 
-#include "preempt/segment.h"
+#include "model/governed.h"
 
-// A request to an armed poll while it runs.
+// A request to a poll while it runs.
 typedef struct {
-    pulse_segment *segment;
-    pulse_thread *thread;
+    // The start of the poll, which names it; 0 for none.
+    uint64_t poll;
     // When the poll should have been suspended.
     uint64_t due;
+    // When it is asked next, kept here while an inner poll runs.
+    uint64_t deadline;
     // What the thread's CPU clock showed at the first boundary that was tried in vain, ns; 0 for none.
     uint64_t burst_began_ns;
     int boundaries_left;
@@ -25,11 +27,12 @@ uint64_t pulse_asking_wait_ns(const pulse_group *group);
 // The first boundary was tried in vain; `is_hopeless` if the next ones would be, too.
 void pulse_asking_begin_burst(pulse_request *request, bool is_hopeless);
 
-// The request came to nothing. It may be over meanwhile; `group` is that of the running coroutine.
-void pulse_asking_in_vain(pulse_request *request, pulse_group *group);
+// The request came to nothing. It may be over meanwhile; `group` is that of the running coroutine. `more_ns` is what the
+// search for a place may still cost.
+void pulse_asking_in_vain(pulse_request *request, pulse_group *group, uint64_t more_ns);
 
-// The request is about to be heard.
-void pulse_asking_heard(pulse_request *request);
+// The request to a coroutine of this group is about to be heard.
+void pulse_asking_heard(pulse_request *request, pulse_group *group);
 
 // Function of the module.
 PyObject *pulse_asking_set_percent(PyObject *module, PyObject *percent);

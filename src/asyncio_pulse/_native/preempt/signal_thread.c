@@ -14,8 +14,8 @@
 #include "base/own_thread.h"
 
 enum {
-    // While nothing armed runs, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
-    // an armed poll more than all that the thread itself does, and servers are seldom idle for longer.
+    // While no poll has a deadline, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
+    // a poll more than all that the thread itself does, and servers are seldom idle for longer.
     LINGER_US = 1000,
     LINGERS = 10,
     // After a request it looks again this soon: the interrupted code may ask for another one.

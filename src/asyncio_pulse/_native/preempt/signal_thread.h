@@ -1,7 +1,7 @@
-// A native thread that sends a signal to the main thread when the armed poll that runs there has used its budget.
+// A native thread that sends a signal to the main thread when the poll that runs there has used its budget.
 //
-// It never takes the GIL. It sleeps until the deadline of the last poll that it saw, and looks again. When nothing armed
-// has run for a while, it sleeps for good. The next armed poll wakes it, as does a poll with an earlier deadline. The
+// It never takes the GIL. It sleeps until the deadline of the last poll that it saw, and looks again. When no poll had
+// a deadline for a while, it sleeps for good. The next such poll wakes it, as does a poll with an earlier deadline. The
 // process has one such thread, because signals belong to the process and their handlers run in the main thread only.
 #ifndef PULSE_SIGNAL_THREAD_H
 #define PULSE_SIGNAL_THREAD_H
@@ -10,7 +10,7 @@
 #include "base/compat.h"
 
 typedef struct {
-    // When to interrupt the running armed poll, in ticks; 0 while none runs. It also identifies the request.
+    // When to interrupt the running poll, in ticks; 0 if it is not to be interrupted. It also identifies the request.
     _Atomic(uint64_t) deadline;
     // The thread does not read `deadline` before this time unless it is woken; 0 while it is awake.
     _Atomic(uint64_t) sleeps_until;
@@ -35,7 +35,7 @@ uint64_t pulse_signal_thread_wake_ups(void);
 
 void pulse_signal_thread_wake(void);
 
-// An armed poll begins, or asks again: aim at it.
+// A poll begins that may be preempted, or it is asked again: aim at it.
 PULSE_INLINE void
 pulse_aim_at(uint64_t deadline)
 {

@@ -11,7 +11,7 @@
 #include "poll/last_poll.h"
 #include "poll/poll.h"
 #include "poll/step.h"
-#include "preempt/segment.h"
+#include "preempt/suspension.h"
 #include "types/awaiter.h"
 
 static PyObject *
@@ -80,12 +80,16 @@ static void
 governed_finalize(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
-    if (governed->segment != NULL) {
+    if (pulse_suspension_is_now(governed)) {
         pulse_exception raised = pulse_exception_take();
-        if (pulse_segment_unwind(governed) < 0) {
+        if (pulse_suspension_unwind(governed) < 0) {
             PyErr_WriteUnraisable(governed->coro);
         }
         pulse_exception_put_back(raised);
+        if (pulse_suspension_is_now(governed)) {
+            // Its frames are in use on a stack that this thread cannot unwind. They must never be freed.
+            Py_INCREF(self);
+        }
     }
 }
 
@@ -94,7 +98,7 @@ governed_dealloc(PyObject *self)
 {
     pulse_governed *governed = (pulse_governed *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (governed->segment != NULL && PyObject_CallFinalizerFromDealloc(self) < 0) {
+    if (pulse_suspension_is_now(governed) && PyObject_CallFinalizerFromDealloc(self) < 0) {
         return;
     }
     PyObject_GC_UnTrack(self);
@@ -103,7 +107,7 @@ governed_dealloc(PyObject *self)
     if (governed->flags & PULSE_GOVERNED_DUE) {
         pulse_due_forget(governed);
     }
-    pulse_segment_drop(governed);
+    pulse_suspension_free(governed);
     if (governed->weak_references != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -221,7 +225,7 @@ governed_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     pulse_state *state = pulse_state_of_module(governed->module);
     pulse_waiting_forget(governed);
     PyObject *result =
-        pulse_segment_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
+        pulse_suspension_unwind(governed) < 0 ? NULL : PyObject_CallMethodNoArgs(governed->coro, state->str_close);
     pulse_last_poll_finish(governed);
     return result;
 }
@@ -269,12 +273,11 @@ wrapped_attribute(PyObject *self, void *name)
     return PyObject_GetAttrString(((pulse_governed *)self)->coro, name);
 }
 
-// Whether it is suspended in the middle of its code. Its frame then says that it runs, but it does not.
+// While a coroutine is suspended in the middle of its code, its frame says that it runs, but it does not.
 static bool
 is_left(PyObject *self)
 {
-    const pulse_segment *segment = ((pulse_governed *)self)->segment;
-    return segment != NULL && segment->preempted;
+    return pulse_suspension_is_now((pulse_governed *)self);
 }
 
 static PyObject *

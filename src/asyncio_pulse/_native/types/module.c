@@ -11,10 +11,9 @@
 #include "poll/poll.h"
 #include "preempt/asking.h"
 #include "preempt/guards.h"
-#include "preempt/preemption.h"
-#include "preempt/segment.h"
+#include "preempt/request.h"
 #include "preempt/signal_thread.h"
-#include "preempt/wakeup_fd.h"
+#include "preempt/trial.h"
 #include "types/awaiter.h"
 #include "types/checkpoint.h"
 #include "types/coroutine_type.h"
@@ -98,7 +97,7 @@ after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
     pulse_watchdog_after_fork(state);
     pulse_signal_thread_after_fork();
     pulse_threads_after_fork(state);
-    pulse_wakeup_fd_after_fork();
+    pulse_request_after_fork();
     Py_RETURN_NONE;
 }
 
@@ -140,19 +139,24 @@ static PyMethodDef module_methods[] = {
     {"set_ask_percent", pulse_asking_set_percent, METH_O,
      "What asking may cost of the CPU time of whoever is asked, 1 to 100; more than 1 is for tests of what it may not "
      "break."},
-    {"set_preemption_starter", pulse_preemption_set_starter, METH_O, "Who starts preemption when it is first needed."},
-    {"start_preemption", pulse_preemption_start, METH_VARARGS,
-     "Begin to preempt, with a signal that is handled by us."},
-    {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
-    {"suspend_preemption", pulse_preemption_suspend_watchdog, METH_NOARGS,
-     "Stop the thread that sends signals; the next armed poll starts it again."},
-    {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS,
+    {"set_preemption_starter", pulse_request_set_starter, METH_O, "Who starts preemption when it is first needed."},
+    {"start_preemption", pulse_request_start, METH_VARARGS, "Begin to preempt, with a signal that is handled by us."},
+    {"stop_preemption", pulse_request_stop, METH_NOARGS, "Stop it: no signal comes after this."},
+    {"suspend_preemption", pulse_request_suspend_watchdog, METH_NOARGS,
+     "Stop the thread that sends signals; the next poll that may be preempted starts it again."},
+    {"resume_preemption", pulse_request_resume_watchdog, METH_NOARGS,
+     "Go on asking the poll that ran during the fork."},
+    {"unwind_preempted", pulse_request_unwind, METH_NOARGS,
      "Close all coroutines that stand in the middle of their code."},
-    {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_preemption_on_signal, METH_FASTCALL,
-     "The signal's handler."},
+    {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_request_on_signal, METH_FASTCALL, "The signal's handler."},
     {"enter_no_preempt", pulse_guards_enter, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
     {"leave_no_preempt", pulse_guards_leave, METH_O, "Undo that."},
-    {"preemption_facts", pulse_preemption_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
+    {"try_suspension", pulse_trial_run, METH_VARARGS,
+     "Run a coroutine on slices of the stack, for a test of this Python."},
+    {"suspend_trial", pulse_trial_suspend, METH_NOARGS, "Suspend the coroutine of try_suspension in its middle."},
+    {"preemption_refusal", pulse_request_refusal, METH_NOARGS,
+     "Why the core cannot suspend a task in its middle; or None."},
+    {"preemption_facts", pulse_request_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
     {"code_marks", pulse_code_marks_show, METH_O, "What each code unit means for a suspension there."},
     {"measure_native", pulse_native_benchmarks_measure, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
@@ -181,7 +185,6 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_manual_task_spec, &state->manual_task_type) < 0 ||
         add_type(module, &pulse_awaiter_spec, &state->awaiter_type) < 0 ||
         add_type(module, &pulse_pump_token_spec, &state->pump_token_type) < 0 ||
-        add_type(module, &pulse_segment_spec, &state->segment_type) < 0 ||
         add_type(module, &pulse_slow_queue_type_spec, &state->slow_queue_type) < 0) {
         return -1;
     }
@@ -301,7 +304,6 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->held_regions);
     Py_VISIT(state->slow_queue_type);
     Py_VISIT(state->flow_type);
-    Py_VISIT(state->segment_type);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->preemption_starter);
     Py_VISIT(state->preemption_restarter);
@@ -353,7 +355,6 @@ module_free(void *module)
     Py_CLEAR(state->held_regions);
     Py_CLEAR(state->slow_queue_type);
     Py_CLEAR(state->flow_type);
-    Py_CLEAR(state->segment_type);
     Py_CLEAR(state->cancelled_error);
     Py_CLEAR(state->preemption_starter);
     Py_CLEAR(state->preemption_restarter);

@@ -1,0 +1,67 @@
+#include "preempt/eval_hook.h"
+
+#include "base/clock.h"
+#include "bytecode/frame_layout.h"
+
+// The hook belongs to the interpreter. Only the main interpreter has one of ours.
+static struct {
+    // NULL while it is not set.
+    pulse_eval_hook hook;
+    PyThreadState *thread_state;
+    uint64_t until;
+    const char *lowest;
+} set;
+
+static PyObject *evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws);
+
+void
+pulse_eval_hook_end(void)
+{
+    if (set.hook == NULL) {
+        return;
+    }
+    set.hook = NULL;
+    PyInterpreterState *interpreter = PyInterpreterState_Main();
+    if (_PyInterpreterState_GetEvalFrameFunc(interpreter) == evaluate) {
+        _PyInterpreterState_SetEvalFrameFunc(interpreter, _PyEval_EvalFrameDefault);
+    }
+}
+
+static bool
+is_over(void)
+{
+    return pulse_clock_ticks() > set.until || PULSE_STACK_HERE() < set.lowest;
+}
+
+static PyObject *
+evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws)
+{
+    if (set.hook != NULL && thread_state == set.thread_state && !throws) {
+        if (is_over()) {
+            pulse_eval_hook_end();
+        }
+        else {
+            pulse_frame seen;
+            throws = pulse_frame_starting(&seen, frame) && set.hook(&seen) < 0;
+        }
+    }
+    return _PyEval_EvalFrameDefault(thread_state, frame, throws);
+}
+
+void
+pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until)
+{
+    // Without the hook, calls of Python functions by Python code take no room on the C stack. Code may rely on that.
+    enum { MOST_STACK = 256 * 1024 };
+    PyInterpreterState *interpreter = PyInterpreterState_Main();
+    if (set.hook == NULL) {
+        if (_PyInterpreterState_GetEvalFrameFunc(interpreter) != _PyEval_EvalFrameDefault) {
+            return;
+        }
+        set.thread_state = PyThreadState_Get();
+        _PyInterpreterState_SetEvalFrameFunc(interpreter, evaluate);
+    }
+    set.hook = hook;
+    set.until = until;
+    set.lowest = PULSE_STACK_HERE() - MOST_STACK;
+}

@@ -1,0 +1,497 @@
+#include "preempt/request.h"
+
+#include "bytecode/code_marks.h"
+#include "bytecode/joined_jumps.h"
+#include "bytecode/profilers.h"
+#include "preempt/asking.h"
+#include "preempt/consent.h"
+#include "preempt/eval_hook.h"
+#include "preempt/record.h"
+#include "preempt/signal_thread.h"
+#include "preempt/suspension.h"
+#include "preempt/wakeup_fd.h"
+
+// Signals belong to the process: they have one handler, which runs in one thread.
+static struct {
+    pulse_state *state;
+    unsigned long main_thread;
+    int signal_number;
+    PyObject *protected_modules;
+    PyObject *library_paths;
+    // signal.getsignal, and the handler that it must return.
+    PyObject *getsignal;
+    PyObject *handler;
+    pulse_request request;
+    // When the poll that ran during a fork was due; 0 if none was.
+    uint64_t deadline_at_fork;
+} process;
+
+static void
+start_if_needed(pulse_state *state, pulse_thread *thread)
+{
+    if (process.state != NULL || state->preemption_starter == NULL || thread->preemption_waits ||
+        pulse_profilers_follow()) {
+        return;
+    }
+    // The starter starts the signal, or says once why it cannot. The next installation sets the starter again. The starter
+    // itself does so where another thread could start the signal. This thread then asks no more, because asking is Python
+    // code before each of its polls.
+    PyObject *starter = state->preemption_starter;
+    state->preemption_starter = NULL;
+    PyObject *done = PyObject_CallNoArgs(starter);
+    Py_DECREF(starter);
+    if (done == NULL) {
+        pulse_state_contain_error(state);
+    }
+    Py_XDECREF(done);
+    thread->preemption_waits = state->preemption_starter != NULL;
+}
+
+static bool
+may_be_preempted(const pulse_governed *governed)
+{
+    return pulse_consent_mode(governed) != PULSE_PREEMPT_OFF && !(governed->preempt_mode & PULSE_PREEMPT_OBSERVED);
+}
+
+// The first poll in the main thread, which may be another one in a forked child.
+static void
+make_slices(pulse_thread *thread)
+{
+    thread->slices = pulse_slices_new();
+    if (thread->slices == NULL) {
+        pulse_state_contain_error(process.state);
+    }
+}
+
+void
+pulse_request_prepare(pulse_governed *governed, pulse_thread *thread)
+{
+    pulse_consent_decide(governed, thread->current);
+    if (!may_be_preempted(governed)) {
+        return;
+    }
+    start_if_needed(governed->governor->state, thread);
+    if (thread->slices == NULL && process.state != NULL && PyThread_get_thread_ident() == process.main_thread) {
+        make_slices(thread);
+    }
+}
+
+// The request was made in vain: the next one comes after so long.
+static void
+ask_after(uint64_t ns)
+{
+    pulse_aim_at(pulse_clock_ticks() + pulse_clock_from_ns(ns));
+}
+
+static void
+publish(pulse_governed *governed, pulse_thread *thread)
+{
+    bool acts = process.state != NULL && may_be_preempted(governed);
+    if (acts && !pulse_signal_thread_is_running() && pulse_signal_thread_start(process.signal_number) < 0) {
+        pulse_state_contain_error(process.state);
+        acts = false;
+    }
+    if (!acts) {
+        process.request = (pulse_request){0};
+        atomic_store(&pulse_the_aim.deadline, 0);
+        return;
+    }
+    uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
+    uint64_t due = started + pulse_governed_budget(governed);
+    bool at_once = pulse_consent_is_chaotic(governed->governor) &&
+                   pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
+    process.request = (pulse_request){.poll = started, .due = at_once ? started : due};
+    if (at_once) {
+        // No thread has to be woken for this.
+        atomic_store(&pulse_the_aim.deadline, started);
+        pulse_wakeup_fd_divert();
+        PyErr_SetInterruptEx(process.signal_number);
+        return;
+    }
+    uint64_t wait = pulse_asking_wait_ns(governed->group),
+             earliest = wait == 0 ? 0 : pulse_clock_ticks() + pulse_clock_from_ns(wait);
+    pulse_aim_at(due > earliest ? due : earliest);
+}
+
+pulse_request
+pulse_request_begin(pulse_governed *governed, pulse_thread *thread)
+{
+    pulse_request enclosing = process.request;
+    enclosing.deadline = atomic_load(&pulse_the_aim.deadline);
+    bool goes_on = thread->slices != NULL && pulse_consent_is_covered(governed, pulse_slices_running(thread->slices));
+    if (!goes_on) {
+        publish(governed, thread);
+    }
+    return enclosing;
+}
+
+void
+pulse_request_end(const pulse_request *enclosing, bool was_suspended)
+{
+    bool overdue = !was_suspended && process.request.poll != 0 && process.request.poll != enclosing->poll &&
+                   pulse_clock_ticks() > process.request.due;
+    pulse_eval_hook_end();
+    // The poll may have ended by itself during the search for a place.
+    pulse_wakeup_fd_restore(process.signal_number);
+    process.request = *enclosing;
+    atomic_store(&pulse_the_aim.deadline, enclosing->deadline);
+    if (overdue && process.state != NULL) {
+        pulse_request_check_heard(process.state);
+    }
+}
+
+void
+pulse_request_check_heard(pulse_state *state)
+{
+    // The program may handle our signal itself by now. The next poll that may be preempted has another signal chosen.
+    pulse_exception raised = pulse_exception_take();
+    PyObject *handler = PyObject_CallFunction(process.getsignal, "i", process.signal_number);
+    if (handler != NULL && handler != process.handler) {
+        pulse_signal_thread_stop();
+        process.state = NULL;
+        Py_XSETREF(state->preemption_starter, Py_XNewRef(state->preemption_restarter));
+    }
+    Py_XDECREF(handler);
+    PyErr_Clear();
+    pulse_exception_put_back(raised);
+}
+
+// Held: judging allocates, so that the collector and then another thread may run and change the configuration.
+static pulse_reach
+reach_of(const pulse_governed *governed, PyObject *coroutine)
+{
+    const pulse_preemption *preemption = &governed->governor->preemption;
+    pulse_frame frame;
+    pulse_frame_of(&frame, governed->coro);
+    const pulse_code_marks *marks = pulse_code_marks_of(frame.code, frame.globals);
+    PyErr_Clear();
+    PyObject *package = marks == NULL ? NULL : marks->package;
+    pulse_reach reach = {
+        .mode = pulse_consent_mode(governed),
+        .package = package,
+        .is_for_program = package != NULL && PySet_Contains(process.protected_modules, package) == 1,
+        .modules = preemption->modules,
+        .protected_modules = process.protected_modules,
+        .library_paths = process.library_paths,
+        .through_iteration = preemption->through_iteration,
+        .coroutine = coroutine,
+    };
+    pulse_reach_hold(&reach);
+    return reach;
+}
+
+static pulse_rule
+judge(pulse_thread *thread, const pulse_slice *slice, const pulse_frame *starting, pulse_frame *where)
+{
+    where->code = NULL;
+    const PyThreadState *thread_state = PyThreadState_Get();
+    if (thread_state->c_tracefunc != NULL || thread_state->c_profilefunc != NULL || thread_state->tracing > 0) {
+        return PULSE_RULE_TRACED;
+    }
+    if (!pulse_slice_is_here(thread->slices)) {
+        return PULSE_RULE_GREENLET;
+    }
+    pulse_governed *governed = pulse_slice_owner(slice), *giver = pulse_consent_giver(slice);
+    if (thread->current != governed) {
+        // A coroutine of another kind was resumed in between.
+        return PULSE_RULE_C_CODE;
+    }
+    pulse_reach reach = reach_of(giver, governed->coro);
+    pulse_rule rule = pulse_safe_to_suspend(&reach, starting, where);
+    pulse_reach_let_go(&reach);
+    if (rule != PULSE_PLACE_SAFE) {
+        return rule;
+    }
+    // The collector's C code, and what that calls, runs on top of whatever frame it interrupted.
+    if (atomic_load_explicit(&thread->gc_started, memory_order_relaxed) != 0) {
+        return PULSE_RULE_C_CODE;
+    }
+    if (pulse_consent_is_guarded(governed) || pulse_consent_is_guarded(giver)) {
+        return PULSE_RULE_GUARDED;
+    }
+    // Last, because it takes longer than all else.
+    return pulse_profilers_follow() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
+}
+
+// Whether no later boundary will do either: the obstacle lasts, or a whole burst came to nothing in that code before.
+static bool
+is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *where)
+{
+    const pulse_preemption *preemption = &governed->governor->preemption;
+    return rule == PULSE_RULE_TRACED || rule == PULSE_RULE_GREENLET ||
+           (rule == PULSE_RULE_MODULE && pulse_record_knows_place(preemption, rule, where));
+}
+
+static int on_await(const pulse_frame *starting);
+
+// Only an await will do: hear of the next ones, for a while. Returns what that may cost, ns: code that does nothing but call
+// functions takes half as long again.
+static uint64_t
+wait_for_await(void)
+{
+    enum { WINDOW_NS = 2000000 };
+    pulse_eval_hook_set(on_await, pulse_clock_ticks() + pulse_clock_from_ns(WINDOW_NS));
+    return WINDOW_NS / 3;
+}
+
+// Not here: look again at the next bytecode boundary or, after many of them, after a while.
+static void
+ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const pulse_frame *where)
+{
+    const pulse_governed *giver = pulse_consent_giver(pulse_slices_running(thread->slices));
+    pulse_request *request = &process.request;
+    pulse_preemption *preemption = &governed->governor->preemption;
+    pulse_counter_add(&preemption->refused[rule], 1);
+    // Until the poll ends, because the loop cannot read earlier what its signals write.
+    pulse_wakeup_fd_divert();
+    if (request->burst_began_ns == 0) {
+        pulse_asking_begin_burst(request, is_hopeless(governed, rule, where));
+    }
+    uint64_t more_ns = 0;
+    if (pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE && !is_hopeless(governed, rule, where)) {
+        more_ns = wait_for_await();
+    }
+    else if (request->boundaries_left-- > 0) {
+        PyErr_SetInterruptEx(process.signal_number);
+        return;
+    }
+    pulse_wakeup_fd_pass_on(process.signal_number);
+    pulse_record_note_place(preemption, rule, where);
+    if (rule == PULSE_RULE_INSTRUCTION) {
+        pulse_joined_jumps_part(where->code);
+    }
+    pulse_counter_add(&preemption->gave_up, 1);
+    pulse_asking_in_vain(request, governed->group, more_ns);
+    ask_after(pulse_asking_wait_ns(governed->group));
+}
+
+// The coroutine goes on, perhaps in another enclosing poll. Raise what waits for it, if this place allows that.
+static int
+raise_what_waits(const pulse_governed *governed, const pulse_slice *slice)
+{
+    pulse_suspension *suspension = governed->suspension;
+    if (suspension->exception != NULL) {
+        return pulse_suspension_raise(&suspension->exception);
+    }
+    int result = 0;
+    if (suspension->opted_in && pulse_suspension_is_cancelled(suspension)) {
+        pulse_reach reach = reach_of(pulse_consent_giver(slice), governed->coro);
+        if (pulse_safe_to_cancel(&reach)) {
+            result = pulse_suspension_raise(&suspension->cancellation);
+        }
+        pulse_reach_let_go(&reach);
+    }
+    pulse_suspension_put_off(suspension);
+    return result;
+}
+
+// Returns when the coroutine goes on: 0, or -1 with the exception to raise at this place.
+static int
+suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
+{
+    pulse_preemption *preemption = &governed->governor->preemption;
+    uint64_t now = pulse_clock_ticks();
+    pulse_asking_heard(&process.request, governed->group);
+    pulse_counter_add(&preemption->preemptions, 1);
+    pulse_histogram_record(&preemption->delay, (now - process.request.due) >> pulse_the_clock.histogram_shift);
+    // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
+    // still; another round handles them.
+    PyErr_SetInterruptEx(process.signal_number);
+    // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
+    if (pulse_suspension_suspend(governed, thread->slices, opted_in) < 0) {
+        return 0;
+    }
+    return raise_what_waits(governed, pulse_slices_running(thread->slices));
+}
+
+// Whether the poll that runs is due. The signal may be late, for a poll that is over, or may have another sender.
+static bool
+is_due(const pulse_thread *thread)
+{
+    uint64_t deadline = atomic_load(&pulse_the_aim.deadline);
+    return process.state != NULL && thread != NULL && thread->slices != NULL && thread->current != NULL &&
+           pulse_slices_running(thread->slices) != NULL && deadline != 0 && pulse_clock_ticks() >= deadline;
+}
+
+static bool
+is_closing(const pulse_governed *governed)
+{
+    return governed->suspension != NULL && governed->suspension->is_closing;
+}
+
+PyObject *
+pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments), Py_ssize_t Py_UNUSED(count))
+{
+    pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
+    if (!is_due(thread)) {
+        Py_RETURN_NONE;
+    }
+    const pulse_slice *slice = pulse_slices_running(thread->slices);
+    pulse_governed *governed = pulse_slice_owner(slice);
+    if (is_closing(governed)) {
+        Py_RETURN_NONE;
+    }
+    bool is_bound = process.request.burst_began_ns == 0 && !pulse_consent_is_chaotic(governed->governor);
+    uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
+    if (wait > 0) {
+        // Other threads had the processor meanwhile.
+        ask_after(wait);
+        Py_RETURN_NONE;
+    }
+    uint64_t poll = process.request.poll;
+    pulse_frame where;
+    pulse_rule rule = judge(thread, slice, NULL, &where);
+    if (process.request.poll != poll || process.state == NULL) {
+        // The judging let the collector run, and with it code that ended all requests.
+        Py_RETURN_NONE;
+    }
+    if (rule == PULSE_PLACE_SAFE) {
+        bool opted_in = pulse_consent_mode(pulse_consent_giver(slice)) == PULSE_PREEMPT_ANYWHERE;
+        return suspend(thread, governed, opted_in) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    ask_again(thread, governed, rule, &where);
+    Py_RETURN_NONE;
+}
+
+// A frame begins to run while a request waits for an await. 0 to let it run, -1 to raise an exception in it.
+static int
+on_await(const pulse_frame *starting)
+{
+    if (!(starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
+        return 0;
+    }
+    pulse_thread *thread = pulse_thread_find(process.state, false);
+    const pulse_slice *slice = thread == NULL || thread->slices == NULL ? NULL : pulse_slices_running(thread->slices);
+    if (slice == NULL || process.request.poll == 0 || is_closing(pulse_slice_owner(slice))) {
+        pulse_eval_hook_end();
+        return 0;
+    }
+    pulse_frame where;
+    if (judge(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
+        return 0;
+    }
+    pulse_eval_hook_end();
+    return suspend(thread, pulse_slice_owner(slice), false);
+}
+
+PyObject *
+pulse_request_start(PyObject *module, PyObject *arguments)
+{
+    int signal_number;
+    PyObject *protected_modules, *library_paths;
+    if (!PyArg_ParseTuple(arguments, "iO!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
+                          &PyTuple_Type, &library_paths)) {
+        return NULL;
+    }
+    if (process.state != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "preemption is started already");
+        return NULL;
+    }
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
+        return NULL;
+    }
+    if (pulse_code_marks_init() < 0 || pulse_wakeup_fd_init() < 0 || pulse_signal_thread_start(signal_number) < 0) {
+        return NULL;
+    }
+    PyObject *signal_module = PyImport_ImportModule("signal");
+    Py_XSETREF(process.getsignal, signal_module == NULL ? NULL : PyObject_GetAttrString(signal_module, "getsignal"));
+    Py_XDECREF(signal_module);
+    Py_XSETREF(process.handler, PyObject_GetAttrString(module, "on_preempt_signal"));
+    if (process.getsignal == NULL || process.handler == NULL) {
+        return NULL;
+    }
+    process.signal_number = signal_number;
+    process.main_thread = PyThread_get_thread_ident();
+    Py_XSETREF(process.protected_modules, Py_NewRef(protected_modules));
+    Py_XSETREF(process.library_paths, Py_NewRef(library_paths));
+    process.state = pulse_state_of_module(module);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_request_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    if (process.state == pulse_state_of_module(module)) {
+        pulse_signal_thread_stop();
+        process.state = NULL;
+        process.request = (pulse_request){0};
+    }
+    Py_RETURN_NONE;
+}
+
+void
+pulse_request_after_fork(void)
+{
+    pulse_eval_hook_end();
+    process.request = (pulse_request){0};
+    process.deadline_at_fork = 0;
+    // The thread that forked is the child's main thread.
+    process.main_thread = PyThread_get_thread_ident();
+    pulse_wakeup_fd_after_fork();
+}
+
+PyObject *
+pulse_request_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    process.deadline_at_fork = atomic_load(&pulse_the_aim.deadline);
+    pulse_signal_thread_stop();
+    Py_RETURN_NONE;
+}
+
+// In the main thread, between two bytecodes. A poll that ended meanwhile left no request.
+static int
+go_on_asking(void *Py_UNUSED(ignored))
+{
+    uint64_t deadline = process.deadline_at_fork;
+    process.deadline_at_fork = 0;
+    if (process.state == NULL || process.request.poll == 0 || deadline == 0 || pulse_signal_thread_is_running()) {
+        return 0;
+    }
+    if (pulse_signal_thread_start(process.signal_number) < 0) {
+        pulse_state_contain_error(process.state);
+        return 0;
+    }
+    pulse_aim_at(deadline);
+    return 0;
+}
+
+PyObject *
+pulse_request_resume_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    // Not at once, because Python counts the threads of the process only after this.
+    if (process.deadline_at_fork != 0) {
+        Py_AddPendingCall(go_on_asking, NULL);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_request_unwind(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    pulse_suspension_unwind_all();
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_request_set_starter(PyObject *module, PyObject *starter)
+{
+    pulse_state *state = pulse_state_of_module(module);
+    Py_XSETREF(state->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
+    Py_XSETREF(state->preemption_restarter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
+    Py_RETURN_NONE;
+}
+
+PyObject *
+pulse_request_refusal(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("z", pulse_slice_refusal());
+}
+
+PyObject *
+pulse_request_facts(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("{sOsisK}", "active", process.state != NULL ? Py_True : Py_False, "signal_number",
+                         process.state != NULL ? process.signal_number : 0, "wake_ups",
+                         (unsigned long long)pulse_signal_thread_wake_ups());
+}
