@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -145,3 +146,34 @@ def test_the_poll_under_way_is_asked_on_after_a_fork_in_another_thread(loop_fact
                 await until_preempted(preemptions() + 5)
 
     run_preempting(main(), loop_factory)
+
+
+def test_nested_calls_of_any_thread_take_little_stack_while_an_await_is_looked_for(loop_factory: LoopFactory) -> None:
+    """GIVEN recursion that needs no C stack in plain Python; WHEN an await is looked for; THEN the stack suffices."""
+    depth = 50_000
+
+    def dive(levels: int) -> int:
+        return dive(levels - 1) + 1 if levels else 0
+
+    async def dives(end: float) -> int:
+        dived = 0
+        while time.monotonic() < end:
+            assert dive(depth) == depth
+            dived += 1
+        return dived
+
+    async def main() -> None:
+        end = time.monotonic() + 1
+        task = asyncio.create_task(dives(end))
+        put_at_yield(task)
+        beside = asyncio.to_thread(lambda: [dive(depth) for _ in range(10)])
+        assert (await asyncio.gather(task, beside))[0] > 0
+        # It was asked, and an await was looked for.
+        assert pulse.get_manager().governor.preemption_record()["gave_up"] > 0
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 10_000)
+    try:
+        run_preempting(main(), loop_factory)
+    finally:
+        sys.setrecursionlimit(limit)

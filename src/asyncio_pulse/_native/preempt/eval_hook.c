@@ -9,8 +9,13 @@ static struct {
     pulse_eval_hook hook;
     PyThreadState *thread_state;
     uint64_t until;
-    const char *lowest;
 } set;
+
+// The stack of each thread at its first call since the hook was set until `until`.
+static _Thread_local struct {
+    uint64_t until;
+    const char *stack;
+} first_call;
 
 static PyObject *evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws);
 
@@ -27,23 +32,28 @@ pulse_eval_hook_end(void)
     }
 }
 
+// Without the hook, calls of Python functions by Python code take no room on the C stack, and a thread may have little of
+// it. So the hook ends for all threads before nested calls of one of them take much.
 static bool
 is_over(void)
 {
-    return pulse_clock_ticks() > set.until || PULSE_STACK_HERE() < set.lowest;
+    enum { MOST_STACK = 64 * 1024 };
+    if (first_call.until != set.until) {
+        first_call.until = set.until;
+        first_call.stack = PULSE_STACK_HERE();
+    }
+    return first_call.stack - PULSE_STACK_HERE() > MOST_STACK || pulse_clock_ticks() > set.until;
 }
 
 static PyObject *
 evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws)
 {
-    if (set.hook != NULL && thread_state == set.thread_state && !throws) {
-        if (is_over()) {
-            pulse_eval_hook_end();
-        }
-        else {
-            pulse_frame seen;
-            throws = pulse_frame_starting(&seen, frame) && set.hook(&seen) < 0;
-        }
+    if (set.hook != NULL && is_over()) {
+        pulse_eval_hook_end();
+    }
+    else if (set.hook != NULL && thread_state == set.thread_state && !throws) {
+        pulse_frame seen;
+        throws = pulse_frame_starting(&seen, frame) && set.hook(&seen) < 0;
     }
     return _PyEval_EvalFrameDefault(thread_state, frame, throws);
 }
@@ -51,8 +61,6 @@ evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws)
 void
 pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until)
 {
-    // Without the hook, calls of Python functions by Python code take no room on the C stack. Code may rely on that.
-    enum { MOST_STACK = 256 * 1024 };
     PyInterpreterState *interpreter = PyInterpreterState_Main();
     if (set.hook == NULL) {
         if (_PyInterpreterState_GetEvalFrameFunc(interpreter) != _PyEval_EvalFrameDefault) {
@@ -63,5 +71,4 @@ pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until)
     }
     set.hook = hook;
     set.until = until;
-    set.lowest = PULSE_STACK_HERE() - MOST_STACK;
 }

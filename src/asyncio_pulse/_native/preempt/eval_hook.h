@@ -13,8 +13,8 @@
 // exception in it. Python code may run, and the thread may be suspended in here.
 typedef int (*pulse_eval_hook)(const pulse_frame *frame);
 
-// Set the hook until `until`, in ticks. It ends earlier if the C stack grows much, because nested calls take more of it while
-// the hook is set.
+// Set the hook until `until`, in ticks. It ends earlier if the C stack of any thread grows much, because nested calls take
+// more of it while the hook is set.
 void pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until);
 
 void pulse_eval_hook_end(void);

@@ -294,9 +294,6 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
     pulse_asking_heard(&process.request, governed->group);
     pulse_counter_add(&preemption->preemptions, 1);
     pulse_histogram_record(&preemption->delay, (now - process.request.due) >> pulse_the_clock.histogram_shift);
-    // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
-    // still; another round handles them.
-    PyErr_SetInterruptEx(process.signal_number);
     // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
     if (pulse_suspension_suspend(governed, thread->slices, opted_in) < 0) {
         return 0;
@@ -347,6 +344,9 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     }
     if (rule == PULSE_PLACE_SAFE) {
         bool opted_in = pulse_consent_mode(pulse_consent_giver(slice)) == PULSE_PREEMPT_ANYWHERE;
+        // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
+        // still; another round handles them.
+        PyErr_SetInterruptEx(process.signal_number);
         return suspend(thread, governed, opted_in) < 0 ? NULL : Py_NewRef(Py_None);
     }
     ask_again(thread, governed, rule, &where);
