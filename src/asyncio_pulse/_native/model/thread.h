@@ -54,8 +54,8 @@ typedef struct pulse_thread {
 
     // The stack slices on which polls run if they may be suspended in their middle; NULL if none may.
     struct pulse_slices *slices;
-    // When a poll was last suspended in its middle. Polls that enclosed it have ended with it.
-    uint64_t suspended_at;
+    // How often polls were suspended in their middle. The polls that enclosed such a poll ended with it.
+    uint64_t suspensions;
     // The thread tried to start preemption and failed: only the main thread can.
     bool preemption_waits;
 

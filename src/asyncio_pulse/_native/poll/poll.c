@@ -123,6 +123,7 @@ pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed 
         pulse_hooks_before_poll(governed);
     }
     pulse_request_prepare(governed, thread);
+    poll->suspensions = thread->suspensions;
     pulse_poll_begin(poll, thread, governed);
 }
 
@@ -138,7 +139,7 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->totals.violations) == violations;
     pulse_record_count(governed, own, is_forced);
-    if (!poll->preempted && result == PULSE_POLL_PENDING && poll->thread->suspended_at > poll->begun) {
+    if (!poll->preempted && result == PULSE_POLL_PENDING && poll->thread->suspensions != poll->suspensions) {
         // A call inside it was suspended in its middle, and counted.
         pulse_counter_add(&governed->totals.forced_yields, 1);
     }

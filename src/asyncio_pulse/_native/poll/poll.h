@@ -22,6 +22,8 @@ typedef struct {
     bool hooked;
     // It was suspended in the middle of its code.
     bool preempted;
+    // How often polls had been suspended in this thread, if it is a special poll.
+    uint64_t suspensions;
 } pulse_poll;
 
 // Value of `cpu_sampled_ns` for a poll whose length the caller supplied: all of it counts as CPU time.

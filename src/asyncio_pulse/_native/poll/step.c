@@ -70,9 +70,7 @@ deliver_on_slice(pulse_governed *governed, pulse_slices *slices, pulse_poll *pol
     PySendResult outcome = pulse_suspension_poll(governed, slices, value, delivery->exception, result, &suspended);
     pulse_request_end(&enclosing, suspended);
     poll->preempted = suspended;
-    if (suspended) {
-        poll->thread->suspended_at = pulse_clock_ticks();
-    }
+    poll->thread->suspensions += suspended;
     return outcome;
 }
 
