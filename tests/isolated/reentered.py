@@ -350,12 +350,18 @@ def run(loop_class: type[asyncio.AbstractEventLoop], place: str, action: Callabl
     return strikes
 
 
+def ends_plain_python(place: str, action: Callable[[], None]) -> bool:
+    """Whether CPython 3.11 itself may crash: it does not see that a coroutine runs when something is thrown into it."""
+    return sys.version_info < (3, 12) and place in ("signal", "finaliser") and action is throw_into_it
+
+
 signal.signal(signal.SIGALRM, lambda *_: danger.call("signal"))
 for loop_class in loop_classes:
     for place in PLACES:
         taken = 0
         for action in ACTIONS:
-            taken += run(loop_class, place, action)
+            if not ends_plain_python(place, action):
+                taken += run(loop_class, place, action)
         # uvloop has no ready queue in sight.
         assert taken > len(ACTIONS) or (place == "len" and loop_class is not asyncio.SelectorEventLoop), (place, taken)
 print("ok")
