@@ -40,7 +40,6 @@ struct pulse_slices {
     pulse_slice *running;
     pulse_slice *spare;
     int spares;
-    int count;
     int depth;
     char *floors[FLOORS];
 };
@@ -72,7 +71,6 @@ pulse_slices_new(void)
 static void
 slice_free(pulse_slice *slice)
 {
-    slice->slices->count--;
     pulse_slice_state_free(&slice->state);
     PyMem_RawFree(slice->bytes);
     PyMem_RawFree(slice);
@@ -102,7 +100,6 @@ slice_new(pulse_slices *slices)
         return NULL;
     }
     slice->slices = slices;
-    slices->count++;
     return slice;
 }
 
@@ -147,12 +144,6 @@ void *
 pulse_slice_owner(const pulse_slice *slice)
 {
     return slice->owner;
-}
-
-int
-pulse_slices_count(const pulse_slices *slices)
-{
-    return slices->count;
 }
 
 PULSE_IN_SLICE static PySendResult
@@ -369,13 +360,6 @@ pulse_slice_owner(const pulse_slice *slice)
 {
     (void)slice;
     return NULL;
-}
-
-int
-pulse_slices_count(const pulse_slices *slices)
-{
-    (void)slices;
-    return 0;
 }
 
 PySendResult

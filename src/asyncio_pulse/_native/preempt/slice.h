@@ -30,9 +30,6 @@ pulse_slice *pulse_slice_outer(const pulse_slice *slice);
 // What pulse_slice_begin was given.
 void *pulse_slice_owner(const pulse_slice *slice);
 
-// How many slices the thread has made and keeps.
-int pulse_slices_count(const pulse_slices *slices);
-
 // Run a poll of a native coroutine, as PyIter_Send, for an owner, which is not touched. `exception`, if not NULL, is raised in it instead of sending the value.
 // If the poll was suspended, `*suspended` is its slice, and the outcome is PYGEN_NEXT without a result.
 PySendResult pulse_slice_begin(pulse_slices *slices, void *owner, PyObject *coro, PyObject *value, PyObject *exception,

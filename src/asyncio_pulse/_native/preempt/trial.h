@@ -1,6 +1,6 @@
 // Tries a suspension before any is relied upon: the interpreter may differ from the headers that the core was compiled with.
 //
-// Functions of the module, called with the GIL while nothing is governed in the thread.
+// Functions of the module. Need the GIL.
 #ifndef PULSE_TRIAL_H
 #define PULSE_TRIAL_H
 
