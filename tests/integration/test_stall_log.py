@@ -173,12 +173,12 @@ def test_importing_is_no_offence(
     assert (group.violations, group.tier) == (1, InterventionAction.WARN)
 
 
-def test_a_long_poll_is_named_by_where_it_was_most_often(loop_factory: LoopFactory) -> None:
+def test_a_long_poll_is_named_by_where_it_was_for_most_of_its_time(loop_factory: LoopFactory) -> None:
     def early() -> None:
-        burn(200)
+        burn(500)
 
     def late() -> None:
-        burn(900)
+        burn(1100)
 
     async def work() -> None:
         early()

@@ -8,7 +8,7 @@ pulse_samples_clear(pulse_samples *samples)
         samples->places--;
         Py_CLEAR(samples->stacks[samples->places]);
     }
-    samples->taken = samples->importing = 0;
+    samples->sampled = samples->sampled_ticks = samples->importing_ticks = 0;
 }
 
 bool
@@ -49,23 +49,26 @@ pulse_samples_look_at(pulse_samples *samples, uint64_t poll, uint64_t now)
     if (atomic_load_explicit(&samples->poll, memory_order_relaxed) != poll) {
         pulse_samples_clear(samples);
         atomic_store_explicit(&samples->poll, poll, memory_order_relaxed);
+        samples->sampled = poll;
     }
     atomic_store_explicit(&samples->due, now + (now - poll) / 8, memory_order_relaxed);
 }
 
 void
-pulse_samples_add(pulse_samples *samples, PyObject *stack)
+pulse_samples_add(pulse_samples *samples, PyObject *stack, uint64_t now)
 {
-    samples->taken++;
-    samples->importing += pulse_samples_is_importing(stack);
+    uint64_t ticks = now - samples->sampled;
+    samples->sampled = now;
+    samples->sampled_ticks += ticks;
+    samples->importing_ticks += pulse_samples_is_importing(stack) ? ticks : 0;
     for (int i = 0; i < samples->places; i++) {
         if (is_same_place(samples->stacks[i], stack)) {
-            samples->counts[i]++;
+            samples->ticks[i] += ticks;
             return;
         }
     }
     if (samples->places < PULSE_MOST_SAMPLED_PLACES) {
-        samples->counts[samples->places] = 1;
+        samples->ticks[samples->places] = ticks;
         samples->stacks[samples->places++] = Py_NewRef(stack);
     }
 }
@@ -78,8 +81,7 @@ pulse_samples_most(const pulse_samples *samples, uint64_t poll)
     }
     int most = 0;
     for (int i = 1; i < samples->places; i++) {
-        // Of two equals the later one: the longer a poll lasts, the less often the watchdog looks.
-        most = samples->counts[i] >= samples->counts[most] ? i : most;
+        most = samples->ticks[i] >= samples->ticks[most] ? i : most;
     }
     return samples->stacks[most];
 }

@@ -14,7 +14,8 @@ is_importing(const pulse_poll *poll)
 {
     pulse_samples *samples = &poll->thread->samples;
     bool is_seen = pulse_samples_most(samples, poll->begun) != NULL;
-    return pulse_thread_modules_grew(poll->thread) && (!is_seen || samples->importing * 2 >= samples->taken);
+    return pulse_thread_modules_grew(poll->thread) &&
+           (!is_seen || samples->importing_ticks * 2 >= samples->sampled_ticks);
 }
 
 // CPU time since the sample, ticks.

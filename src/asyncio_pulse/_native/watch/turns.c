@@ -56,7 +56,7 @@ pulse_turns_bind_thread(pulse_turns *turns)
     }
 }
 
-// If the stall was one long poll, its place is the one where that poll was seen most often.
+// If the stall was one long poll, its place is the one that took most of that poll.
 static void
 settle_place(pulse_turns *turns)
 {

@@ -165,7 +165,8 @@ capture_poll(pulse_state *state, pulse_thread *thread)
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
     // Note the look even if there is nothing to see, as for a thread that has ended. Otherwise the poll would be due at
     // every look.
-    pulse_samples_look_at(&thread->samples, started, pulse_clock_ticks());
+    uint64_t now = pulse_clock_ticks();
+    pulse_samples_look_at(&thread->samples, started, now);
     // The thread's threshold is the shortest one of the loops that it ran. The loop of this poll may have a longer one.
     if (polled == NULL || pulse_overdue_age(started) <= polled->governor->slow_ticks) {
         return;
@@ -175,7 +176,7 @@ capture_poll(pulse_state *state, pulse_thread *thread)
         pulse_state_contain_error(state);
     }
     else if (stack != NULL && atomic_load(&thread->poll_started) == started) {
-        pulse_samples_add(&thread->samples, stack);
+        pulse_samples_add(&thread->samples, stack, now);
     }
     Py_XDECREF(stack);
 }
