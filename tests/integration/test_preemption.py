@@ -84,8 +84,13 @@ def test_who_opted_in_is_nearer_than_the_configuration(preempt: str) -> None:
 
 
 @pytest.mark.timing  # whether it is asked in time is a matter of the machine
-@pytest.mark.parametrize(("settings", "is_preempted"), [({}, False), ({"preempt": "await"}, True)])
-def test_by_default_nothing_is_started_for_an_offender_at_yield(settings: dict[str, Any], is_preempted: bool) -> None:
+@pytest.mark.parametrize(
+    ("settings", "is_preempted", "is_started"),
+    [({"preempt": "off"}, False, False), ({}, False, True), ({"preempt": "await"}, True, True)],
+)
+def test_by_default_an_offender_is_not_left_where_it_awaits_its_own_coroutines(
+    settings: dict[str, Any], is_preempted: bool, is_started: bool
+) -> None:
     async def count_a_little() -> None:
         for _ in range(500):
             pass
@@ -102,7 +107,7 @@ def test_by_default_nothing_is_started_for_an_offender_at_yield(settings: dict[s
         put_at_yield(task)
         await task
         assert (preemptions() > 0) == is_preempted
-        assert bool(_core.preemption_facts()["active"]) == (is_preempted or was_active)
+        assert bool(_core.preemption_facts()["active"]) == (is_started or was_active)
 
     pulse.run(main(), config=pulse.TierConfig(poll_budget_us=500, **settings))
 
@@ -262,7 +267,8 @@ def test_a_loop_off_the_main_thread_is_not_preempted_and_says_so(
 
     assert asyncio.run(beside()) == 0
     assert "off the main thread" in caplog.text
-    assert len(asked) == 1
+    # Once because it is the default, once because the task opted in.
+    assert len(asked) == 2
 
 
 def test_refusals_are_counted_by_rule_and_place() -> None:

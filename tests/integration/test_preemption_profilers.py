@@ -130,7 +130,8 @@ def test_nothing_is_preempted_under_it(profiler: Callable[[], contextlib.Abstrac
         assert not _core.preemption_facts()["active"]
         await while_preempting()
 
-    run_preempting(main(), poll_budget_us=AT_ONCE_US)
+    # With "off" only who opted in may be preempted, so nothing was started before.
+    run_preempting(main(), poll_budget_us=AT_ONCE_US, preempt="off")
 
 
 @pytest.mark.parametrize("profiler", PROFILERS)

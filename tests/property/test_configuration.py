@@ -26,7 +26,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5
 policies = st.builds(
     GroupPolicy,
     max_tier=st.none() | st.sampled_from(InterventionAction),
-    preempt=st.sampled_from([None, "off", "await", "anywhere"]),
+    preempt=st.sampled_from([None, "off", "waits", "await", "anywhere"]),
     priority=st.none() | st.sampled_from(TaskPriority),
     exempt=st.booleans(),
 )

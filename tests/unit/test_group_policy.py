@@ -39,7 +39,7 @@ def test_members_may_be_given_by_name_and_number(values: dict[str, Any], policy:
     ("values", "message"),
     [
         ({"max_tier": 4}, "max_tier must be one of monitor, warn, yield, isolate, got 4"),
-        ({"preempt": "always"}, "preempt must be one of off, await, anywhere, got 'always'"),
+        ({"preempt": "always"}, "preempt must be one of off, waits, await, anywhere, got 'always'"),
         ({"priority": "urgent"}, "priority must be one of critical, high, normal, low, got 'urgent'"),
         ({"exempt": 1}, "exempt must be true or false, got 1"),
         ({"exempt": None}, "exempt must be true or false, got None"),

@@ -42,7 +42,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "warn_interval_ms": 1000,
         "freeze_min_groups": 4,
         "park_breaker_ms": 5000,
-        "preempt": "off",
+        "preempt": "waits",
         "preemptible_modules": (),
         "preempt_through_c": "off",
     }

@@ -36,10 +36,10 @@ __all__ = [
     "read_groups",
 ]
 
-Preempt: TypeAlias = Literal["off", "await", "anywhere"]
-"""Where a task may be preempted: nowhere, where it starts to await, anywhere in its Python code."""
+Preempt: TypeAlias = Literal["off", "waits", "await", "anywhere"]
+"""Where a task may be preempted: nowhere, where it awaits a library, where it starts to await, anywhere in its code."""
 
-PREEMPT_MODES: tuple[Preempt, ...] = ("off", "await", "anywhere")
+PREEMPT_MODES: tuple[Preempt, ...] = ("off", "waits", "await", "anywhere")
 """The modes, at the indices that the core uses for them."""
 
 GROUP_SETTINGS: Mapping[str, Setting] = {
@@ -59,7 +59,7 @@ class GroupPolicy:
     Args:
         max_tier: Highest tier of these groups. It replaces that of the configuration even if it is lower, because the
             nearest setting wins. A task's own `max_tier` overrides it.
-        preempt: Where their tasks may be preempted: "off", "await" or "anywhere".
+        preempt: Where their tasks may be preempted: "off", "waits", "await" or "anywhere".
         priority: Priority of their tasks.
         exempt: These groups are measured but not judged, and stay at Monitor.
 

@@ -80,8 +80,7 @@ SETTINGS: Mapping[str, Setting] = {
     # At least two groups: with one, "more than half" would freeze promotion whenever it offends.
     "freeze_min_groups": Range(4, 2, 65_536),
     "park_breaker_ms": Range(5_000, 10, 3_600_000),
-    # Asking a computing task to suspend costs CPU time even where it finds no await point, so preemption is opt-in.
-    "preempt": Choice("off", PREEMPT_MODES),
+    "preempt": Choice("waits", PREEMPT_MODES),
     "preemptible_modules": Packages(()),
     "preempt_through_c": Choice("off", ("off", "iteration")),
 }
@@ -123,9 +122,11 @@ class TierConfig:
             half of the active groups are promoted within a window, promotion freezes.
         park_breaker_ms: Limit on the 99th percentile of a group's waits in the slow queue, milliseconds, 10..3,600,000.
             Beyond it the group's circuit breaker opens: the group is only observed, and tried again after a while.
-        preempt: Where tasks at Yield and above are preempted: "off", "await" or "anywhere". A task or its
-            group may set another value; the nearest wins, except that "off" of a group is final. With the default, "off",
-            only tasks that opted in are preempted.
+        preempt: Where tasks are preempted: "off", "waits", "await" or "anywhere". With the default, "waits", a step that
+            lasts long is suspended where the program awaits a library, or resumes an asynchronous generator. "await" adds
+            awaits of the program's own coroutines, and "anywhere" adds all statements; below Yield, both act like
+            "waits". With "off", only tasks that opted in are preempted. A task or its group may set another value; the
+            nearest wins, except that "off" of a group is final.
         preemptible_modules: Top-level packages whose code may be preempted, besides the package that opted in and
             the purely computing parts of the standard library. ("*",) allows all packages except those that share
             state, such as asyncio, logging and threading. For await points: installed packages that do not count as

@@ -71,7 +71,12 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         through_iteration=config.preempt_through_c == "iteration",
         # The pattern "*" also covers tasks without an explicit group, because it is the switch for all tasks.
         off_without_group="*" in config.groups and config.groups["*"].preempt == "off",
+        step_us=LATENCY_TARGET_US,
     )
+
+
+LATENCY_TARGET_US = 20_000
+"""How long a step may last before it is asked to give way, unless it has a budget that it is held to."""
 
 
 def _reason(account: _core.Account | None) -> str:

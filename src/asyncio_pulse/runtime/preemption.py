@@ -200,19 +200,24 @@ def _say_once(reason: str) -> None:
         AFTERWARDS.call(partial(logger.warning, "%s: nothing is preempted: %s", origin_of(), reason))
 
 
-def start() -> None:
-    """Start preemption. The core calls this in the loop's thread before the first poll that may be preempted."""
+def start(is_requested: bool) -> None:
+    """Start preemption. The core calls this in the loop's thread before the first poll that may be preempted.
+
+    Args:
+        is_requested: Whether code or an operator asked for it. Otherwise it is only the default, and nothing is said where
+            it is not possible.
+    """
     reasons = list(refusals())
-    if threading.current_thread() is not threading.main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread:
         reasons.append("the loop runs off the main thread, where no signal interrupts Python code")
-        # A loop in the main thread may still want preemption later.
-        _core.set_preemption_starter(start)
-    if reasons:
-        _say_once("; ".join(reasons))
-        return
-    number = _signal.take()
+    number = None if reasons else _signal.take()
     if number is None:
-        _say_once("every signal that could be used is handled by the program")
+        if not in_main_thread or not is_requested:
+            # A loop in the main thread may still want it, and who asks for it has still to be told.
+            _core.set_preemption_starter(start)
+        if is_requested:
+            _say_once("; ".join(reasons) or "every signal that could be used is handled by the program")
         return
     try:
         _core.start_preemption(number, PROTECTED_MODULES, LIBRARY_PATHS)

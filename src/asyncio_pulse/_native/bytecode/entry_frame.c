@@ -19,6 +19,12 @@ pulse_entry_frame_make(pulse_frame_layout *frame)
     frame->owner = FRAME_OWNED_BY_INTERPRETER;
 }
 
+bool
+pulse_entry_frame_is(const pulse_frame_layout *frame)
+{
+    return frame->instr_ptr == never_run + 1;
+}
+
 #else
 
 // Up to 3.13.0 at least, faulthandler goes wrong where two marks of the interpreter follow each other. So this is a frame
@@ -53,6 +59,12 @@ pulse_entry_frame_make(pulse_frame_layout *frame)
 #if PY_VERSION_HEX < 0x030c0000
     frame->is_entry = true;
 #endif
+}
+
+bool
+pulse_entry_frame_is(const pulse_frame_layout *frame)
+{
+    return no_code != NULL && pulse_frame_code(frame) == no_code;
 }
 
 #endif

@@ -13,4 +13,6 @@ int pulse_entry_frame_init(void);
 // Make a new, zeroed frame one of these.
 void pulse_entry_frame_make(pulse_frame_layout *frame);
 
+bool pulse_entry_frame_is(const pulse_frame_layout *frame);
+
 #endif

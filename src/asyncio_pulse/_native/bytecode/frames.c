@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-#include "bytecode/frame_layout.h"
+#include "bytecode/entry_frame.h"
 
 #if PY_VERSION_HEX >= 0x030c0000
 
@@ -28,7 +28,9 @@ is_cleanup_of_init(const pulse_frame_layout *frame)
 static pulse_frame_layout *
 skip_entry_marks(pulse_frame_layout *frame)
 {
-    while (frame != NULL && (pulse_frame_is_entry_mark(frame) || is_cleanup_of_init(frame))) {
+    // Ours first, because it runs no code that could be looked at.
+    while (frame != NULL &&
+           (pulse_entry_frame_is(frame) || pulse_frame_is_entry_mark(frame) || is_cleanup_of_init(frame))) {
         frame = frame->previous;
     }
     return frame;
@@ -45,6 +47,9 @@ is_entered_from_c(const pulse_frame_layout *frame)
 static pulse_frame_layout *
 skip_entry_marks(pulse_frame_layout *frame)
 {
+    while (frame != NULL && pulse_entry_frame_is(frame)) {
+        frame = frame->previous;
+    }
     return frame;
 }
 
@@ -97,28 +102,28 @@ generator_of(const pulse_frame *seen)
 }
 
 bool
-pulse_frame_is_awaited_by(const pulse_frame *seen, const pulse_frame *caller)
+pulse_frame_holds(const pulse_frame *seen, const PyObject *object)
 {
-    if (!seen->is_generator) {
-        return false;
-    }
-    if (seen->code->co_flags & CO_ASYNC_GENERATOR) {
-        return true;
-    }
-    const PyObject *coroutine = (const PyObject *)generator_of(seen);
-    int first = caller->code->co_nlocalsplus;
-    for (int i = first; i < first + caller->code->co_stacksize; i++) {
+    int first = seen->code->co_nlocalsplus;
+    for (int i = first; i < first + seen->code->co_stacksize; i++) {
         // Values above the top of the stack are stale, and may only be compared.
 #if PY_VERSION_HEX >= 0x030e0000
-        const PyObject *value = PyStackRef_AsPyObjectBorrow(caller->frame->localsplus[i]);
+        const PyObject *value = PyStackRef_AsPyObjectBorrow(seen->frame->localsplus[i]);
 #else
-        const PyObject *value = caller->frame->localsplus[i];
+        const PyObject *value = seen->frame->localsplus[i];
 #endif
-        if (value == coroutine) {
+        if (value == object) {
             return true;
         }
     }
     return false;
+}
+
+bool
+pulse_frame_is_awaited_by(const pulse_frame *seen, const pulse_frame *caller)
+{
+    return seen->is_generator && (seen->code->co_flags & CO_ASYNC_GENERATOR ||
+                                  pulse_frame_holds(caller, (const PyObject *)generator_of(seen)));
 }
 
 bool

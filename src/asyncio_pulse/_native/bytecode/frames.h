@@ -31,6 +31,9 @@ bool pulse_frame_starting(pulse_frame *frame, struct _PyInterpreterFrame *starti
 // For a frame of an asynchronous generator the caller holds another object, so the answer is always true.
 bool pulse_frame_is_awaited_by(const pulse_frame *frame, const pulse_frame *caller);
 
+// Whether an object may be on a frame's stack of values. Values that were taken off may still be seen there.
+bool pulse_frame_holds(const pulse_frame *frame, const PyObject *object);
+
 // Whether a frame has not run any instruction of its function.
 bool pulse_frame_is_fresh(const pulse_frame *frame);
 

@@ -16,7 +16,9 @@ marks_at(const pulse_frame *frame, uint8_t *here)
 {
     const pulse_code_marks *marks = pulse_code_marks_of(frame->code, frame->globals);
     if (marks != NULL && frame->is_starting) {
-        *here = pulse_frame_is_fresh(frame) ? PULSE_MARK_BEGINS : PULSE_MARK_YIELDED;
+        bool is_inside = frame->position >= 0 && frame->position < marks->length;
+        *here = pulse_frame_is_fresh(frame) ? PULSE_MARK_BEGINS
+                                            : PULSE_MARK_YIELDED | (is_inside ? marks->marks[frame->position] : 0);
         return marks;
     }
     *here = marks != NULL && frame->position < marks->length ? marks->marks[frame->position] : 0;
@@ -80,21 +82,21 @@ opted_in(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
     return is_named == 0 && reach->is_for_program ? !is_library(reach, frame, package) : is_named;
 }
 
-// Rules 2 and 3 for one frame of the synchronous segment.
-static pulse_rule
-judge_frame(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_marks *marks, uint8_t here)
+static bool
+is_critical(const pulse_code_marks *marks, uint8_t here)
 {
-    if (marks->critical || (here & PULSE_MARK_WITH)) {
-        return PULSE_RULE_CRITICAL;
-    }
-    return opted_in(reach, frame, marks->package) == 1 ? PULSE_PLACE_SAFE : PULSE_RULE_MODULE;
+    return marks->critical || (here & PULSE_MARK_WITH);
 }
 
 // Rule 1 for what is between a frame and its caller. `beneath` has the marks of the caller's instruction.
 static bool
 has_c_between(const pulse_reach *reach, const pulse_frame *frame, uint8_t beneath)
 {
-    if (!frame->entered_from_c || (frame->is_generator && (beneath & (PULSE_MARK_ITERATES | PULSE_MARK_AWAITS)))) {
+    if (!frame->entered_from_c || (frame->is_generator && (beneath & PULSE_MARK_ITERATES))) {
+        return false;
+    }
+    if (frame->is_generator && (beneath & PULSE_MARK_AWAITS) && !is_awaitable(frame)) {
+        // A plain generator that another one delegates to.
         return false;
     }
     // A generator that cleans up may have been closed by the collector. Suspending it would stop the collector for the
@@ -102,57 +104,114 @@ has_c_between(const pulse_reach *reach, const pulse_frame *frame, uint8_t beneat
     return !(reach->through_iteration && frame->is_generator && !pulse_frame_handles_exception(frame));
 }
 
-// Judge the synchronous segment: from the interrupted frame up to the innermost await edge, exclusive.
+// Judge the link from a frame to its caller. `*poll` counts the polls whose beginning was passed, and `*is_await` tells
+// whether the caller awaits the frame.
 static pulse_rule
-judge_segment(const pulse_reach *reach, pulse_frame *frame)
+judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller, uint8_t beneath, int *poll,
+           bool *is_await)
+{
+    const pulse_polled *polled = &reach->polls[*poll];
+    if (pulse_frame_is_of(frame, polled->coroutine)) {
+        (*poll)++;
+        *is_await = true;
+        bool awaited =
+            (beneath & PULSE_MARK_AWAITS) && is_awaitable(caller) && pulse_frame_holds(caller, polled->owner);
+        return awaited ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
+    }
+    *is_await = is_await_edge(frame, caller, beneath);
+    return *is_await || !has_c_between(reach, frame, beneath) ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
+}
+
+// Judge every link from this frame down to the beginning of the task's step. Up to the first await edge, the code must have
+// opted in, and must not be in a critical section; this is the synchronous segment, if there is one.
+static pulse_rule
+judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
+{
+    int poll = 0;
+    for (;;) {
+        uint8_t here;
+        const pulse_code_marks *marks = marks_at(frame, &here);
+        if (marks == NULL) {
+            return PULSE_RULE_C_CODE;
+        }
+        if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && is_critical(marks, here)) {
+            return PULSE_RULE_CRITICAL;
+        }
+        if (in_segment && opted_in(reach, frame, marks->package) != 1) {
+            return PULSE_RULE_MODULE;
+        }
+        if (poll == reach->polls_count - 1 && pulse_frame_is_of(frame, reach->polls[poll].coroutine)) {
+            return PULSE_PLACE_SAFE;
+        }
+        pulse_frame caller = *frame;
+        uint8_t beneath;
+        bool is_await;
+        if (!pulse_frame_beneath(&caller) || marks_at(&caller, &beneath) == NULL) {
+            return PULSE_RULE_C_CODE;
+        }
+        pulse_rule rule = judge_link(reach, frame, &caller, beneath, &poll, &is_await);
+        if (rule != PULSE_PLACE_SAFE) {
+            return rule;
+        }
+        in_segment = in_segment && !is_await;
+        *frame = caller;
+    }
+}
+
+// Judge a place between two statements.
+static pulse_rule
+judge_statement(const pulse_reach *reach, pulse_frame *frame)
 {
     uint8_t here;
     const pulse_code_marks *marks = marks_at(frame, &here);
     if (marks == NULL || !(here & (PULSE_MARK_BEGINS | PULSE_MARK_YIELDED | PULSE_MARK_LOOPS))) {
         return PULSE_RULE_INSTRUCTION;
     }
-    for (;;) {
-        pulse_rule rule = judge_frame(reach, frame, marks, here);
-        if (rule != PULSE_PLACE_SAFE || pulse_frame_is_of(frame, reach->coroutine)) {
-            return rule;
-        }
-        pulse_frame caller = *frame;
-        marks = pulse_frame_beneath(&caller) ? marks_at(&caller, &here) : NULL;
-        if (marks == NULL) {
-            return PULSE_RULE_C_CODE;
-        }
-        if (is_await_edge(frame, &caller, here)) {
-            return PULSE_PLACE_SAFE;
-        }
-        if (has_c_between(reach, frame, here)) {
-            return PULSE_RULE_C_CODE;
-        }
-        *frame = caller;
+    return judge_links(reach, frame, true);
+}
+
+// Whether other tasks may run where this caller awaits this coroutine or asynchronous generator, which has done nothing yet.
+// Inside a library, an `await` that does not suspend is often part of something that must not be divided. Examples are a
+// lock that checks for a cancellation before it takes hold, and a check with the write that depends on it. A program may rely
+// on that for its own coroutines, too.
+static bool
+may_wait(const pulse_reach *reach, const pulse_frame *frame, PyObject *package, const pulse_frame *caller,
+         PyObject *package_of_caller)
+{
+    bool from_library = is_library(reach, caller, package_of_caller), to_library = is_library(reach, frame, package);
+    if (reach->mode != PULSE_PREEMPT_WAITS) {
+        return !from_library || !to_library;
     }
+    return !from_library && (to_library || frame->code->co_flags & CO_ASYNC_GENERATOR);
 }
 
 // Judge a coroutine or asynchronous generator that is awaited and has done nothing yet: its synchronous segment is empty.
-// Inside a library, an `await` that does not suspend is often part of something that must not be divided. Examples are a
-// lock that checks for a cancellation before it takes hold, and a check with the write that depends on it.
 static pulse_rule
 judge_await_point(const pulse_reach *reach, pulse_frame *frame)
 {
     uint8_t here;
     const pulse_code_marks *marks = marks_at(frame, &here);
-    if (marks == NULL || !(frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
+    if (marks == NULL || !(frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) ||
+        pulse_frame_is_of(frame, reach->polls[0].coroutine)) {
         return PULSE_RULE_INSTRUCTION;
     }
     bool resumes = (frame->code->co_flags & CO_ASYNC_GENERATOR) && (here & PULSE_MARK_YIELDED);
     if (!(here & PULSE_MARK_BEGINS) && !resumes) {
         return PULSE_RULE_INSTRUCTION;
     }
+    if (here & PULSE_MARK_WITH) {
+        return PULSE_RULE_CRITICAL;
+    }
     pulse_frame caller = *frame;
     const pulse_code_marks *of_caller = pulse_frame_beneath(&caller) ? marks_at(&caller, &here) : NULL;
     if (of_caller == NULL || !is_await_edge(frame, &caller, here)) {
         return PULSE_RULE_INSTRUCTION;
     }
-    bool is_internal = is_library(reach, frame, marks->package) && is_library(reach, &caller, of_caller->package);
-    return is_internal ? PULSE_RULE_MODULE : PULSE_PLACE_SAFE;
+    if (!may_wait(reach, frame, marks->package, &caller, of_caller->package)) {
+        return PULSE_RULE_MODULE;
+    }
+    *frame = caller;
+    return judge_links(reach, frame, false);
 }
 
 pulse_rule
@@ -166,7 +225,7 @@ pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *starting, pul
         return PULSE_RULE_INSTRUCTION;
     }
     pulse_rule rule =
-        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_segment(reach, where) : judge_await_point(reach, where);
+        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_statement(reach, where) : judge_await_point(reach, where);
     // Without enough memory to judge, a place is not safe.
     PyErr_Clear();
     return rule;
@@ -179,7 +238,6 @@ pulse_reach_hold(const pulse_reach *reach)
     Py_XINCREF(reach->modules);
     Py_XINCREF(reach->protected_modules);
     Py_XINCREF(reach->library_paths);
-    Py_XINCREF(reach->coroutine);
 }
 
 void
@@ -189,7 +247,6 @@ pulse_reach_let_go(const pulse_reach *reach)
     Py_XDECREF(reach->modules);
     Py_XDECREF(reach->protected_modules);
     Py_XDECREF(reach->library_paths);
-    Py_XDECREF(reach->coroutine);
 }
 
 bool
@@ -204,7 +261,7 @@ pulse_safe_to_cancel(const pulse_reach *reach)
             PyErr_Clear();
             return false;
         }
-        if (pulse_frame_is_of(&frame, reach->coroutine)) {
+        if (pulse_frame_is_of(&frame, reach->polls[0].coroutine)) {
             return true;
         }
         found = pulse_frame_beneath(&frame);

@@ -9,6 +9,8 @@
 
 typedef enum {
     PULSE_PREEMPT_OFF,
+    // Only where the program awaits a coroutine of a library that begins, with no critical section on the way.
+    PULSE_PREEMPT_WAITS,
     // Only where an awaited coroutine begins, and not inside a library.
     PULSE_PREEMPT_AWAIT,
     // Anywhere in code that opted in, by the rules.
@@ -35,6 +37,12 @@ typedef enum {
     PULSE_RULES,
 } pulse_rule;
 
+// A poll under way: its native coroutine, and the object through which the enclosing poll awaits it.
+typedef struct {
+    PyObject *coroutine;
+    PyObject *owner;
+} pulse_polled;
+
 // The code that opted in. References are borrowed.
 typedef struct {
     pulse_preempt_mode mode;
@@ -51,8 +59,9 @@ typedef struct {
     PyObject *library_paths;
     // C code may be in between if it only draws values from a generator.
     bool through_iteration;
-    // The coroutine at the bottom of the stack; a native one.
-    PyObject *coroutine;
+    // The polls under way, from the innermost to the task's step. They keep their coroutines.
+    const pulse_polled *polls;
+    int polls_count;
 } pulse_reach;
 
 // Take or release references to all objects of a reach.

@@ -102,7 +102,7 @@ group_set_preempt(PyObject *self, PyObject *argument)
         return NULL;
     }
     if (mode < PULSE_UNSET || mode > PULSE_PREEMPT_ANYWHERE) {
-        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2 or None, got %ld", mode);
+        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 3 or None, got %ld", mode);
         return NULL;
     }
     pulse_group *group = (pulse_group *)self;
@@ -118,7 +118,7 @@ static PyMethodDef group_methods[] = {
     {"set_max_tier", group_set_max_tier, METH_O,
      "The highest tier that its tasks may come to; None where nothing says so."},
     {"set_preempt", group_set_preempt, METH_O,
-     "How far its tasks may be preempted, 0 to 2; None for what holds for all."},
+     "How far its tasks may be preempted, 0 to 3; None for what holds for all."},
     {"set_account", group_set_account, METH_O, "Put an Account in force, or None for none."},
     {NULL},
 };

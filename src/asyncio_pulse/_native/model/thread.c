@@ -31,7 +31,7 @@ give_to(pulse_thread *thread, uint64_t python_id)
     thread->current = NULL;
     thread->clocked_task = NULL;
     thread->os_thread = python_id == 0 ? 0 : pulse_os_thread_self();
-    thread->preemption_waits = false;
+    thread->preemption_tried = 0;
     // Not freed: coroutines of an ended thread may be suspended on them.
     thread->slices = NULL;
     thread->nested_ticks = thread->nested_off_cpu_ticks = thread->gc_ticks = 0;
@@ -118,7 +118,7 @@ pulse_threads_after_fork(pulse_state *state)
         pulse_samples_clear(&each->samples);
         // The thread that forked is the child's main thread, and has a new number.
         each->os_thread = pulse_os_thread_self();
-        each->preemption_waits = false;
+        each->preemption_tried = 0;
         if (atomic_load_explicit(&each->python_id, memory_order_relaxed) != python_id) {
             give_to(each, 0);
         }

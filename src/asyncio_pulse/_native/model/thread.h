@@ -11,6 +11,8 @@
 #include "model/samples.h"
 #include "model/state.h"
 
+enum { PULSE_PREEMPTION_TRIED_BY_DEFAULT = 1, PULSE_PREEMPTION_TRIED = 2 };
+
 struct pulse_governed;
 struct pulse_slices;
 
@@ -20,6 +22,8 @@ typedef struct pulse_thread {
     _Atomic(uint64_t) python_id;
     // Start of the innermost governed poll, 0 outside one. It also names the poll: no two begin at the same tick.
     _Atomic(uint64_t) poll_started;
+    // Start of the outermost governed poll, which is a task's step. Valid while `poll_started` is not 0.
+    _Atomic(uint64_t) step_started;
     // The stack of a poll older than this is worth a look: the shortest threshold of the loops that run here.
     _Atomic(uint64_t) sample_after_ticks;
     // When the collector began, 0 while it does not run.
@@ -56,8 +60,8 @@ typedef struct pulse_thread {
     struct pulse_slices *slices;
     // How often polls were suspended in their middle. The polls that enclosed such a poll ended with it.
     uint64_t suspensions;
-    // The thread tried to start preemption and failed: only the main thread can.
-    bool preemption_waits;
+    // Whether the thread tried to start preemption and failed, and for whom.
+    uint8_t preemption_tried;
 
     // For checkpoints outside governed polls: the task whose time is taken, only to be compared, and the start of that
     // time.

@@ -57,6 +57,9 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->cpu_sampled_ns = thread->cpu_sampled_ns;
     poll->begun = now;
     poll->preempted = false;
+    if (PULSE_LIKELY(poll->outer_started == 0)) {
+        atomic_store_explicit(&thread->step_started, now, memory_order_relaxed);
+    }
     atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);
 }
 

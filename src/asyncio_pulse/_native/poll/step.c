@@ -57,6 +57,16 @@ slices_for(const pulse_governed *governed, const pulse_poll *poll)
     return thread == NULL ? NULL : thread->slices;
 }
 
+// An eager task begins inside another poll of its loop. Other polls of tasks that other polls enclose are steps of a loop that
+// runs inside them.
+static bool
+is_called_by_loop(const pulse_governed *governed, const pulse_poll *poll)
+{
+    return !(governed->flags & PULSE_GOVERNED_CALL) &&
+           (poll->outer == NULL || poll->outer->governor != governed->governor ||
+            pulse_counter_read(&governed->polls) > 0);
+}
+
 static PySendResult
 deliver_on_slice(pulse_governed *governed, pulse_slices *slices, pulse_poll *poll, const pulse_delivery *delivery,
                  PyObject **result)
@@ -64,10 +74,12 @@ deliver_on_slice(pulse_governed *governed, pulse_slices *slices, pulse_poll *pol
     PyObject *value = delivery->value != NULL ? delivery->value : Py_None;
     bool suspended;
     if (poll == NULL) {
-        return pulse_suspension_poll(governed, slices, value, delivery->exception, result, &suspended);
+        return pulse_suspension_poll(governed, slices, false, value, delivery->exception, result, &suspended);
     }
     pulse_request enclosing = pulse_request_begin(governed, poll->thread);
-    PySendResult outcome = pulse_suspension_poll(governed, slices, value, delivery->exception, result, &suspended);
+    bool is_step = is_called_by_loop(governed, poll);
+    PySendResult outcome =
+        pulse_suspension_poll(governed, slices, is_step, value, delivery->exception, result, &suspended);
     pulse_request_end(&enclosing, suspended);
     poll->preempted = suspended;
     poll->thread->suspensions += suspended;
@@ -138,6 +150,18 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
         pulse_park_suspended(governed, *result);
     }
     return outcome;
+}
+
+PULSE_NOINLINE PySendResult
+pulse_step_suspended(pulse_governed *governed, pulse_poll *poll, PyObject **result)
+{
+    *result = Py_NewRef(Py_None);
+    poll->preempted = true;
+    poll->hooked = false;
+    poll->suspensions = poll->thread->suspensions++;
+    pulse_poll_end_special(poll, governed, PULSE_POLL_PENDING, false);
+    pulse_park_preempted(governed, result);
+    return PYGEN_NEXT;
 }
 
 PULSE_NOINLINE PySendResult

@@ -31,10 +31,11 @@ wanted_mode(const pulse_governed *governed)
         // Whatever its tier, but only at the places that need no consent.
         return PULSE_PREEMPT_AWAIT;
     }
-    if (pulse_governed_tier(governed) < PULSE_TIER_YIELD) {
-        return PULSE_PREEMPT_OFF;
+    uint8_t mode = of_group == PULSE_UNSET ? preemption->mode : (uint8_t)of_group;
+    if (mode > PULSE_PREEMPT_WAITS && pulse_governed_tier(governed) < PULSE_TIER_YIELD) {
+        mode = PULSE_PREEMPT_WAITS;
     }
-    return of_group == PULSE_UNSET ? preemption->mode : (uint8_t)of_group | PULSE_PREEMPT_SETTLED;
+    return of_group == PULSE_UNSET ? mode : mode | PULSE_PREEMPT_SETTLED;
 }
 
 void

@@ -1,7 +1,9 @@
 // The results of preemption, by governor, and how far it may go there.
 #include "preempt/record.h"
 
+#include "model/aim.h"
 #include "model/figures.h"
+#include "preempt/consent.h"
 
 enum {
     // Places where a request was put off; more than anyone reads.
@@ -69,7 +71,10 @@ void
 pulse_record_count(pulse_governed *governed, uint64_t own, bool is_forced)
 {
     pulse_preemption *preemption = &governed->governor->preemption;
-    if (governed->preempt_mode & PULSE_PREEMPT_OBSERVED && own > pulse_governed_budget(governed)) {
+    bool is_held_to_budget =
+        pulse_consent_mode(governed) != PULSE_PREEMPT_WAITS || pulse_governed_tier(governed) >= PULSE_TIER_YIELD;
+    uint64_t limit = is_held_to_budget ? pulse_governed_budget(governed) : atomic_load(&pulse_the_aim.step_ticks);
+    if (governed->preempt_mode & PULSE_PREEMPT_OBSERVED && own > limit) {
         pulse_counter_add(&preemption->would_preempt, 1);
     }
     if (is_forced) {
@@ -82,15 +87,16 @@ pulse_record_count(pulse_governed *governed, uint64_t own, bool is_forced)
 PyObject *
 pulse_record_configure(PyObject *self, PyObject *arguments, PyObject *kwargs)
 {
-    static char *names[] = {"mode", "modules", "through_iteration", "off_without_group", NULL};
+    static char *names[] = {"mode", "modules", "through_iteration", "off_without_group", "step_us", NULL};
     int mode, through_iteration, off_without_group;
+    unsigned long long step_us;
     PyObject *modules;
-    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "$iOpp:configure_preemption", names, &mode, &modules,
-                                     &through_iteration, &off_without_group)) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, kwargs, "$iOppK:configure_preemption", names, &mode, &modules,
+                                     &through_iteration, &off_without_group, &step_us)) {
         return NULL;
     }
     if (mode < PULSE_PREEMPT_OFF || mode > PULSE_PREEMPT_ANYWHERE) {
-        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 2, got %d", mode);
+        PyErr_Format(PyExc_ValueError, "a mode of preemption is 0 to 3, got %d", mode);
         return NULL;
     }
     if (!Py_IsNone(modules) && !PyFrozenSet_CheckExact(modules)) {
@@ -99,6 +105,8 @@ pulse_record_configure(PyObject *self, PyObject *arguments, PyObject *kwargs)
     }
     pulse_preemption *preemption = &((pulse_governor *)self)->preemption;
     preemption->mode = (uint8_t)mode;
+    // One for the process, because signals are. Loops with other numbers have them in common.
+    atomic_store(&pulse_the_aim.step_ticks, pulse_clock_from_ns(step_us * 1000));
     preemption->through_iteration = through_iteration;
     preemption->off_without_group = off_without_group;
     Py_XSETREF(preemption->modules, Py_IsNone(modules) ? NULL : Py_NewRef(modules));

@@ -9,6 +9,7 @@
 #include "preempt/record.h"
 #include "preempt/signal_thread.h"
 #include "preempt/suspension.h"
+#include "preempt/verdict.h"
 #include "preempt/wakeup_fd.h"
 
 // Signals belong to the process: they have one handler, which runs in one thread.
@@ -16,8 +17,6 @@ static struct {
     pulse_state *state;
     unsigned long main_thread;
     int signal_number;
-    PyObject *protected_modules;
-    PyObject *library_paths;
     // signal.getsignal, and the handler that it must return.
     PyObject *getsignal;
     PyObject *handler;
@@ -26,25 +25,37 @@ static struct {
     uint64_t deadline_at_fork;
 } process;
 
-static void
-start_if_needed(pulse_state *state, pulse_thread *thread)
+// Whether code or an operator asked for this, and not only the default.
+static bool
+is_requested(const pulse_governed *governed)
 {
-    if (process.state != NULL || state->preemption_starter == NULL || thread->preemption_waits ||
-        pulse_profilers_follow()) {
+    return pulse_consent_mode(governed) > PULSE_PREEMPT_WAITS;
+}
+
+static void
+start_if_needed(const pulse_governed *governed, pulse_thread *thread)
+{
+    pulse_state *state = governed->governor->state;
+    uint8_t kind = is_requested(governed) ? PULSE_PREEMPTION_TRIED : PULSE_PREEMPTION_TRIED_BY_DEFAULT;
+    // Signals reach the main interpreter only.
+    if (process.state != NULL || state->preemption_starter == NULL || thread->preemption_tried >= kind ||
+        PyInterpreterState_Get() != PyInterpreterState_Main() || pulse_profilers_follow()) {
         return;
     }
-    // The starter starts the signal, or says once why it cannot. The next installation sets the starter again. The starter
-    // itself does so where another thread could start the signal. This thread then asks no more, because asking is Python
-    // code before each of its polls.
+    // The starter starts the signal, or says once why it cannot, if that was asked for. The next installation sets the
+    // starter again. The starter itself does so where a later poll may succeed, or has to be told. This thread then asks no
+    // more, because asking is Python code before each of its polls.
     PyObject *starter = state->preemption_starter;
     state->preemption_starter = NULL;
-    PyObject *done = PyObject_CallNoArgs(starter);
+    PyObject *done = PyObject_CallOneArg(starter, is_requested(governed) ? Py_True : Py_False);
     Py_DECREF(starter);
     if (done == NULL) {
         pulse_state_contain_error(state);
     }
     Py_XDECREF(done);
-    thread->preemption_waits = state->preemption_starter != NULL;
+    if (state->preemption_starter != NULL) {
+        thread->preemption_tried = kind;
+    }
 }
 
 static bool
@@ -61,6 +72,7 @@ make_slices(pulse_thread *thread)
     if (thread->slices == NULL) {
         pulse_state_contain_error(process.state);
     }
+    atomic_store(&pulse_the_aim.thread, thread);
 }
 
 void
@@ -70,30 +82,47 @@ pulse_request_prepare(pulse_governed *governed, pulse_thread *thread)
     if (!may_be_preempted(governed)) {
         return;
     }
-    start_if_needed(governed->governor->state, thread);
-    if (thread->slices == NULL && process.state != NULL && PyThread_get_thread_ident() == process.main_thread) {
+    start_if_needed(governed, thread);
+    if (process.state == NULL) {
+        return;
+    }
+    if (thread->slices == NULL && PyThread_get_thread_ident() == process.main_thread) {
         make_slices(thread);
+    }
+    // Not in a forked child, and not after a fork.
+    if (!pulse_signal_thread_is_running() && pulse_signal_thread_start(process.signal_number) < 0) {
+        pulse_state_contain_error(process.state);
     }
 }
 
 // The request was made in vain: the next one comes after so long.
 static void
-ask_after(uint64_t ns)
+ask_after(const pulse_thread *thread, uint64_t ns)
 {
-    pulse_aim_at(pulse_clock_ticks() + pulse_clock_from_ns(ns));
+    uint64_t until = pulse_clock_ticks() + pulse_clock_from_ns(ns);
+    if (atomic_load(&pulse_the_aim.deadline) != 0) {
+        pulse_aim_at(until);
+        return;
+    }
+    // The time first: the step that is named is put off until then.
+    atomic_store(&pulse_the_aim.put_off_until, until);
+    atomic_store(&pulse_the_aim.put_off_step, atomic_load_explicit(&thread->step_started, memory_order_relaxed));
+}
+
+// Whether a poll is due when its budget is used up. The others are due as a step that lasts long is.
+static bool
+has_deadline(const pulse_governed *governed)
+{
+    return pulse_consent_mode(governed) > PULSE_PREEMPT_WAITS || pulse_governed_tier(governed) >= PULSE_TIER_YIELD;
 }
 
 static void
 publish(pulse_governed *governed, pulse_thread *thread)
 {
-    bool acts = process.state != NULL && may_be_preempted(governed);
-    if (acts && !pulse_signal_thread_is_running() && pulse_signal_thread_start(process.signal_number) < 0) {
-        pulse_state_contain_error(process.state);
-        acts = false;
-    }
-    if (!acts) {
+    bool may_be = process.state != NULL && may_be_preempted(governed);
+    if (!may_be || !has_deadline(governed)) {
         process.request = (pulse_request){0};
-        atomic_store(&pulse_the_aim.deadline, 0);
+        atomic_store(&pulse_the_aim.deadline, may_be ? 0 : PULSE_AIM_NEVER);
         return;
     }
     uint64_t started = atomic_load_explicit(&thread->poll_started, memory_order_relaxed);
@@ -156,63 +185,6 @@ pulse_request_check_heard(pulse_state *state)
     pulse_exception_put_back(raised);
 }
 
-// Held: judging allocates, so that the collector and then another thread may run and change the configuration.
-static pulse_reach
-reach_of(const pulse_governed *governed, PyObject *coroutine)
-{
-    const pulse_preemption *preemption = &governed->governor->preemption;
-    pulse_frame frame;
-    pulse_frame_of(&frame, governed->coro);
-    const pulse_code_marks *marks = pulse_code_marks_of(frame.code, frame.globals);
-    PyErr_Clear();
-    PyObject *package = marks == NULL ? NULL : marks->package;
-    pulse_reach reach = {
-        .mode = pulse_consent_mode(governed),
-        .package = package,
-        .is_for_program = package != NULL && PySet_Contains(process.protected_modules, package) == 1,
-        .modules = preemption->modules,
-        .protected_modules = process.protected_modules,
-        .library_paths = process.library_paths,
-        .through_iteration = preemption->through_iteration,
-        .coroutine = coroutine,
-    };
-    pulse_reach_hold(&reach);
-    return reach;
-}
-
-static pulse_rule
-judge(pulse_thread *thread, const pulse_slice *slice, const pulse_frame *starting, pulse_frame *where)
-{
-    where->code = NULL;
-    const PyThreadState *thread_state = PyThreadState_Get();
-    if (thread_state->c_tracefunc != NULL || thread_state->c_profilefunc != NULL || thread_state->tracing > 0) {
-        return PULSE_RULE_TRACED;
-    }
-    if (!pulse_slice_is_here(thread->slices)) {
-        return PULSE_RULE_GREENLET;
-    }
-    pulse_governed *governed = pulse_slice_owner(slice), *giver = pulse_consent_giver(slice);
-    if (thread->current != governed) {
-        // A coroutine of another kind was resumed in between.
-        return PULSE_RULE_C_CODE;
-    }
-    pulse_reach reach = reach_of(giver, governed->coro);
-    pulse_rule rule = pulse_safe_to_suspend(&reach, starting, where);
-    pulse_reach_let_go(&reach);
-    if (rule != PULSE_PLACE_SAFE) {
-        return rule;
-    }
-    // The collector's C code, and what that calls, runs on top of whatever frame it interrupted.
-    if (atomic_load_explicit(&thread->gc_started, memory_order_relaxed) != 0) {
-        return PULSE_RULE_C_CODE;
-    }
-    if (pulse_consent_is_guarded(governed) || pulse_consent_is_guarded(giver)) {
-        return PULSE_RULE_GUARDED;
-    }
-    // Last, because it takes longer than all else.
-    return pulse_profilers_follow() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
-}
-
 // Whether no later boundary will do either: the obstacle lasts, or a whole burst came to nothing in that code before.
 static bool
 is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *where)
@@ -262,7 +234,7 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
     }
     pulse_counter_add(&preemption->gave_up, 1);
     pulse_asking_in_vain(request, governed->group, more_ns);
-    ask_after(pulse_asking_wait_ns(governed->group));
+    ask_after(thread, pulse_asking_wait_ns(governed->group));
 }
 
 // The coroutine goes on, perhaps in another enclosing poll. Raise what waits for it, if this place allows that.
@@ -274,12 +246,9 @@ raise_what_waits(const pulse_governed *governed, const pulse_slice *slice)
         return pulse_suspension_raise(&suspension->exception);
     }
     int result = 0;
-    if (suspension->opted_in && pulse_suspension_is_cancelled(suspension)) {
-        pulse_reach reach = reach_of(pulse_consent_giver(slice), governed->coro);
-        if (pulse_safe_to_cancel(&reach)) {
-            result = pulse_suspension_raise(&suspension->cancellation);
-        }
-        pulse_reach_let_go(&reach);
+    if (suspension->opted_in && pulse_suspension_is_cancelled(suspension) &&
+        pulse_verdict_may_cancel(governed, slice)) {
+        result = pulse_suspension_raise(&suspension->cancellation);
     }
     pulse_suspension_put_off(suspension);
     return result;
@@ -305,9 +274,19 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
 static bool
 is_due(const pulse_thread *thread)
 {
-    uint64_t deadline = atomic_load(&pulse_the_aim.deadline);
+    uint64_t deadline = pulse_aim_due();
     return process.state != NULL && thread != NULL && thread->slices != NULL && thread->current != NULL &&
            pulse_slices_running(thread->slices) != NULL && deadline != 0 && pulse_clock_ticks() >= deadline;
+}
+
+// A poll without a deadline of its own is asked by its step.
+static void
+note_step(const pulse_thread *thread)
+{
+    uint64_t step = atomic_load_explicit(&thread->step_started, memory_order_relaxed);
+    if (atomic_load(&pulse_the_aim.deadline) == 0 && process.request.poll != step) {
+        process.request = (pulse_request){.poll = step, .due = step + atomic_load(&pulse_the_aim.step_ticks)};
+    }
 }
 
 static bool
@@ -328,16 +307,17 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     if (is_closing(governed)) {
         Py_RETURN_NONE;
     }
+    note_step(thread);
     bool is_bound = process.request.burst_began_ns == 0 && !pulse_consent_is_chaotic(governed->governor);
     uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
     if (wait > 0) {
         // Other threads had the processor meanwhile.
-        ask_after(wait);
+        ask_after(thread, wait);
         Py_RETURN_NONE;
     }
     uint64_t poll = process.request.poll;
     pulse_frame where;
-    pulse_rule rule = judge(thread, slice, NULL, &where);
+    pulse_rule rule = pulse_verdict_place(thread, slice, NULL, &where);
     if (process.request.poll != poll || process.state == NULL) {
         // The judging let the collector run, and with it code that ended all requests.
         Py_RETURN_NONE;
@@ -367,7 +347,7 @@ on_await(const pulse_frame *starting)
         return 0;
     }
     pulse_frame where;
-    if (judge(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
+    if (pulse_verdict_place(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
         return 0;
     }
     pulse_eval_hook_end();
@@ -403,8 +383,7 @@ pulse_request_start(PyObject *module, PyObject *arguments)
     }
     process.signal_number = signal_number;
     process.main_thread = PyThread_get_thread_ident();
-    Py_XSETREF(process.protected_modules, Py_NewRef(protected_modules));
-    Py_XSETREF(process.library_paths, Py_NewRef(library_paths));
+    pulse_verdict_set_rules(protected_modules, library_paths);
     process.state = pulse_state_of_module(module);
     Py_RETURN_NONE;
 }

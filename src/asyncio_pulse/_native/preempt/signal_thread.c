@@ -27,8 +27,6 @@ enum {
     SLICE_NS = 100000,
 };
 
-pulse_aim pulse_the_aim;
-
 typedef struct {
     // Held by the code that started the thread. Its release ends a wait.
     PyThread_type_lock wake;
@@ -36,6 +34,8 @@ typedef struct {
     PyThread_type_lock alive;
     _Atomic(bool) stopping;
     pulse_counter wake_ups;
+    // The last step that it saw.
+    uint64_t step;
     uint64_t os_thread;
     int signal_number;
 #ifndef _WIN32
@@ -63,7 +63,7 @@ static void
 sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
 {
     atomic_store(&pulse_the_aim.sleeps_until, until);
-    uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+    uint64_t deadline = pulse_aim_due(), now = pulse_clock_ticks();
     bool is_early = deadline != 0 && deadline != asked && deadline < until;
     if (!is_early && now < until && !atomic_load(&watchdog->stopping)) {
         PY_TIMEOUT_T us = until == UINT64_MAX ? -1 : (PY_TIMEOUT_T)(pulse_clock_to_ns(until - now) / 1000 + 1);
@@ -73,16 +73,44 @@ sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
     atomic_store(&pulse_the_aim.sleeps_until, 0);
 }
 
+// Whether another step has begun than the last time.
+static bool
+has_new_step(uint64_t *last)
+{
+    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
+    uint64_t step = thread == NULL ? 0 : atomic_load_explicit(&thread->step_started, memory_order_relaxed);
+    bool is_new = step != *last;
+    *last = step;
+    return is_new;
+}
+
+// While no poll has a deadline of its own, steps need not be looked at often.
+static uint64_t
+linger_ticks(void)
+{
+    uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
+    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks / 4;
+}
+
+// Whether the step that is due is blocked. A signal would end a system call that the program does not expect to end early,
+// and nothing of it can be left.
+static bool
+is_blocked(void)
+{
+    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
+    return atomic_load(&pulse_the_aim.deadline) == 0 && thread != NULL && pulse_os_thread_sleeps(thread->os_thread);
+}
+
 static void
 watch(preempt_watchdog *watchdog)
 {
     uint64_t asked = 0, asked_at = 0, patience = 0;
     int idle = 0;
     while (!atomic_load(&watchdog->stopping)) {
-        uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
+        uint64_t deadline = pulse_aim_due(), now = pulse_clock_ticks();
         if (deadline == 0) {
-            idle++;
-            sleep_until(watchdog, idle > LINGERS ? UINT64_MAX : now + pulse_clock_from_ns(LINGER_US * 1000), asked);
+            idle = has_new_step(&watchdog->step) ? 0 : idle + 1;
+            sleep_until(watchdog, idle > LINGERS ? PULSE_AIM_NEVER : now + linger_ticks(), asked);
             continue;
         }
         idle = 0;
@@ -91,6 +119,9 @@ watch(preempt_watchdog *watchdog)
         }
         else if (deadline == asked && now - asked_at < patience) {
             sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
+        }
+        else if (is_blocked()) {
+            sleep_until(watchdog, now + linger_ticks(), deadline);
         }
         else {
             patience = deadline == asked ? 2 * patience : pulse_clock_from_ns(PATIENCE_US * 1000);
@@ -194,16 +225,8 @@ pulse_signal_thread_start(int signal_number)
         return -1;
     }
     the_watchdog = watchdog;
+    pulse_the_aim.wake = watchdog->wake;
     return 0;
-}
-
-void
-pulse_signal_thread_wake(void)
-{
-    // The thread that sets it to 0 releases the lock, once: releasing a free lock is not allowed everywhere.
-    if (the_watchdog != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
-        PyThread_release_lock(the_watchdog->wake);
-    }
 }
 
 void
@@ -216,9 +239,8 @@ pulse_signal_thread_stop(void)
     the_watchdog = NULL;
     atomic_store(&pulse_the_aim.deadline, 0);
     atomic_store(&watchdog->stopping, true);
-    if (atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
-        PyThread_release_lock(watchdog->wake);
-    }
+    pulse_aim_wake();
+    pulse_the_aim.wake = NULL;
     // Otherwise the thread is awake. It takes no GIL, and other threads may go on while it ends.
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
@@ -233,6 +255,7 @@ pulse_signal_thread_after_fork(void)
 {
     // Not freed: the thread, which does not exist in the child, may have been waiting for one of the locks.
     the_watchdog = NULL;
+    pulse_the_aim.wake = NULL;
     atomic_store(&pulse_the_aim.deadline, 0);
     atomic_store(&pulse_the_aim.sleeps_until, 0);
 }

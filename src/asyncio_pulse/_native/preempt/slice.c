@@ -21,6 +21,7 @@ struct pulse_slice {
     pulse_slice *outer;
     pulse_slices *slices;
     void *owner;
+    bool is_step;
     // The request. Borrowed, unless the slice was ever suspended in this poll.
     PyObject *coro, *value, *exception;
     bool owns_request;
@@ -146,6 +147,12 @@ pulse_slice_owner(const pulse_slice *slice)
     return slice->owner;
 }
 
+bool
+pulse_slice_is_step(const pulse_slice *slice)
+{
+    return slice->is_step;
+}
+
 PULSE_IN_SLICE static PySendResult
 throw_into(PyObject *coro, PyObject *exception, PyObject **result)
 {
@@ -210,7 +217,7 @@ leave(pulse_slices *slices, pulse_slice *slice, const pulse_caller_state *caller
 }
 
 PySendResult
-pulse_slice_begin(pulse_slices *slices, void *owner, PyObject *coro, PyObject *value, PyObject *exception,
+pulse_slice_begin(pulse_slices *slices, void *owner, bool is_step, PyObject *coro, PyObject *value, PyObject *exception,
                   PyObject **result, pulse_slice **suspended)
 {
     PyThreadState *ts = slices->thread_state;
@@ -231,6 +238,7 @@ pulse_slice_begin(pulse_slices *slices, void *owner, PyObject *coro, PyObject *v
     pulse_caller_state caller = pulse_slice_state_link(&slice->state, ts);
     pulse_slice_state_begin(&slice->state, ts);
     slice->owner = owner;
+    slice->is_step = is_step;
     slice->coro = coro;
     slice->value = value;
     slice->exception = exception;
@@ -262,8 +270,9 @@ go_on(pulse_stack *stack)
 }
 
 PySendResult
-pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, PyObject **result, pulse_slice **suspended)
+pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, bool is_step, PyObject **result, pulse_slice **suspended)
 {
+    slice->is_step = is_step;
     const char *here = PULSE_STACK_HERE();
     const char *low = here < slice->stack.lowest ? here : slice->stack.lowest;
     pulse_caller_state caller = pulse_slice_state_link(&slice->state, slices->thread_state);
@@ -362,19 +371,26 @@ pulse_slice_owner(const pulse_slice *slice)
     return NULL;
 }
 
+bool
+pulse_slice_is_step(const pulse_slice *slice)
+{
+    (void)slice;
+    return false;
+}
+
 PySendResult
-pulse_slice_begin(pulse_slices *slices, void *owner, PyObject *coro, PyObject *value, PyObject *exception,
+pulse_slice_begin(pulse_slices *slices, void *owner, bool is_step, PyObject *coro, PyObject *value, PyObject *exception,
                   PyObject **result, pulse_slice **suspended)
 {
-    (void)slices, (void)owner, (void)exception;
+    (void)slices, (void)owner, (void)is_step, (void)exception;
     *suspended = NULL;
     return PyIter_Send(coro, value, result);
 }
 
 PySendResult
-pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, PyObject **result, pulse_slice **suspended)
+pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, bool is_step, PyObject **result, pulse_slice **suspended)
 {
-    (void)slices, (void)slice, (void)result, (void)suspended;
+    (void)slices, (void)slice, (void)is_step, (void)result, (void)suspended;
     return PYGEN_ERROR;
 }
 

@@ -30,13 +30,18 @@ pulse_slice *pulse_slice_outer(const pulse_slice *slice);
 // What pulse_slice_begin was given.
 void *pulse_slice_owner(const pulse_slice *slice);
 
-// Run a poll of a native coroutine, as PyIter_Send, for an owner, which is not touched. `exception`, if not NULL, is raised in it instead of sending the value.
+// Whether the poll is a task's step, called by its loop.
+bool pulse_slice_is_step(const pulse_slice *slice);
+
+// Run a poll of a native coroutine, as PyIter_Send, for an owner, which is not touched. `is_step` means that the
+// poll is a task's step, called by its loop. `exception`, if not NULL, is raised in the coroutine instead of sending the value.
 // If the poll was suspended, `*suspended` is its slice, and the outcome is PYGEN_NEXT without a result.
-PySendResult pulse_slice_begin(pulse_slices *slices, void *owner, PyObject *coro, PyObject *value, PyObject *exception,
-                               PyObject **result, pulse_slice **suspended);
+PySendResult pulse_slice_begin(pulse_slices *slices, void *owner, bool is_step, PyObject *coro, PyObject *value,
+                               PyObject *exception, PyObject **result, pulse_slice **suspended);
 
 // Go on with a suspended slice. As above.
-PySendResult pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, PyObject **result, pulse_slice **suspended);
+PySendResult pulse_slice_go_on(pulse_slices *slices, pulse_slice *slice, bool is_step, PyObject **result,
+                               pulse_slice **suspended);
 
 // Whether the thread is on its running slice, where it can be suspended as far as the interpreter is concerned.
 bool pulse_slice_is_here(const pulse_slices *slices);

@@ -148,7 +148,8 @@ is_cancellation(pulse_governed *governed, PyObject *exception)
 
 // Go on in the middle. It gets no value, because it did not ask for one.
 static PySendResult
-go_on(pulse_governed *governed, pulse_slices *slices, PyObject *exception, PyObject **result, pulse_slice **suspended)
+go_on(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *exception, PyObject **result,
+      pulse_slice **suspended)
 {
     pulse_suspension *suspension = governed->suspension;
     pulse_slice *slice = suspension->slice;
@@ -165,44 +166,51 @@ go_on(pulse_governed *governed, pulse_slices *slices, PyObject *exception, PyObj
     }
     delist(suspension);
     suspension->slice = NULL;
-    return pulse_slice_go_on(slices, slice, result, suspended);
+    return pulse_slice_go_on(slices, slice, is_step, result, suspended);
 }
 
 // Begin a poll at an await. A cancellation that waits goes before the value.
 static PySendResult
-begin(pulse_governed *governed, pulse_slices *slices, PyObject *value, PyObject *exception, PyObject **result,
-      pulse_slice **suspended)
+begin(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *value, PyObject *exception,
+      PyObject **result, pulse_slice **suspended)
 {
     pulse_suspension *suspension = governed->suspension;
     if (PULSE_LIKELY(suspension == NULL || exception != NULL || !pulse_suspension_is_cancelled(suspension))) {
-        return pulse_slice_begin(slices, governed, governed->coro, value, exception, result, suspended);
+        return pulse_slice_begin(slices, governed, is_step, governed->coro, value, exception, result, suspended);
     }
     PyObject *cancellation = suspension->cancellation;
     suspension->cancellation = NULL;
-    PySendResult outcome = pulse_slice_begin(slices, governed, governed->coro, value, cancellation, result, suspended);
+    PySendResult outcome =
+        pulse_slice_begin(slices, governed, is_step, governed->coro, value, cancellation, result, suspended);
     pulse_exception raised = pulse_exception_take();
     Py_DECREF(cancellation);
     pulse_exception_put_back(raised);
     return outcome;
 }
 
+void
+pulse_suspension_keep(pulse_governed *governed, pulse_slice *slice)
+{
+    governed->suspension->slice = slice;
+    enlist(governed->suspension);
+}
+
 PySendResult
-pulse_suspension_poll(pulse_governed *governed, pulse_slices *slices, PyObject *value, PyObject *exception,
-                      PyObject **result, bool *suspended)
+pulse_suspension_poll(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *value,
+                      PyObject *exception, PyObject **result, bool *suspended)
 {
     pulse_slice *slice;
     *result = NULL;
     PySendResult outcome = pulse_suspension_is_now(governed)
-                               ? go_on(governed, slices, exception, result, &slice)
-                               : begin(governed, slices, value, exception, result, &slice);
+                               ? go_on(governed, slices, is_step, exception, result, &slice)
+                               : begin(governed, slices, is_step, value, exception, result, &slice);
     pulse_suspension *suspension = governed->suspension;
     *suspended = slice != NULL && outcome == PYGEN_NEXT;
     if (PULSE_LIKELY(suspension == NULL)) {
         return outcome;
     }
     if (slice != NULL) {
-        suspension->slice = slice;
-        enlist(suspension);
+        pulse_suspension_keep(governed, slice);
         *result = outcome == PYGEN_NEXT ? Py_NewRef(Py_None) : NULL;
         return outcome;
     }
@@ -236,8 +244,8 @@ pulse_suspension_unwind(pulse_governed *governed)
     bool suspended;
     suspension->is_closing = true;
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(governed->module), false);
-    PySendResult outcome =
-        pulse_suspension_poll(governed, thread == NULL ? NULL : thread->slices, Py_None, exit, &result, &suspended);
+    PySendResult outcome = pulse_suspension_poll(governed, thread == NULL ? NULL : thread->slices, false, Py_None, exit,
+                                                 &result, &suspended);
     if (governed->suspension != NULL) {
         governed->suspension->is_closing = false;
     }

@@ -43,10 +43,13 @@ pulse_suspension_is_now(const pulse_governed *governed)
 }
 
 // One poll of the coroutine, on a slice. `exception`, if not NULL, is raised in the coroutine instead of sending the value.
-// Returns as PyIter_Send. `*suspended` means that the coroutine was suspended in the middle of its code; the outcome is then
+// `is_step` means that it is a task's step, called by its loop. Returns as PyIter_Send. `*suspended` means that the coroutine was suspended in the middle of its code; the outcome is then
 // that of a bare yield.
-PySendResult pulse_suspension_poll(pulse_governed *governed, pulse_slices *slices, PyObject *value, PyObject *exception,
-                                   PyObject **result, bool *suspended);
+PySendResult pulse_suspension_poll(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *value,
+                                   PyObject *exception, PyObject **result, bool *suspended);
+
+// The same for a poll that was begun with pulse_slice_begin: keep its slice, because it was suspended.
+void pulse_suspension_keep(pulse_governed *governed, pulse_slice *slice);
 
 // Suspend the coroutine, whose poll is the innermost one of the slices, in the middle of its code. Returns when it goes on:
 // 0, or -1 if there is no memory to suspend it, with or without an exception. Whoever waits must look at `exception` and

@@ -26,7 +26,7 @@ run_to_the_end(pulse_slices *slices, PyObject *coro, PyObject *between)
 {
     pulse_slice *slice;
     PyObject *result;
-    PySendResult outcome = pulse_slice_begin(slices, NULL, coro, Py_None, NULL, &result, &slice);
+    PySendResult outcome = pulse_slice_begin(slices, NULL, true, coro, Py_None, NULL, &result, &slice);
     while (slice != NULL && outcome == PYGEN_NEXT) {
         // What this leaves on the stack must not show in the coroutine.
         PyObject *done = PyObject_CallNoArgs(between);
@@ -34,7 +34,7 @@ run_to_the_end(pulse_slices *slices, PyObject *coro, PyObject *between)
             PyErr_WriteUnraisable(between);
         }
         Py_XDECREF(done);
-        outcome = pulse_slice_go_on(slices, slice, &result, &slice);
+        outcome = pulse_slice_go_on(slices, slice, true, &result, &slice);
     }
     if (outcome == PYGEN_NEXT) {
         Py_CLEAR(result);

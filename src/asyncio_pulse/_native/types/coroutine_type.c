@@ -157,7 +157,18 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     }
     pulse_poll poll;
     pulse_poll_begin(&poll, thread, governed);
-    PySendResult outcome = send_to(governed->coro, value, result);
+    PySendResult outcome;
+    if (thread->slices != NULL && PyCoro_CheckExact(governed->coro)) {
+        pulse_slice *suspended;
+        outcome = pulse_slice_begin(thread->slices, governed, true, governed->coro, value, NULL, result, &suspended);
+        if (PULSE_UNLIKELY(suspended != NULL)) {
+            pulse_suspension_keep(governed, suspended);
+            return pulse_step_suspended(governed, &poll, result);
+        }
+    }
+    else {
+        outcome = send_to(governed->coro, value, result);
+    }
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result);
     pulse_poll_end(&poll, governed, governor->alarm_ticks[governed->priority], true, true, bare_yield);
     if (PULSE_UNLIKELY(outcome != PYGEN_NEXT) && poll.outer != governed) {

@@ -1,0 +1,48 @@
+// When the poll that runs in the main thread is to be asked to give way. Polls write it, the signal thread reads it.
+//
+// A poll with a deadline of its own publishes it here. All other polls are due some time after the beginning of their task's
+// step, which the thread's slot tells, so they publish nothing. No GIL is needed.
+#ifndef PULSE_AIM_H
+#define PULSE_AIM_H
+
+#include "model/thread.h"
+
+// The deadline of a poll that is never asked.
+#define PULSE_AIM_NEVER UINT64_MAX
+
+typedef struct {
+    // The deadline that the running poll published, ticks; 0 for none.
+    _Atomic(uint64_t) deadline;
+    // The slot of the main thread, and how long a step may last there, ticks; NULL and 0 if no step is due by itself.
+    _Atomic(pulse_thread *) thread;
+    _Atomic(uint64_t) step_ticks;
+    // The step that was asked in vain, and when it is asked next.
+    _Atomic(uint64_t) put_off_step;
+    _Atomic(uint64_t) put_off_until;
+    // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.
+    _Atomic(uint64_t) sleeps_until;
+    // Released to end that sleep; NULL while there is no signal thread.
+    PyThread_type_lock wake;
+} pulse_aim;
+
+extern pulse_aim pulse_the_aim;
+
+// When the running poll is due, ticks; 0 if none is.
+uint64_t pulse_aim_due(void);
+
+void pulse_aim_wake(void);
+
+// The watchdog has seen steps begin: the signal thread must not sleep.
+void pulse_aim_notice_steps(void);
+
+// A poll begins that has a deadline, or it is asked again: publish that.
+PULSE_INLINE void
+pulse_aim_at(uint64_t deadline)
+{
+    atomic_store(&pulse_the_aim.deadline, deadline);
+    if (PULSE_UNLIKELY(deadline < atomic_load(&pulse_the_aim.sleeps_until))) {
+        pulse_aim_wake();
+    }
+}
+
+#endif

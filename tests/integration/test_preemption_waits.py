@@ -1,0 +1,239 @@
+"""By default a step that lasts too long is left where the program waits for a library, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+import asyncio_pulse as pulse
+from asyncio_pulse import _core
+from tests.support import preempting
+from tests.support.loops import LoopFactory
+from tests.support.preempting import preemptions
+
+Work = Callable[[float], Coroutine[Any, Any, object]]
+
+
+@pytest.fixture(autouse=True)
+def _as_for_programs() -> Iterator[None]:
+    _core.set_ask_percent(1)
+    yield
+    _core.set_ask_percent(preempting.ASK_PERCENT)
+
+
+def burn(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def gave_up() -> int:
+    return int(pulse.get_manager().governor.preemption_record()["gave_up"])
+
+
+async def over_a_queue(end: float) -> None:
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    while time.perf_counter() < end:
+        await queue.put(1)
+        await queue.get()
+
+
+async def over_a_lock(end: float) -> None:
+    lock = asyncio.Lock()
+    while time.perf_counter() < end:
+        async with lock:
+            pass
+
+
+async def over_items(end: float) -> None:
+    async def items() -> AsyncIterator[float]:
+        while True:
+            yield time.perf_counter()
+
+    async for now in items():
+        if now > end:
+            return
+
+
+async def with_pauses(end: float) -> None:
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    while time.perf_counter() < end:
+        await queue.put(1)
+        burn(0.0005)
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("work", [over_a_queue, over_a_lock, over_items, with_pauses])
+def test_a_first_offence_over_ready_awaits_does_not_hold_the_loop(work: Work, loop_factory: LoopFactory) -> None:
+    seconds = 0.6
+
+    async def main() -> float:
+        latest = 0.0
+        task = asyncio.create_task(work(time.perf_counter() + seconds))
+        while not task.done():
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            latest = max(latest, time.perf_counter() - began)
+        assert preemptions() > 5
+        return latest
+
+    # In plain asyncio the loop is held to the end.
+    assert pulse.run(main(), loop_factory=loop_factory) < seconds / 2
+
+
+async def _checkout(free: list[int]) -> int:
+    return free.pop()
+
+
+async def _own_coroutines(free: list[int]) -> None:
+    # What is checked still holds after an await of the program's own coroutine, which does not suspend.
+    if free:
+        burn(0.0003)
+        taken = await _checkout(free)
+        burn(0.0003)
+        free.append(taken)
+
+
+async def _inside_a_lock(lock: threading.Lock, queue: asyncio.Queue[int]) -> None:
+    with lock:
+        for _ in range(20):
+            await queue.put(await queue.get())
+            burn(0.0003)
+
+
+async def _rows(lock: threading.Lock) -> AsyncIterator[int]:
+    with lock:
+        for number in range(20):
+            yield number
+
+
+async def _over_a_generator_that_holds_a_lock(lock: threading.Lock) -> None:
+    async for _ in _rows(lock):
+        burn(0.0003)
+
+
+async def _row(queue: asyncio.Queue[int]) -> int:
+    await queue.put(await queue.get())
+    burn(0.0005)
+    return 1
+
+
+async def _render(queue: asyncio.Queue[int]) -> list[int]:
+    return [await _row(queue) for _ in range(20)]
+
+
+def _drive_by_hand(lock: threading.Lock, queue: asyncio.Queue[int]) -> object:
+    with lock:
+        try:
+            _render(queue).send(None)
+        except StopIteration as stop:
+            return stop.value
+        raise RuntimeError("the coroutine was left in its middle")
+
+
+class _Sorted:
+    """What is awaited is C code that calls Python code."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __await__(self) -> Any:
+        return iter(functools.partial(self.rows.sort, key=self._cost), None)
+
+    @staticmethod
+    def _cost(row: int) -> int:
+        return -sum(number for number in range(100)) * row
+
+
+def _never_left(
+    work: Callable[[], Coroutine[Any, Any, object]], loop_factory: LoopFactory, is_wrong: Callable[[], bool]
+) -> None:
+    """Repeat the work in three tasks until requests came to nothing, and look whether it was ever left in its middle."""
+
+    async def repeat(until: float) -> None:
+        while time.perf_counter() < until:
+            for _ in range(10):
+                await work()
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(repeat(time.perf_counter() + 1)) for _ in range(3)]
+        while not all(task.done() for task in tasks):
+            assert not is_wrong()
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        # The danger: steps lasted so long that they were asked.
+        assert gave_up() > 0
+
+    pulse.run(main(), loop_factory=loop_factory)
+
+
+def test_own_coroutines_are_not_left(loop_factory: LoopFactory) -> None:
+    free = [1]
+    _never_left(lambda: _own_coroutines(free), loop_factory, lambda: len(free) != 1)
+
+
+def test_nothing_is_left_inside_a_lock(loop_factory: LoopFactory) -> None:
+    lock, queue = threading.Lock(), asyncio.Queue[int]()
+    queue.put_nowait(1)
+    _never_left(lambda: _inside_a_lock(lock, queue), loop_factory, lock.locked)
+
+
+def test_a_generator_that_holds_a_lock_is_not_left(loop_factory: LoopFactory) -> None:
+    lock = threading.Lock()
+    _never_left(lambda: _over_a_generator_that_holds_a_lock(lock), loop_factory, lock.locked)
+
+
+def test_a_coroutine_that_is_driven_by_hand_is_not_left(loop_factory: LoopFactory) -> None:
+    lock, queue = threading.Lock(), asyncio.Queue[int]()
+    queue.put_nowait(1)
+
+    async def work() -> None:
+        assert _drive_by_hand(lock, queue) == [1] * 20
+
+    _never_left(work, loop_factory, lock.locked)
+
+
+def test_c_code_behind_an_await_is_not_left(loop_factory: LoopFactory) -> None:
+    rows = list(range(1000))
+
+    async def work() -> None:
+        await _Sorted(rows)
+
+    _never_left(work, loop_factory, lambda: not rows)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_the_first_step_of_an_eager_task_is_not_left() -> None:
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    queue.put_nowait(1)
+
+    async def child() -> asyncio.Task[Any] | None:
+        for _ in range(3):
+            await _render(queue)
+        return asyncio.current_task()
+
+    async def parent(until: float) -> None:
+        me, loop = asyncio.current_task(), asyncio.get_running_loop()
+        while time.perf_counter() < until:
+            task = asyncio.Task(child(), loop=loop, eager_start=True)
+            assert task.done()
+            assert task.result() is task
+            assert asyncio.current_task() is me
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        pulse.install()
+        await asyncio.get_running_loop().create_task(parent(time.perf_counter() + 1))
+        assert gave_up() > 0
+        pulse.uninstall()
+
+    asyncio.run(main())
