@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "bytecode/exception_table.h"
+#include "bytecode/instructions.h"
+#include "bytecode/stack_walk.h"
 
 #if PY_VERSION_HEX < 0x030c0000
 #define PyUnstable_Code_GetExtra _PyCode_GetExtra
@@ -14,47 +16,30 @@
 // One index for the whole process. It belongs to the interpreter's code objects, which outlive any import of this module.
 static Py_ssize_t extra_index = -1;
 
-// A code object under examination: its instructions, without specialisation and instrumentation, and its handlers.
+// A code object under examination.
 typedef struct {
     PyCodeObject *code;
-    PyObject *bytes;
-    const uint8_t *units;
-    int length;
-    int none_constant;
+    pulse_instructions instructions;
     pulse_exception_table table;
+    int length;
     uint8_t *marks;
+    uint8_t *live;
 } examination;
 
 static int
 opcode_at(const examination *seen, int position)
 {
-    return position < seen->length ? seen->units[position * 2] : -1;
+    return pulse_opcode_at(&seen->instructions, position);
 }
 
-static int
-low_oparg_at(const examination *seen, int position)
-{
-    return seen->units[position * 2 + 1];
-}
-
-// The instruction after the one at `position`. Skips caches, and EXTENDED_ARG, which only extends the next argument.
+// The instruction after the one at `position`. Skips EXTENDED_ARG, which only extends the next argument.
 static int
 next_instruction(const examination *seen, int position)
 {
     do {
-        position++;
-    } while (opcode_at(seen, position) == CACHE || opcode_at(seen, position) == EXTENDED_ARG);
+        position = pulse_unit_after(&seen->instructions, position);
+    } while (opcode_at(seen, position) == EXTENDED_ARG);
     return position;
-}
-
-static int
-oparg_at(const examination *seen, int position)
-{
-    int oparg = low_oparg_at(seen, position);
-    for (int shift = 8; --position >= 0 && opcode_at(seen, position) == EXTENDED_ARG && shift < 24; shift += 8) {
-        oparg |= low_oparg_at(seen, position) << shift;
-    }
-    return oparg;
 }
 
 static bool
@@ -77,70 +62,13 @@ jumps_back(int opcode)
 static bool
 escapes(const examination *seen, int position)
 {
-    int after = position + 1;
-    while (opcode_at(seen, after) == CACHE) {
-        after++;
-    }
-    int target = after - oparg_at(seen, position);
+    int target = pulse_unit_after(&seen->instructions, position) - pulse_oparg_at(&seen->instructions, position);
 #if PY_VERSION_HEX < 0x030d0000
     int looked_at = target - 1, meant = position;
 #else
     int looked_at = position, meant = target;
 #endif
     return pulse_exception_table_find(&seen->table, looked_at) != pulse_exception_table_find(&seen->table, meant);
-}
-
-static bool
-loads_none(const examination *seen, int position)
-{
-    return opcode_at(seen, position) == LOAD_CONST && oparg_at(seen, position) == seen->none_constant;
-}
-
-// A `with` that ends normally calls its exit with None three times. Marking another call that looks the same does no harm.
-static void
-mark_normal_exit(examination *seen, int position)
-{
-    int at = position;
-    for (int i = 0; i < 3; i++) {
-        if (!loads_none(seen, at)) {
-            return;
-        }
-        at = next_instruction(seen, at);
-    }
-    while (at < seen->length && opcode_at(seen, at) != CALL) {
-#if PY_VERSION_HEX < 0x030c0000
-        if (opcode_at(seen, at) == PRECALL) {
-            at = next_instruction(seen, at);
-            continue;
-        }
-#endif
-        return;
-    }
-    for (int i = position; i < seen->length && i <= at; i++) {
-        seen->marks[i] |= PULSE_MARK_WITH;
-    }
-}
-
-static void
-mark_entry(examination *seen, int position)
-{
-#if PY_VERSION_HEX >= 0x030e0000
-    // LOAD_SPECIAL 1 looks up __exit__. Then __enter__ is looked up and called.
-    if (opcode_at(seen, position) != LOAD_SPECIAL || low_oparg_at(seen, position) != 1) {
-        return;
-    }
-    int at = position;
-    while (at < seen->length && opcode_at(seen, at) != CALL) {
-        seen->marks[at++] |= PULSE_MARK_WITH;
-    }
-    if (at < seen->length) {
-        seen->marks[at] |= PULSE_MARK_WITH;
-    }
-#else
-    if (opcode_at(seen, position) == BEFORE_WITH) {
-        seen->marks[position] |= PULSE_MARK_WITH;
-    }
-#endif
 }
 
 static void
@@ -164,7 +92,7 @@ mark_instruction(examination *seen, int position)
     int opcode = opcode_at(seen, position);
     if (opcode == RESUME) {
         // The higher bits have other meanings.
-        int where = low_oparg_at(seen, position) & 3;
+        int where = pulse_low_oparg_at(&seen->instructions, position) & 3;
         seen->marks[position] |= where == 0 ? PULSE_MARK_BEGINS : where == 1 ? PULSE_MARK_YIELDED : 0;
     }
     else if (jumps_back(opcode)) {
@@ -176,77 +104,24 @@ mark_instruction(examination *seen, int position)
     else if (opcode == FOR_ITER) {
         seen->marks[position] |= PULSE_MARK_ITERATES;
     }
-    mark_entry(seen, position);
-    mark_normal_exit(seen, position);
 }
 
-static bool
-is_with_handler(const examination *seen, int target)
-{
-    if (opcode_at(seen, target) != PUSH_EXC_INFO) {
-        return false;
-    }
-    int after = next_instruction(seen, target);
-    if (opcode_at(seen, after) != WITH_EXCEPT_START) {
-        return false;
-    }
-    // The handler of an `async with` awaits what the call returns.
-    return opcode_at(seen, next_instruction(seen, after)) != GET_AWAITABLE;
-}
-
-// Whether `target` is the cleanup that runs when an exception leaves a handler.
-static bool
-is_handlers_end(const examination *seen, int target)
-{
-    int after = next_instruction(seen, target);
-    return opcode_at(seen, target) == COPY && opcode_at(seen, after) == POP_EXCEPT &&
-           opcode_at(seen, next_instruction(seen, after)) == RERAISE;
-}
-
-// The handler around the statement whose handler is at `target`. A handler's first instruction is covered by the handler's
-// own cleanup, which is skipped.
 static int
-outer_handler(const examination *seen, int target)
+mark_stack(examination *seen)
 {
-    int outer = pulse_exception_table_find(&seen->table, target);
-    if (opcode_at(seen, target) == PUSH_EXC_INFO && outer >= 0 && is_handlers_end(seen, outer)) {
-        outer = pulse_exception_table_find(&seen->table, outer);
+    pulse_stack_place *places = PyMem_New(pulse_stack_place, seen->length + 1);
+    if (places == NULL) {
+        PyErr_NoMemory();
+        return -1;
     }
-    return outer;
-}
-
-// The exception table names only the innermost handler, so the outer ones are found from there.
-static void
-mark_handlers(examination *seen, int position)
-{
-    enum { DEEPEST = 64 };
-    int target = pulse_exception_table_find(&seen->table, position);
-    for (int depth = 0; target >= 0 && depth < DEEPEST; depth++) {
-        if (is_with_handler(seen, target)) {
-            seen->marks[position] |= PULSE_MARK_WITH;
-        }
-        if (is_handlers_end(seen, target)) {
-            seen->marks[position] |= PULSE_MARK_HANDLES;
-        }
-        target = outer_handler(seen, target);
+    int result = pulse_stack_walk(&seen->instructions, &seen->table, places);
+    for (int i = 0; i < seen->length && result == 0; i++) {
+        seen->marks[i] |= (places[i].holds & PULSE_STACK_HOLDS_EXIT ? PULSE_MARK_WITH : 0) |
+                          (places[i].holds & PULSE_STACK_HANDLES ? PULSE_MARK_HANDLES : 0);
+        seen->live[i] = places[i].live;
     }
-    if (opcode_at(seen, position) == PUSH_EXC_INFO) {
-        seen->marks[position] |= PULSE_MARK_HANDLES;
-    }
-}
-
-// The handler of a `with` is part of it: it calls __exit__.
-static void
-mark_with_handlers(examination *seen)
-{
-    for (int i = 0; i < seen->table.count; i++) {
-        if (is_with_handler(seen, seen->table.ranges[i].target)) {
-            int at = seen->table.ranges[i].target;
-            while (at < seen->length && opcode_at(seen, at) != RERAISE) {
-                seen->marks[at++] |= PULSE_MARK_WITH;
-            }
-        }
-    }
+    PyMem_Free(places);
+    return result;
 }
 
 // The marks of an instruction also hold for its caches, because a frame that waits for a call stands at one of them.
@@ -256,6 +131,7 @@ spread_over_caches(examination *seen)
     for (int i = 1; i < seen->length; i++) {
         if (opcode_at(seen, i) == CACHE) {
             seen->marks[i] = seen->marks[i - 1];
+            seen->live[i] = seen->live[i - 1];
         }
     }
 }
@@ -325,27 +201,14 @@ mark_lines_of_handlers(examination *seen)
 static int
 examine(examination *seen)
 {
-    if (pulse_exception_table_read(&seen->table, seen->code) < 0) {
+    if (pulse_exception_table_read(&seen->table, seen->code) < 0 || mark_stack(seen) < 0) {
         return -1;
     }
     for (int i = 0; i < seen->length; i++) {
         mark_instruction(seen, i);
-        mark_handlers(seen, i);
     }
-    mark_with_handlers(seen);
     spread_over_caches(seen);
     return mark_lines_of_handlers(seen);
-}
-
-static int
-index_of_none(PyObject *constants)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++) {
-        if (Py_IsNone(PyTuple_GET_ITEM(constants, i))) {
-            return (int)i;
-        }
-    }
-    return -1;
 }
 
 static bool
@@ -401,27 +264,29 @@ static pulse_code_marks *
 new_marks(PyCodeObject *code, PyObject *globals)
 {
     static const char *const settling[] = {"__aenter__", "__aexit__", "aclose", NULL};
-    examination seen = {.code = code, .bytes = PyCode_GetCode(code)};
-    if (seen.bytes == NULL) {
+    examination seen = {.code = code};
+    if (pulse_instructions_read(&seen.instructions, code) < 0) {
         return NULL;
     }
-    seen.units = (const uint8_t *)PyBytes_AS_STRING(seen.bytes);
-    seen.length = (int)(PyBytes_GET_SIZE(seen.bytes) / 2);
-    seen.none_constant = index_of_none(code->co_consts);
-    pulse_code_marks *marks = PyMem_Calloc(1, sizeof *marks + (size_t)seen.length);
+    seen.length = seen.instructions.length;
+    pulse_code_marks *marks = PyMem_Calloc(1, sizeof *marks + 2 * (size_t)seen.length);
     if (marks != NULL) {
         seen.marks = marks->marks;
+        marks->live = seen.live = marks->marks + seen.length;
         marks->length = seen.length;
         marks->critical = is_critical(code);
         marks->settles = is_one_of(code->co_name, settling);
         marks->package = pulse_code_marks_package(globals);
+    }
+    else {
+        PyErr_NoMemory();
     }
     if (marks == NULL || PyErr_Occurred() || examine(&seen) < 0) {
         free_marks(marks);
         marks = NULL;
     }
     PyMem_Free(seen.table.ranges);
-    Py_DECREF(seen.bytes);
+    Py_DECREF(seen.instructions.bytes);
     return marks;
 }
 

@@ -35,6 +35,8 @@ typedef struct {
     // First part of the name of its module, interned; NULL if unknown.
     PyObject *package;
     int length;
+    // For each code unit, how many values at the bottom of the stack are valid there. There may be more.
+    const uint8_t *live;
     uint8_t marks[];
 } pulse_code_marks;
 

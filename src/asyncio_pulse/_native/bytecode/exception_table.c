@@ -28,13 +28,15 @@ pulse_exception_table_read(pulse_exception_table *table, PyCodeObject *code)
         range->start = read_number(&at);
         range->end = range->start + read_number(&at);
         range->target = read_number(&at);
-        read_number(&at);
+        int depth_and_kind = read_number(&at);
+        range->depth = depth_and_kind >> 1;
+        range->keeps_position = depth_and_kind & 1;
     }
     return 0;
 }
 
-int
-pulse_exception_table_find(const pulse_exception_table *table, int position)
+const pulse_handler_range *
+pulse_exception_table_range(const pulse_exception_table *table, int position)
 {
     // Ranges are sorted and do not overlap.
     int low = 0, high = table->count;
@@ -48,8 +50,15 @@ pulse_exception_table_find(const pulse_exception_table *table, int position)
             low = middle + 1;
         }
         else {
-            return range->target;
+            return range;
         }
     }
-    return -1;
+    return NULL;
+}
+
+int
+pulse_exception_table_find(const pulse_exception_table *table, int position)
+{
+    const pulse_handler_range *range = pulse_exception_table_range(table, position);
+    return range == NULL ? -1 : range->target;
 }
