@@ -5,6 +5,7 @@
 
 #include "bytecode/exception_table.h"
 #include "bytecode/instructions.h"
+#include "bytecode/jump_handlers.h"
 #include "bytecode/stack_walk.h"
 
 #if PY_VERSION_HEX < 0x030c0000
@@ -42,35 +43,6 @@ next_instruction(const examination *seen, int position)
     return position;
 }
 
-static bool
-jumps_back(int opcode)
-{
-#if PY_VERSION_HEX < 0x030c0000
-    // In 3.11 these instructions check for signals, too: `while condition:` ends in one of them. The truth of the condition
-    // may be C code, which cannot be told from the jump, but no known truth test checks for signals.
-    if (opcode == POP_JUMP_BACKWARD_IF_TRUE || opcode == POP_JUMP_BACKWARD_IF_FALSE ||
-        opcode == POP_JUMP_BACKWARD_IF_NONE || opcode == POP_JUMP_BACKWARD_IF_NOT_NONE) {
-        return true;
-    }
-#endif
-    return opcode == JUMP_BACKWARD;
-}
-
-// Whether the interpreter would look up the wrong handler for an exception raised at a jump back. Up to 3.12 it looks at
-// the instruction before the jump's target, which a `try` may not cover yet. 3.13.0 leaves the jump of `while condition:`
-// out of the ranges of its handlers.
-static bool
-escapes(const examination *seen, int position)
-{
-    int target = pulse_unit_after(&seen->instructions, position) - pulse_oparg_at(&seen->instructions, position);
-#if PY_VERSION_HEX < 0x030d0000
-    int looked_at = target - 1, meant = position;
-#else
-    int looked_at = position, meant = target;
-#endif
-    return pulse_exception_table_find(&seen->table, looked_at) != pulse_exception_table_find(&seen->table, meant);
-}
-
 static void
 mark_await(examination *seen, int position)
 {
@@ -95,8 +67,9 @@ mark_instruction(examination *seen, int position)
         int where = pulse_low_oparg_at(&seen->instructions, position) & 3;
         seen->marks[position] |= where == 0 ? PULSE_MARK_BEGINS : where == 1 ? PULSE_MARK_YIELDED : 0;
     }
-    else if (jumps_back(opcode)) {
-        seen->marks[position] |= PULSE_MARK_LOOPS | (escapes(seen, position) ? PULSE_MARK_ESCAPES : 0);
+    else if (pulse_jump_is_back(opcode)) {
+        bool escapes = pulse_jump_escapes(&seen->instructions, &seen->table, position);
+        seen->marks[position] |= PULSE_MARK_LOOPS | (escapes ? PULSE_MARK_ESCAPES : 0);
     }
     else if (opcode == SEND) {
         mark_await(seen, position);

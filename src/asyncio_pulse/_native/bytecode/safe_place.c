@@ -164,7 +164,9 @@ judge_statement(const pulse_reach *reach, pulse_frame *frame)
 {
     uint8_t here;
     const pulse_code_marks *marks = marks_at(frame, &here);
-    if (marks == NULL || !(here & (PULSE_MARK_BEGINS | PULSE_MARK_YIELDED | PULSE_MARK_LOOPS))) {
+    // A task that is dropped or cancelled ends by an exception at this place, and its `finally` must run.
+    if (marks == NULL || !(here & (PULSE_MARK_BEGINS | PULSE_MARK_YIELDED | PULSE_MARK_LOOPS)) ||
+        (here & PULSE_MARK_ESCAPES)) {
         return PULSE_RULE_INSTRUCTION;
     }
     return judge_links(reach, frame, true);
@@ -257,7 +259,7 @@ pulse_safe_to_cancel(const pulse_reach *reach)
     while (found) {
         uint8_t here;
         const pulse_code_marks *marks = marks_at(&frame, &here);
-        if (marks == NULL || marks->settles || (here & (PULSE_MARK_HANDLES | PULSE_MARK_ESCAPES))) {
+        if (marks == NULL || marks->settles || (here & PULSE_MARK_HANDLES)) {
             PyErr_Clear();
             return false;
         }
