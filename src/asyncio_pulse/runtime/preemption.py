@@ -242,8 +242,8 @@ def at_exit() -> None:
 class no_preempt:  # noqa: N801 - used as a function: a context manager and a decorator
     """A section in which the running task is suspended only at its own awaits that suspend.
 
-    Use it as a context manager around statements, also across awaits, or as a decorator of a function, plain or `async`. It
-    nests. Outside governed tasks it does nothing. It does not guard other tasks that the section starts.
+    Use it as a context manager around statements, also across awaits, or as a decorator of a function, plain or `async`, but
+    not of a generator. It nests. Outside governed tasks it does nothing. It does not guard other tasks that the section starts.
 
     Examples:
         >>> with no_preempt():
@@ -263,10 +263,19 @@ class no_preempt:  # noqa: N801 - used as a function: a context manager and a de
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the section."""
-        _core.leave_no_preempt(self._entered.pop())
+        _core.leave_no_preempt(self._entered)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Guard every call of a function."""
+        """Guard every call of a function.
+
+        Raises:
+            TypeError: It is a generator function, whose code runs after the call.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{getattr(function, '__name__', function)}() is a generator, and no_preempt() as a decorator guards only"
+                " the call that makes it: write `with no_preempt():` inside it, around the statements between two yields"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -139,6 +139,31 @@ pulse_frame_beneath(pulse_frame *seen)
     return look_at(seen, skip_entry_marks(beneath));
 }
 
+PyObject *
+pulse_frame_value(const pulse_frame *seen, int index)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    _PyStackRef value = seen->frame->localsplus[index];
+    return PyStackRef_IsNull(value) || PyStackRef_IsTaggedInt(value) ? NULL : PyStackRef_AsPyObjectBorrow(value);
+#else
+    return seen->frame->localsplus[index];
+#endif
+}
+
+bool
+pulse_frame_is_suspended_in(PyObject *value)
+{
+    if (!PyGen_CheckExact(value) && !PyCoro_CheckExact(value) && !PyAsyncGen_CheckExact(value)) {
+        return false;
+    }
+    int state = ((PyGenObject *)value)->gi_frame_state;
+#if PY_VERSION_HEX >= 0x030d0000
+    return FRAME_STATE_SUSPENDED(state);
+#else
+    return state == FRAME_SUSPENDED;
+#endif
+}
+
 void
 pulse_frame_of(pulse_frame *seen, PyObject *coroutine)
 {

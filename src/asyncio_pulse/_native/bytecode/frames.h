@@ -43,7 +43,14 @@ bool pulse_frame_beneath(pulse_frame *frame);
 // Whether the frame is that of `coroutine`, which must be a native one.
 bool pulse_frame_is_of(const pulse_frame *frame, PyObject *coroutine);
 
-// Find the frame of a native coroutine that is running.
+// The value of a variable, or of the stack of values above the variables. The frame must have put one there. Borrowed, or NULL
+// if there is none.
+PyObject *pulse_frame_value(const pulse_frame *frame, int index);
+
+// Whether a value is a native generator, coroutine or asynchronous generator that is suspended.
+bool pulse_frame_is_suspended_in(PyObject *value);
+
+// Find the frame of a native coroutine or generator that is running or suspended.
 void pulse_frame_of(pulse_frame *frame, PyObject *coroutine);
 
 // Whether the generator of this frame is handling an exception.

@@ -1,6 +1,7 @@
 #include "bytecode/safe_place.h"
 
 #include "bytecode/code_marks.h"
+#include "bytecode/held_generators.h"
 
 const char *
 pulse_rule_name(pulse_rule rule)
@@ -83,9 +84,9 @@ opted_in(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 }
 
 static bool
-is_critical(const pulse_code_marks *marks, uint8_t here)
+is_critical(const pulse_frame *frame, const pulse_code_marks *marks, uint8_t here)
 {
-    return marks->critical || (here & PULSE_MARK_WITH);
+    return marks->critical || (here & PULSE_MARK_WITH) || pulse_held_generators_are_critical(frame, marks);
 }
 
 // Rule 1 for what is between a frame and its caller. `beneath` has the marks of the caller's instruction.
@@ -134,7 +135,7 @@ judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
         if (marks == NULL) {
             return PULSE_RULE_C_CODE;
         }
-        if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && is_critical(marks, here)) {
+        if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && is_critical(frame, marks, here)) {
             return PULSE_RULE_CRITICAL;
         }
         if (in_segment && opted_in(reach, frame, marks->package) != 1) {
@@ -201,7 +202,7 @@ judge_await_point(const pulse_reach *reach, pulse_frame *frame)
     if (!(here & PULSE_MARK_BEGINS) && !resumes) {
         return PULSE_RULE_INSTRUCTION;
     }
-    if (here & PULSE_MARK_WITH) {
+    if ((here & PULSE_MARK_WITH) || pulse_held_generators_are_critical(frame, marks)) {
         return PULSE_RULE_CRITICAL;
     }
     pulse_frame caller = *frame;

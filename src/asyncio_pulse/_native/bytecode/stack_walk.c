@@ -238,12 +238,12 @@ holds(const stack_state *state)
     return (state->exits != 0 ? PULSE_STACK_HOLDS_EXIT : 0) | (state->exceptions != 0 ? PULSE_STACK_HANDLES : 0);
 }
 
-// Values that the instruction neither takes nor puts. A jump checks for signals after it took its condition.
+// Values that the instruction neither takes nor puts. A jump back puts none, and has taken its condition when it checks for
+// signals. What calls code of others puts one, the result; a suspended generator lacks the value it will be resumed with.
 static int
 count_live(int opcode, int before, int after)
 {
-    bool puts_nothing = goes_back(opcode) || opcode == RESUME;
-    int untouched = puts_nothing ? after : after - 1;
+    int untouched = goes_back(opcode) ? after : after - 1;
     return untouched < before ? untouched : before;
 }
 

@@ -5,6 +5,6 @@
 #include "base/compat.h"
 
 PyObject *pulse_guards_enter(PyObject *module, PyObject *ignored);
-PyObject *pulse_guards_leave(PyObject *module, PyObject *governed);
+PyObject *pulse_guards_leave(PyObject *module, PyObject *entered);
 
 #endif
