@@ -14,7 +14,7 @@ DEEPEST = 4
 MOST_LINES = 60
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - short, for generated code
     """What the generated code raises and handles."""
 
 
@@ -101,7 +101,9 @@ class Writer:
     def try_(self, depth: int, in_loop: bool, in_group: bool) -> None:
         """Write a `try` with handlers, `else` and `finally`."""
         has_handlers = self.chance.random() < 0.7
-        clauses = self.chance.choice((["except Fault:"], ["except KeyError:", "except Fault as error:"], ["except BaseException:"]))
+        clauses = self.chance.choice(
+            (["except Fault:"], ["except KeyError:", "except Fault as error:"], ["except BaseException:"])
+        )
         headers = ["try:", *(clauses * has_handlers), *(["else:"] * (has_handlers and self.chance.random() < 0.3))]
         headers += ["finally:"] * (not has_handlers or self.chance.random() < 0.4)
         for header in headers:

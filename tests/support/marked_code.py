@@ -16,8 +16,11 @@ from tests.support.generated_code import Run
 WITH, HANDLES, ESCAPES = 32, 64, 128
 
 SUSPENDABLE = frozenset(
-    "RESUME JUMP_BACKWARD POP_JUMP_BACKWARD_IF_TRUE POP_JUMP_BACKWARD_IF_FALSE POP_JUMP_BACKWARD_IF_NONE"
-    " POP_JUMP_BACKWARD_IF_NOT_NONE SEND YIELD_VALUE CALL PRECALL CALL_KW CALL_FUNCTION_EX FOR_ITER".split()
+    [
+        *("RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD_IF_TRUE", "POP_JUMP_BACKWARD_IF_FALSE"),
+        *("POP_JUMP_BACKWARD_IF_NONE", "POP_JUMP_BACKWARD_IF_NOT_NONE", "SEND", "YIELD_VALUE", "FOR_ITER"),
+        *("CALL", "PRECALL", "CALL_KW", "CALL_FUNCTION_EX"),
+    ]
 )
 """Where a task may be suspended, or where a frame stands while what it called or awaits is suspended."""
 
@@ -81,9 +84,11 @@ def faults_of_runs(function: types.FunctionType, seeds: range) -> list[str]:
                     faults.append(f"{now.offset} {names[now.offset]}: in a with, and not marked")
                 if now.handles and not mark & HANDLES:
                     faults.append(f"{now.offset} {names[now.offset]}: handles an exception, and not marked")
-    for offset in sorted(outside - inside):
-        if marks[offset // 2] & WITH and names[offset] in SUSPENDABLE and not enters(code, offset):
-            faults.append(f"{offset} {names[offset]}: in no with, and marked")
+    faults += [
+        f"{offset} {names[offset]}: in no with, and marked"
+        for offset in outside - inside
+        if marks[offset // 2] & WITH and names[offset] in SUSPENDABLE and not enters(code, offset)
+    ]
     return sorted(set(faults))
 
 

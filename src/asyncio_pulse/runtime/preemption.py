@@ -242,8 +242,9 @@ def at_exit() -> None:
 class no_preempt:  # noqa: N801 - used as a function: a context manager and a decorator
     """A section in which the running task is suspended only at its own awaits that suspend.
 
-    Use it as a context manager around statements, also across awaits, or as a decorator of a function, plain or `async`, but
-    not of a generator. It nests. Outside governed tasks it does nothing. It does not guard other tasks that the section starts.
+    Use it as a context manager around statements, also across awaits, or as a decorator of a function, plain or `async`,
+    but not of a generator. It nests. Outside governed tasks it does nothing. It does not guard other tasks that the section
+    starts.
 
     Examples:
         >>> with no_preempt():

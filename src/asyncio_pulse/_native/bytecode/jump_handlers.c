@@ -66,8 +66,8 @@ instruction_before(const pulse_instructions *instructions, int position)
 // the compiler forgets the handler of the second one, later versions that of both. What they test has it. The target and the
 // test may also lie in a `try` inside the loop.
 static bool
-is_handler_of_loop(const pulse_instructions *instructions, const pulse_exception_table *table, int position,
-                   int target, int found)
+is_handler_of_loop(const pulse_instructions *instructions, const pulse_exception_table *table, int position, int target,
+                   int found)
 {
     int of_target = handler_at(instructions, table, target), before = instruction_before(instructions, position);
     if (before >= 0 && skips_next(pulse_opcode_at(instructions, before))) {

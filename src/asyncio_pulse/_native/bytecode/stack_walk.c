@@ -240,21 +240,21 @@ holds(const stack_state *state)
 
 // Values that the instruction neither takes nor puts. A jump back puts none, and has taken its condition when it checks for
 // signals. What calls code of others puts one, the result; a suspended generator lacks the value it will be resumed with.
-static int
+static uint8_t
 count_live(int opcode, int before, int after)
 {
     int untouched = goes_back(opcode) ? after : after - 1;
-    return untouched < before ? untouched : before;
+    int live = untouched < before ? untouched : before;
+    return (uint8_t)(live < 0 ? 0 : live < UINT8_MAX ? live : UINT8_MAX);
 }
 
 static void
 note_place(walk *now, int position, int opcode, const stack_state *after)
 {
     const stack_state *before = &now->states[position];
-    int live = count_live(opcode, before->depth, after->depth);
     now->places[position] = (pulse_stack_place){
         .holds = holds(before) | holds(after),
-        .live = (uint8_t)(live < 0 ? 0 : live > UINT8_MAX ? UINT8_MAX : live),
+        .live = count_live(opcode, before->depth, after->depth),
     };
 }
 
@@ -306,8 +306,7 @@ hold_everything(pulse_stack_place *places, int length)
 }
 
 int
-pulse_stack_walk(const pulse_instructions *instructions, const pulse_exception_table *table,
-                 pulse_stack_place *places)
+pulse_stack_walk(const pulse_instructions *instructions, const pulse_exception_table *table, pulse_stack_place *places)
 {
     size_t length = (size_t)instructions->length;
     walk now = {.instructions = instructions, .table = table, .places = places};
