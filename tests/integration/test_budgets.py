@@ -19,7 +19,8 @@ from tests.support.loops import LoopFactory
 
 BUDGET_US = 5_000
 SLOW_MS = 60_000
-CONFIG = pulse.TierConfig(poll_budget_us=BUDGET_US, slow_poll_threshold_ms=SLOW_MS)
+# A suspension divides a poll, so nothing is suspended where polls are counted.
+CONFIG = pulse.TierConfig(poll_budget_us=BUDGET_US, slow_poll_threshold_ms=SLOW_MS, preempt="off")
 # A plain poll may be kept off the CPU by other processes for less than this.
 SLOW_CONFIG = pulse.TierConfig(poll_budget_us=10_000_000, slow_poll_threshold_ms=100)
 # A poll that lasts this long is seen by the sampler, which looks nine times a second.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import sys
 import threading
 import time
@@ -237,3 +238,22 @@ def test_the_first_step_of_an_eager_task_is_not_left() -> None:
         pulse.uninstall()
 
     asyncio.run(main())
+
+
+async def over_a_queue_after_a_fork(end: float) -> None:
+    # The fork stops our threads, and no other poll begins that could start them again.
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    await over_a_queue(end)
+
+
+@pytest.mark.timing
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_step_that_forks_is_still_left(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        await asyncio.gather(over_a_queue_after_a_fork(time.perf_counter() + 0.4))
+        assert preemptions() > 5
+
+    pulse.run(main(), loop_factory=loop_factory)

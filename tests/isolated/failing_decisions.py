@@ -24,6 +24,7 @@ CONFIG = pulse.TierConfig(
     poll_budget_us=1_000,
     promotion_window_ms=10,
     idle_decay_ms=100,
+    preempt="off",
     freeze_min_groups=65_536,
     tier_policies=(
         *(

@@ -56,7 +56,7 @@ def check_child_with(loop: asyncio.AbstractEventLoop) -> None:
     assert process_report().loops == 0
     assert manager.report().worst_polls == ()
     loop.run_until_complete(work(10))
-    measuring.wait_for_core_threads(1)
+    measuring.wait_for_core_threads(measuring.CORE_THREADS)
     assert manager.get_metrics().polls == manager.get_worker_metrics(0).polls == 10
     loop.run_until_complete(be_seen())
     [worst] = manager.report().worst_polls
@@ -75,7 +75,7 @@ def fork_outside_the_loop() -> None:
     in_child(lambda: check_child_with(loop))
     loop.run_until_complete(work(3))
     assert manager.get_metrics().polls == 10
-    measuring.wait_for_core_threads(1)
+    measuring.wait_for_core_threads(measuring.CORE_THREADS)
     pulse.uninstall(loop=loop)
     in_child(lambda: measuring.wait_for_core_threads(0))
     loop.close()

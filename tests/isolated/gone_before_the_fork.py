@@ -16,7 +16,6 @@ import measuring  # noqa: E402
 import asyncio_pulse as pulse  # noqa: E402
 
 FORKS = measuring.rounds(300, 300)
-PREEMPTS = "asan" not in os.environ.get("LD_PRELOAD", "") and sys.platform != "win32"
 threads: list[int] = []
 
 
@@ -32,8 +31,8 @@ async def poll() -> None:
 async def main() -> None:
     for _ in range(FORKS):
         # The poll starts the threads again.
-        await pulse.spawn(poll(), preemptible=PREEMPTS)
-        measuring.wait_for_core_threads(1 + PREEMPTS)
+        await pulse.spawn(poll(), preemptible=measuring.PREEMPTS)
+        measuring.wait_for_core_threads(measuring.CORE_THREADS)
         child = os.fork()
         if child == 0:
             os._exit(0)

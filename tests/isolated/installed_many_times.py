@@ -10,8 +10,6 @@ import measuring
 import asyncio_pulse as pulse
 from asyncio_pulse import _core as core
 
-PREEMPTS = core.preemption_refusal() is None
-
 
 async def work() -> None:
     await asyncio.sleep(0)
@@ -23,7 +21,7 @@ def install_and_uninstall(times: int) -> None:
         if number % 100 == 0:
             loop.run_until_complete(work())
             assert manager.get_metrics().polls == 2
-            measuring.wait_for_core_threads(1 + PREEMPTS)
+            measuring.wait_for_core_threads(measuring.CORE_THREADS)
             assert gc.callbacks.count(core.gc_callback) == 1
         pulse.uninstall(loop=loop)
         assert loop.get_task_factory() is None

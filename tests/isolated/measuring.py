@@ -18,6 +18,10 @@ UNDER_VALGRIND = "vgpreload" in _PRELOADED
 # remembers every line that it saw for the first time.
 MEMORY_IS_TOLD = not UNDER_VALGRIND and "asan" not in _PRELOADED and sys.gettrace() is None
 
+# While a loop is governed: the watchdog, and the thread that asks for suspensions.
+PREEMPTS = core.preemption_refusal() is None
+CORE_THREADS = 1 + PREEMPTS
+
 COUNTED_TYPES = tuple(each for each in vars(core).values() if isinstance(each, type))
 
 

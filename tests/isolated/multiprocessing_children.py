@@ -20,7 +20,7 @@ async def work(polls: int) -> int:
 
 
 def child(results: Any) -> None:
-    results.put((os.getpid(), pulse.run(work(8))))
+    results.put((os.getpid(), pulse.run(work(8), config=pulse.TierConfig(preempt="off"))))
 
 
 async def main() -> None:

@@ -9,7 +9,6 @@ os.register_at_fork(before=lambda: before_fork())  # noqa: PLW0108 - defined bel
 
 import asyncio  # noqa: E402
 import faulthandler  # noqa: E402
-import sys  # noqa: E402
 import warnings  # noqa: E402
 
 import measuring  # noqa: E402
@@ -17,8 +16,6 @@ import measuring  # noqa: E402
 import asyncio_pulse as pulse  # noqa: E402
 
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-PREEMPTS = "asan" not in os.environ.get("LD_PRELOAD", "") and sys.platform != "win32"
-EXPECTED_THREADS = 1 + PREEMPTS
 before_fork_has: list[int] = []
 
 
@@ -28,7 +25,7 @@ async def compute(name: str) -> None:
 
 
 async def main() -> None:
-    await pulse.spawn(compute("in the hook"), preemptible=PREEMPTS)
+    await pulse.spawn(compute("in the hook"), preemptible=measuring.PREEMPTS)
 
 
 loop = asyncio.new_event_loop()
@@ -38,8 +35,8 @@ pulse.install(pulse.TierConfig(poll_budget_us=500), loop=loop)
 def before_fork() -> None:
     pulse.get_manager(loop=loop).governor.resume_watchdog()
     loop.run_until_complete(main())
-    measuring.wait_for_core_threads(EXPECTED_THREADS)
-    before_fork_has.append(EXPECTED_THREADS)
+    measuring.wait_for_core_threads(measuring.CORE_THREADS)
+    before_fork_has.append(measuring.CORE_THREADS)
 
 
 child = os.fork()
@@ -47,13 +44,13 @@ if child == 0:
     faulthandler.dump_traceback_later(30, exit=True)
     measuring.wait_for_core_threads(0)
     loop.run_until_complete(main())
-    measuring.wait_for_core_threads(EXPECTED_THREADS)
+    measuring.wait_for_core_threads(measuring.CORE_THREADS)
     pulse.uninstall(loop=loop)
     measuring.wait_for_core_threads(0)
     loop.close()
     os._exit(0)
 _, status = os.waitpid(child, 0)
-assert before_fork_has == [EXPECTED_THREADS]
+assert before_fork_has == [measuring.CORE_THREADS]
 assert os.waitstatus_to_exitcode(status) == 0, status
 pulse.uninstall(loop=loop)
 loop.close()

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import sysconfig
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -129,7 +128,6 @@ def refusals() -> tuple[str, ...]:
     """Return the reasons why nothing can be preempted in this process; empty if preemption is possible."""
     reasons = {
         "Windows has no signal that interrupts a thread's Python code": sys.platform == "win32",
-        "this is a free-threaded build of Python": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "the JIT compiler is enabled; start Python with PYTHON_JIT=0": _jit_is_enabled(),
         "gevent has patched the standard library, or its hub runs": _gevent_is_active(),
         "eventlet has patched the standard library": _eventlet_is_active(),

@@ -57,7 +57,8 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     poll->cpu_sampled_ns = thread->cpu_sampled_ns;
     poll->begun = now;
     poll->preempted = false;
-    if (PULSE_LIKELY(poll->outer_started == 0)) {
+    // A step of a loop that runs inside another loop's step is a step of its own.
+    if (PULSE_LIKELY(poll->outer == NULL) || poll->outer->governor != governed->governor) {
         atomic_store_explicit(&thread->step_started, now, memory_order_relaxed);
     }
     atomic_store_explicit(&thread->poll_started, now, memory_order_relaxed);

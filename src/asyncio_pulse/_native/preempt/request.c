@@ -21,7 +21,8 @@ static struct {
     PyObject *getsignal;
     PyObject *handler;
     pulse_request request;
-    // When the poll that ran during a fork was due; 0 if none was.
+    // At a fork: whether the signal thread ran, and when the poll under way was due, if it had a deadline of its own.
+    bool was_running_at_fork;
     uint64_t deadline_at_fork;
 } process;
 
@@ -228,7 +229,10 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
         return;
     }
     pulse_wakeup_fd_pass_on(process.signal_number);
-    pulse_record_note_place(preemption, rule, where);
+    if (is_requested(giver)) {
+        // By default most places are refused, and this is nothing that a user has to mend.
+        pulse_record_note_place(preemption, rule, where);
+    }
     if (rule == PULSE_RULE_INSTRUCTION) {
         pulse_joined_jumps_part(where->code);
     }
@@ -404,7 +408,7 @@ pulse_request_after_fork(void)
 {
     pulse_eval_hook_end();
     process.request = (pulse_request){0};
-    process.deadline_at_fork = 0;
+    process.was_running_at_fork = false;
     // The thread that forked is the child's main thread.
     process.main_thread = PyThread_get_thread_ident();
     pulse_wakeup_fd_after_fork();
@@ -413,6 +417,7 @@ pulse_request_after_fork(void)
 PyObject *
 pulse_request_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
+    process.was_running_at_fork = pulse_signal_thread_is_running();
     process.deadline_at_fork = atomic_load(&pulse_the_aim.deadline);
     pulse_signal_thread_stop();
     Py_RETURN_NONE;
@@ -422,16 +427,15 @@ pulse_request_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
 static int
 go_on_asking(void *Py_UNUSED(ignored))
 {
-    uint64_t deadline = process.deadline_at_fork;
-    process.deadline_at_fork = 0;
-    if (process.state == NULL || process.request.poll == 0 || deadline == 0 || pulse_signal_thread_is_running()) {
+    if (process.state == NULL || pulse_signal_thread_is_running()) {
         return 0;
     }
     if (pulse_signal_thread_start(process.signal_number) < 0) {
         pulse_state_contain_error(process.state);
-        return 0;
     }
-    pulse_aim_at(deadline);
+    else if (process.request.poll != 0 && process.deadline_at_fork != 0) {
+        pulse_aim_at(process.deadline_at_fork);
+    }
     return 0;
 }
 
@@ -439,7 +443,7 @@ PyObject *
 pulse_request_resume_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     // Not at once, because Python counts the threads of the process only after this.
-    if (process.deadline_at_fork != 0) {
+    if (process.was_running_at_fork) {
         Py_AddPendingCall(go_on_asking, NULL);
     }
     Py_RETURN_NONE;

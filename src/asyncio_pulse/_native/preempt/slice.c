@@ -48,6 +48,9 @@ struct pulse_slices {
 const char *
 pulse_slice_refusal(void)
 {
+#ifdef Py_GIL_DISABLED
+    return "this is a free-threaded build of Python";
+#endif
     if (!PULSE_STACK_SUPPORTED) {
         return "the stack cannot be switched on this kind of processor or system";
     }

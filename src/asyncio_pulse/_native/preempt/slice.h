@@ -33,8 +33,8 @@ void *pulse_slice_owner(const pulse_slice *slice);
 // Whether the poll is a task's step, called by its loop.
 bool pulse_slice_is_step(const pulse_slice *slice);
 
-// Run a poll of a native coroutine, as PyIter_Send, for an owner, which is not touched. `is_step` means that the
-// poll is a task's step, called by its loop. `exception`, if not NULL, is raised in the coroutine instead of sending the value.
+// Run a poll of a native coroutine, as PyIter_Send, for an owner, which is not touched. `is_step` means that the poll is a
+// task's step, called by its loop. `exception`, if not NULL, is raised in the coroutine instead of sending the value.
 // If the poll was suspended, `*suspended` is its slice, and the outcome is PYGEN_NEXT without a result.
 PySendResult pulse_slice_begin(pulse_slices *slices, void *owner, bool is_step, PyObject *coro, PyObject *value,
                                PyObject *exception, PyObject **result, pulse_slice **suspended);
