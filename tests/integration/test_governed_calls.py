@@ -215,6 +215,30 @@ def test_a_decorated_function_is_what_it_was(loop_factory: LoopFactory) -> None:
     compare(loop_factory, scenario)
 
 
+@pytest.mark.parametrize("options", [{}, {"preemptible": True}])
+def test_decorated_functions_nest_as_deep_as_plain_ones(options: dict[str, Any], run: Run) -> None:
+    async def plain(level: int) -> int:
+        try:
+            return await plain(level + 1)
+        except RecursionError:
+            return level
+
+    @governed(**options)
+    async def decorated(level: int) -> int:
+        try:
+            return await decorated(level + 1)
+        except RecursionError:
+            return level
+
+    async def main() -> None:
+        levels.extend([await plain(0), await decorated(0)])
+
+    levels: list[int] = []
+    run(main)
+    deepest, of_decorated = levels
+    assert 0.95 * deepest < of_decorated < 1.05 * deepest
+
+
 def test_methods_and_partials(run: Run) -> None:
     class Service:
         @governed(group="method")

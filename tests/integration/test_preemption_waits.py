@@ -96,9 +96,9 @@ async def _checkout(free: list[int]) -> int:
 async def _own_coroutines(free: list[int]) -> None:
     # What is checked still holds after an await of the program's own coroutine, which does not suspend.
     if free:
-        burn(0.0003)
+        burn(0.0015)
         taken = await _checkout(free)
-        burn(0.0003)
+        burn(0.0015)
         free.append(taken)
 
 
@@ -106,7 +106,7 @@ async def _inside_a_lock(lock: threading.Lock, queue: asyncio.Queue[int]) -> Non
     with lock:
         for _ in range(20):
             await queue.put(await queue.get())
-            burn(0.0003)
+            burn(0.001)
 
 
 async def _rows(lock: threading.Lock) -> AsyncIterator[int]:
@@ -117,7 +117,7 @@ async def _rows(lock: threading.Lock) -> AsyncIterator[int]:
 
 async def _over_a_generator_that_holds_a_lock(lock: threading.Lock) -> None:
     async for _ in _rows(lock):
-        burn(0.0003)
+        burn(0.001)
 
 
 async def _row(queue: asyncio.Queue[int]) -> int:

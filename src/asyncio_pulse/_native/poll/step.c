@@ -1,6 +1,7 @@
 // A resumption that is not plain: it may have to wait, may go on in the middle of its code, and may be reported to hooks and decisions.
 #include "poll/step.h"
 
+#include "base/recursion.h"
 #include "park/kept_waiting.h"
 #include "park/park.h"
 #include "poll/decisions.h"
@@ -176,6 +177,10 @@ pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **
         return PYGEN_NEXT;
     }
     PySendResult outcome;
+    // The wrapper around a decorated function takes a level of recursion, and the poll one of C code. The function is to have
+    // as many as without them.
+    int levels = governed->flags & PULSE_GOVERNED_CALL ? 1 : 0;
+    pulse_recursion_change(PyThreadState_Get(), -levels, -levels);
     if (thread == NULL) {
         outcome = deliver_unmeasured(governed, &delivery, result);
     }
@@ -183,6 +188,7 @@ pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **
         pulse_counter_add(&governed->governor->special_polls, 1);
         outcome = deliver_measured(governed, thread, &delivery, result);
     }
+    pulse_recursion_change(PyThreadState_Get(), levels, levels);
     pulse_exception raised = pulse_exception_take();
     Py_XDECREF(delivery.value);
     Py_XDECREF(delivery.exception);
