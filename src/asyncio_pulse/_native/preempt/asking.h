@@ -19,6 +19,8 @@ typedef struct {
     // What the thread's CPU clock showed at the first boundary that was tried in vain, ns; 0 for none.
     uint64_t burst_began_ns;
     int boundaries_left;
+    // An await at which the poll could have been suspended was let pass.
+    bool has_passed;
 } pulse_request;
 
 // How long no task of a group may be asked, ns.

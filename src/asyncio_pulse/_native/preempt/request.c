@@ -241,6 +241,27 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
     ask_after(thread, pulse_asking_wait_ns(governed->group));
 }
 
+// Whether to let the first await of a library pass, by default. It mostly waits by itself, and suspending the task before that
+// would only delay it. A step that gets as far as a second one is not going to wait.
+static bool
+lets_pass(const pulse_slice *slice)
+{
+    const pulse_governed *giver = pulse_consent_giver(slice);
+    if (is_requested(giver) || pulse_consent_is_chaotic(giver->governor) || process.request.has_passed) {
+        return false;
+    }
+    process.request.has_passed = true;
+    return true;
+}
+
+// As pulse_verdict_place. An await that is let pass is one more place that will not do.
+static pulse_rule
+judge(const pulse_thread *thread, const pulse_slice *slice, const pulse_frame *starting, pulse_frame *where)
+{
+    pulse_rule rule = pulse_verdict_place(thread, slice, starting, where);
+    return rule == PULSE_PLACE_SAFE && lets_pass(slice) ? PULSE_RULE_INSTRUCTION : rule;
+}
+
 // The coroutine goes on, perhaps in another enclosing poll. Raise what waits for it, if this place allows that.
 static int
 raise_what_waits(const pulse_governed *governed, const pulse_slice *slice)
@@ -283,6 +304,14 @@ is_due(const pulse_thread *thread)
            pulse_slices_running(thread->slices) != NULL && deadline != 0 && pulse_clock_ticks() >= deadline;
 }
 
+// Whether the step that was asked has ended by itself. A poll with a deadline of its own ends its request itself.
+static bool
+is_step_over(const pulse_thread *thread)
+{
+    return atomic_load(&pulse_the_aim.deadline) == 0 &&
+           process.request.poll != atomic_load_explicit(&thread->step_started, memory_order_relaxed);
+}
+
 // A poll without a deadline of its own is asked by its step.
 static void
 note_step(const pulse_thread *thread)
@@ -321,7 +350,7 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     }
     uint64_t poll = process.request.poll;
     pulse_frame where;
-    pulse_rule rule = pulse_verdict_place(thread, slice, NULL, &where);
+    pulse_rule rule = judge(thread, slice, NULL, &where);
     if (process.request.poll != poll || process.state == NULL) {
         // The judging let the collector run, and with it code that ended all requests.
         Py_RETURN_NONE;
@@ -346,12 +375,12 @@ on_await(const pulse_frame *starting)
     }
     pulse_thread *thread = pulse_thread_find(process.state, false);
     const pulse_slice *slice = thread == NULL || thread->slices == NULL ? NULL : pulse_slices_running(thread->slices);
-    if (slice == NULL || process.request.poll == 0 || is_closing(pulse_slice_owner(slice))) {
+    if (slice == NULL || process.request.poll == 0 || is_step_over(thread) || is_closing(pulse_slice_owner(slice))) {
         pulse_eval_hook_end();
         return 0;
     }
     pulse_frame where;
-    if (pulse_verdict_place(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
+    if (judge(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
         return 0;
     }
     pulse_eval_hook_end();

@@ -84,12 +84,12 @@ has_new_step(uint64_t *last)
     return is_new;
 }
 
-// While no poll has a deadline of its own, steps need not be looked at often.
+// While no poll has a deadline of its own, this is often enough: a step that begins later is due later.
 static uint64_t
 linger_ticks(void)
 {
     uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
-    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks / 4;
+    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks;
 }
 
 // Whether the step that is due is blocked. A signal would end a system call that the program does not expect to end early,
