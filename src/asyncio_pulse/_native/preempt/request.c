@@ -197,14 +197,16 @@ is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *
 
 static int on_await(const pulse_frame *starting);
 
-// Only an await will do: hear of the next ones, for a while. Returns what that may cost, ns: code that does nothing but call
-// functions takes half as long again.
+// Only an await will do: hear of the next ones, for a while. Returns what to charge for that, ns. Code that does nothing but
+// call functions takes half as long again meanwhile. Who did not ask for preemption is charged several times that, because
+// most steps that last long do not come from await to await.
 static uint64_t
-wait_for_await(void)
+wait_for_await(const pulse_governed *giver)
 {
-    enum { WINDOW_NS = 2000000 };
-    pulse_eval_hook_set(on_await, pulse_clock_ticks() + pulse_clock_from_ns(WINDOW_NS));
-    return WINDOW_NS / 3;
+    enum { WINDOW_NS = 2000000, DEFAULT_WINDOW_NS = 1000000, DEFAULT_CHARGE_NS = 2000000 };
+    uint64_t window_ns = is_requested(giver) ? WINDOW_NS : DEFAULT_WINDOW_NS;
+    pulse_eval_hook_set(on_await, pulse_clock_ticks() + pulse_clock_from_ns(window_ns));
+    return is_requested(giver) ? WINDOW_NS / 3 : DEFAULT_CHARGE_NS;
 }
 
 // Not here: look again at the next bytecode boundary or, after many of them, after a while.
@@ -221,8 +223,9 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
         pulse_asking_begin_burst(request, is_hopeless(governed, rule, where));
     }
     uint64_t more_ns = 0;
-    if (pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE && !is_hopeless(governed, rule, where)) {
-        more_ns = wait_for_await();
+    bool only_at_await = pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE;
+    if (only_at_await && !is_hopeless(governed, rule, where)) {
+        more_ns = wait_for_await(giver);
     }
     else if (request->boundaries_left-- > 0) {
         PyErr_SetInterruptEx(process.signal_number);
@@ -233,7 +236,7 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
         // By default most places are refused, and this is nothing that a user has to mend.
         pulse_record_note_place(preemption, rule, where);
     }
-    if (rule == PULSE_RULE_INSTRUCTION) {
+    if (rule == PULSE_RULE_INSTRUCTION && !only_at_await) {
         pulse_joined_jumps_part(where->code);
     }
     pulse_counter_add(&preemption->gave_up, 1);
