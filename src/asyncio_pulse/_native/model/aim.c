@@ -28,7 +28,7 @@ pulse_aim_wake(void)
 }
 
 void
-pulse_aim_notice_steps(void)
+pulse_aim_notice_step(void)
 {
     if (atomic_load(&pulse_the_aim.step_ticks) != 0 && atomic_load(&pulse_the_aim.sleeps_until) == PULSE_AIM_NEVER) {
         pulse_aim_wake();

@@ -32,8 +32,8 @@ uint64_t pulse_aim_due(void);
 
 void pulse_aim_wake(void);
 
-// The watchdog has seen steps begin: the signal thread must not sleep.
-void pulse_aim_notice_steps(void);
+// The watchdog has seen a step under way: the signal thread must not sleep for good.
+void pulse_aim_notice_step(void);
 
 // A poll begins that has a deadline, or it is asked again: publish that.
 PULSE_INLINE void

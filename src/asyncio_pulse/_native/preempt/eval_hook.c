@@ -3,12 +3,21 @@
 #include "base/clock.h"
 #include "bytecode/frame_layout.h"
 
+enum {
+    // Bounds what the calls cost in all. Time does not: something else may have the processor for a while.
+    MOST_CALLS = 5000,
+    // Code that calls nothing should not keep the hook from other libraries.
+    MOST_NS = 20000000,
+    MOST_STACK = 64 * 1024,
+};
+
 // The hook belongs to the interpreter. Only the main interpreter has one of ours.
 static struct {
     // NULL while it is not set.
     pulse_eval_hook hook;
     PyThreadState *thread_state;
     uint64_t until;
+    int calls_left;
 } set;
 
 // The stack of each thread at its first call since the hook was set until `until`.
@@ -37,12 +46,12 @@ pulse_eval_hook_end(void)
 static bool
 is_over(void)
 {
-    enum { MOST_STACK = 64 * 1024 };
     if (first_call.until != set.until) {
         first_call.until = set.until;
         first_call.stack = PULSE_STACK_HERE();
     }
-    return first_call.stack - PULSE_STACK_HERE() > MOST_STACK || pulse_clock_ticks() > set.until;
+    return first_call.stack - PULSE_STACK_HERE() > MOST_STACK || set.calls_left-- == 0 ||
+           pulse_clock_ticks() > set.until;
 }
 
 static PyObject *
@@ -59,7 +68,7 @@ evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws)
 }
 
 void
-pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until)
+pulse_eval_hook_set(pulse_eval_hook hook)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Main();
     if (set.hook == NULL) {
@@ -70,5 +79,6 @@ pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until)
         _PyInterpreterState_SetEvalFrameFunc(interpreter, evaluate);
     }
     set.hook = hook;
-    set.until = until;
+    set.until = pulse_clock_ticks() + pulse_clock_from_ns(MOST_NS);
+    set.calls_left = MOST_CALLS;
 }

@@ -2,8 +2,8 @@
 //
 // CPython calls a function of ours in place of its evaluation loop (PEP 523) for each frame that begins or is resumed. No
 // other way finds the next `await` of a coroutine that computes in between, without looking at every bytecode. While the
-// hook is set, calls from Python to Python code take longer, so it is set for milliseconds. It is not set if another library
-// has set one. Needs the GIL.
+// hook is set, calls from Python to Python code take longer, so it ends after some thousands of calls or some milliseconds. It
+// is not set if another library has set one. Needs the GIL.
 #ifndef PULSE_EVAL_HOOK_H
 #define PULSE_EVAL_HOOK_H
 
@@ -13,9 +13,9 @@
 // exception in it. Python code may run, and the thread may be suspended in here.
 typedef int (*pulse_eval_hook)(const pulse_frame *frame);
 
-// Set the hook until `until`, in ticks. It ends earlier if the C stack of any thread grows much, because nested calls take
-// more of it while the hook is set.
-void pulse_eval_hook_set(pulse_eval_hook hook, uint64_t until);
+// Set the hook, or set it anew. It also ends if the C stack of any thread grows much, because nested calls take more of it
+// while the hook is set.
+void pulse_eval_hook_set(pulse_eval_hook hook);
 
 void pulse_eval_hook_end(void);
 

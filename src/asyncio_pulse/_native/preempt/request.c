@@ -197,16 +197,14 @@ is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *
 
 static int on_await(const pulse_frame *starting);
 
-// Only an await will do: hear of the next ones, for a while. Returns what to charge for that, ns. Code that does nothing but
-// call functions takes half as long again meanwhile. Who did not ask for preemption is charged several times that, because
-// most steps that last long do not come from await to await.
+// Only an await will do: hear of the next ones, for a while. Returns what to charge for that, ns. Who did not ask for
+// preemption is asked less often, because most steps that last long do not come from await to await.
 static uint64_t
 wait_for_await(const pulse_governed *giver)
 {
-    enum { WINDOW_NS = 2000000, DEFAULT_WINDOW_NS = 1000000, DEFAULT_CHARGE_NS = 2000000 };
-    uint64_t window_ns = is_requested(giver) ? WINDOW_NS : DEFAULT_WINDOW_NS;
-    pulse_eval_hook_set(on_await, pulse_clock_ticks() + pulse_clock_from_ns(window_ns));
-    return is_requested(giver) ? WINDOW_NS / 3 : DEFAULT_CHARGE_NS;
+    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 1000000 };
+    pulse_eval_hook_set(on_await);
+    return is_requested(giver) ? CHARGE_NS : CHARGE_BY_DEFAULT_NS;
 }
 
 // Not here: look again at the next bytecode boundary or, after many of them, after a while.

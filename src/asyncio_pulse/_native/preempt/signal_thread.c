@@ -36,6 +36,9 @@ typedef struct {
     pulse_counter wake_ups;
     // The last step that it saw.
     uint64_t step;
+    // When it looked at the thread's CPU time, 0 for never, and what that was.
+    uint64_t looked_at;
+    uint64_t run_ns;
     uint64_t os_thread;
     int signal_number;
 #ifndef _WIN32
@@ -92,13 +95,29 @@ linger_ticks(void)
     return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks;
 }
 
-// Whether the step that is due is blocked. A signal would end a system call that the program does not expect to end early,
-// and nothing of it can be left.
+// Whether the thread has computed for some of the time since the last look. Only asked about steps.
 static bool
-is_blocked(void)
+has_computed(preempt_watchdog *watchdog, uint64_t now)
 {
     const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
-    return atomic_load(&pulse_the_aim.deadline) == 0 && thread != NULL && pulse_os_thread_sleeps(thread->os_thread);
+    uint64_t run_ns;
+    if (thread == NULL || !pulse_os_thread_read_run_ns(thread->os_thread, &run_ns)) {
+        return true;
+    }
+    uint64_t ran_ns = run_ns - watchdog->run_ns, passed_ns = pulse_clock_to_ns(now - watchdog->looked_at);
+    bool is_first = watchdog->looked_at == 0;
+    watchdog->run_ns = run_ns;
+    watchdog->looked_at = now;
+    return is_first || ran_ns > passed_ns / 8;
+}
+
+// Whether the step that is due is blocked, or was until now. A signal would end a system call that the program does not expect
+// to end early, and nothing of it can be left.
+static bool
+is_blocked(bool computed)
+{
+    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
+    return thread != NULL && (!computed || pulse_os_thread_sleeps(thread->os_thread));
 }
 
 static void
@@ -108,9 +127,13 @@ watch(preempt_watchdog *watchdog)
     int idle = 0;
     while (!atomic_load(&watchdog->stopping)) {
         uint64_t deadline = pulse_aim_due(), now = pulse_clock_ticks();
+        bool is_of_step = atomic_load(&pulse_the_aim.deadline) == 0,
+             computed = !is_of_step || has_computed(watchdog, now);
         if (deadline == 0) {
             idle = has_new_step(&watchdog->step) ? 0 : idle + 1;
-            sleep_until(watchdog, idle > LINGERS ? PULSE_AIM_NEVER : now + linger_ticks(), asked);
+            bool is_last = idle > LINGERS;
+            sleep_until(watchdog, is_last ? PULSE_AIM_NEVER : now + linger_ticks(), asked);
+            watchdog->looked_at = is_last ? 0 : watchdog->looked_at;
             continue;
         }
         idle = 0;
@@ -120,7 +143,7 @@ watch(preempt_watchdog *watchdog)
         else if (deadline == asked && now - asked_at < patience) {
             sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
         }
-        else if (is_blocked()) {
+        else if (is_of_step && is_blocked(computed)) {
             sleep_until(watchdog, now + linger_ticks(), deadline);
         }
         else {

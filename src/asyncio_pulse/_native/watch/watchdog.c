@@ -40,8 +40,6 @@ typedef struct pulse_watchdog {
     // Stopped from its own thread: no other thread joins it, so it frees this record itself.
     _Atomic(bool) orphaned;
     pulse_counter wake_ups;
-    // The last step that it saw.
-    uint64_t step;
     // Limits what looking at polls may cost.
     pulse_allowance allowance;
     // The GIL's switch interval when the watchdog last had the GIL. It cannot be read without the GIL.
@@ -325,10 +323,8 @@ look(pulse_watchdog *watchdog)
         poll = poll || pulse_overdue_has_poll(thread);
     }
     const pulse_thread *aimed_at = atomic_load(&pulse_the_aim.thread);
-    uint64_t step = aimed_at == NULL ? 0 : atomic_load_explicit(&aimed_at->step_started, memory_order_relaxed);
-    if (step != watchdog->step) {
-        watchdog->step = step;
-        pulse_aim_notice_steps();
+    if (aimed_at != NULL && atomic_load_explicit(&aimed_at->poll_started, memory_order_relaxed) != 0) {
+        pulse_aim_notice_step();
     }
     if (stalled ||
         (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
