@@ -288,6 +288,7 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
     uint64_t now = pulse_clock_ticks();
     pulse_asking_heard(&process.request, governed->group);
     pulse_counter_add(&preemption->preemptions, 1);
+    atomic_store_explicit(&pulse_the_aim.alert_for, PULSE_AIM_ALERT_LOOKS, memory_order_relaxed);
     pulse_histogram_record(&preemption->delay, (now - process.request.due) >> pulse_the_clock.histogram_shift);
     // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
     if (pulse_suspension_suspend(governed, thread->slices, opted_in) < 0) {

@@ -17,7 +17,7 @@ enum {
     // While no poll has a deadline, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
     // a poll more than all that the thread itself does, and servers are seldom idle for longer.
     LINGER_US = 1000,
-    LINGERS = 10,
+    LINGERS = 4,
     // After a request it looks again this soon: the interrupted code may ask for another one.
     ASKED_US = 500,
     // A request that was not heard for this long is repeated, because no handler can be called at the recursion limit. The
@@ -87,12 +87,18 @@ has_new_step(uint64_t *last)
     return is_new;
 }
 
-// While no poll has a deadline of its own, this is often enough: a step that begins later is due later.
+// When to look again while no step is under way. The length of a step would be often enough to be exact, and is chosen for a
+// while after a step was suspended. Otherwise it would cost idle programs more than it is worth.
 static uint64_t
 linger_ticks(void)
 {
     uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
-    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks;
+    if (step_ticks == 0) {
+        return pulse_clock_from_ns(LINGER_US * 1000);
+    }
+    int alert_for = atomic_load(&pulse_the_aim.alert_for);
+    atomic_store(&pulse_the_aim.alert_for, alert_for > 0 ? alert_for - 1 : 0);
+    return alert_for > 0 ? step_ticks : 5 * step_ticks / 2;
 }
 
 // Whether the thread has computed for some of the time since the last look. Only asked about steps.
