@@ -150,6 +150,14 @@ pulse_frame_value(const pulse_frame *seen, int index)
 #endif
 }
 
+PyObject *
+pulse_frame_first_argument(const pulse_frame *seen)
+{
+    PyObject *value = seen->code->co_argcount > 0 ? pulse_frame_value(seen, 0) : NULL;
+    // A function inside may use it, too.
+    return value != NULL && PyCell_Check(value) ? PyCell_GET(value) : value;
+}
+
 bool
 pulse_frame_is_suspended_in(PyObject *value)
 {

@@ -47,6 +47,9 @@ bool pulse_frame_is_of(const pulse_frame *frame, PyObject *coroutine);
 // if there is none.
 PyObject *pulse_frame_value(const pulse_frame *frame, int index);
 
+// The variable of the function's first argument, in which a method has its object. Borrowed, or NULL if there is none.
+PyObject *pulse_frame_first_argument(const pulse_frame *frame);
+
 // Whether a value is a native generator, coroutine or asynchronous generator that is suspended.
 bool pulse_frame_is_suspended_in(PyObject *value);
 

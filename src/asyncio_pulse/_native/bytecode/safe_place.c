@@ -2,6 +2,7 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/held_generators.h"
+#include "bytecode/pass_through.h"
 
 const char *
 pulse_rule_name(pulse_rule rule)
@@ -89,9 +90,10 @@ is_critical(const pulse_frame *frame, const pulse_code_marks *marks, uint8_t her
     return marks->critical || (here & PULSE_MARK_WITH) || pulse_held_generators_are_critical(frame, marks);
 }
 
-// Rule 1 for what is between a frame and its caller. `beneath` has the marks of the caller's instruction.
+// Rule 1 for what is between a frame and its caller. `marks` are those of the caller's code, `beneath` those of its instruction.
 static bool
-has_c_between(const pulse_reach *reach, const pulse_frame *frame, uint8_t beneath)
+has_c_between(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller,
+              const pulse_code_marks *marks, uint8_t beneath)
 {
     if (!frame->entered_from_c || (frame->is_generator && (beneath & PULSE_MARK_ITERATES))) {
         return false;
@@ -102,15 +104,22 @@ has_c_between(const pulse_reach *reach, const pulse_frame *frame, uint8_t beneat
     }
     // A generator that cleans up may have been closed by the collector. Suspending it would stop the collector for the
     // whole process.
-    return !(reach->through_iteration && frame->is_generator && !pulse_frame_handles_exception(frame));
+    if (reach->through_iteration && frame->is_generator && !pulse_frame_handles_exception(frame)) {
+        return false;
+    }
+    return !pulse_pass_through_holds_nothing(frame, caller, marks);
 }
 
 // Judge the link from a frame to its caller. `*poll` counts the polls whose beginning was passed, and `*is_await` tells
 // whether the caller awaits the frame.
 static pulse_rule
-judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller, uint8_t beneath, int *poll,
-           bool *is_await)
+judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller, int *poll, bool *is_await)
 {
+    uint8_t beneath;
+    const pulse_code_marks *marks = marks_at(caller, &beneath);
+    if (marks == NULL) {
+        return PULSE_RULE_C_CODE;
+    }
     const pulse_polled *polled = &reach->polls[*poll];
     if (pulse_frame_is_of(frame, polled->coroutine)) {
         (*poll)++;
@@ -120,7 +129,7 @@ judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame
         return awaited ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
     }
     *is_await = is_await_edge(frame, caller, beneath);
-    return *is_await || !has_c_between(reach, frame, beneath) ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
+    return *is_await || !has_c_between(reach, frame, caller, marks, beneath) ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
 }
 
 // Judge every link from this frame down to the beginning of the task's step. Up to the first await edge, the code must have
@@ -145,12 +154,11 @@ judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
             return PULSE_PLACE_SAFE;
         }
         pulse_frame caller = *frame;
-        uint8_t beneath;
         bool is_await;
-        if (!pulse_frame_beneath(&caller) || marks_at(&caller, &beneath) == NULL) {
+        if (!pulse_frame_beneath(&caller)) {
             return PULSE_RULE_C_CODE;
         }
-        pulse_rule rule = judge_link(reach, frame, &caller, beneath, &poll, &is_await);
+        pulse_rule rule = judge_link(reach, frame, &caller, &poll, &is_await);
         if (rule != PULSE_PLACE_SAFE) {
             return rule;
         }

@@ -2,6 +2,7 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
+#include "bytecode/pass_through.h"
 #include "bytecode/profilers.h"
 #include "preempt/asking.h"
 #include "preempt/consent.h"
@@ -406,7 +407,8 @@ pulse_request_start(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
         return NULL;
     }
-    if (pulse_code_marks_init() < 0 || pulse_wakeup_fd_init() < 0 || pulse_signal_thread_start(signal_number) < 0) {
+    if (pulse_code_marks_init() < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
+        pulse_signal_thread_start(signal_number) < 0) {
         return NULL;
     }
     PyObject *signal_module = PyImport_ImportModule("signal");
