@@ -177,11 +177,17 @@ def _before_fork() -> None:
     _core.suspend_preemption()
 
 
-def _after_fork_in_parent() -> None:
+def _resume_with_next_poll() -> None:
     _core.resume_preemption()
-    # The next poll restarts the watchdog, because Python counts the threads only after this callback.
     for installation in list(_installations.values()):
         installation.manager.governor.resume_watchdog()
+
+
+def _after_fork_in_parent() -> None:
+    _resume_with_next_poll()
+    if _anyone_is_on():
+        # The poll that forked may go on for long. Not at once: Python counts the threads only after this callback.
+        _core.resume_watchdog()
 
 
 def _after_fork_in_child() -> None:
@@ -194,7 +200,8 @@ def _after_fork_in_child() -> None:
         manager._start_anew()
     WORKERS.after_fork_in_child()
     ledger.after_fork_in_child(managers if is_free else None)
-    _after_fork_in_parent()
+    # Not sooner: in the child no loop runs yet, and what the child does first may not bear a second thread.
+    _resume_with_next_poll()
 
 
 if hasattr(os, "register_at_fork"):

@@ -84,6 +84,13 @@ stop_watchdog(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+resume_watchdog(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    pulse_watchdog_resume(pulse_state_of_module(module));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 watchdog_wake_ups(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     return PyLong_FromUnsignedLongLong(pulse_watchdog_wake_ups(pulse_state_of_module(module)));
@@ -134,6 +141,8 @@ static PyMethodDef module_methods[] = {
      "For gc.callbacks: takes the collector's time out of the running poll."},
     {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
+    {"resume_watchdog", resume_watchdog, METH_NOARGS,
+     "Start that thread again once the fork is over that calls the hook that calls this."},
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS, "Forget the threads that a forked child does not have."},
     {"set_ask_percent", pulse_asking_set_percent, METH_O,
@@ -284,6 +293,7 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     pulse_state *state = pulse_state_of_module(module);
+    Py_VISIT(state->forking_frame);
     Py_VISIT(state->options_type);
     Py_VISIT(state->group_type);
     Py_VISIT(state->account_type);
