@@ -18,7 +18,7 @@ PULSE = (sys.executable, "-m", "asyncio_pulse")
 TIMEOUT_S = 60
 # Log records of a worker that say that the program was slow.
 SLOWNESS = re.compile(
-    r"^asyncio-pulse pid \d+ worker \d+: .*(the loop (stalled|was busy)|went from \w+ to).*\n", re.MULTILINE
+    r"^asyncio-pulse pid \d+ worker \d+: .*(the loop (stalled|was busy|was blocked)|went from \w+ to).*\n", re.MULTILINE
 )
 
 

@@ -169,7 +169,7 @@ class Stall:
 
     Classes:
         `on-cpu`: It computed.
-        `blocked`: It slept in a call that had released the GIL.
+        `blocked`: It slept in a call that had released the GIL; if `within_ns` is set, in many short ones.
         `gil`: Another thread held the GIL.
         `processor`: It was ready to run and had no processor.
         `collecting`: The garbage collector ran.
@@ -200,7 +200,18 @@ class Stall:
     count: int
     total_wall_ns: int
     stack: tuple[StackFrame, ...] = ()
-    """Innermost frame first, captured during the stall."""
+    """Innermost frame first, captured during the stall.
+
+    Empty if the stack could not be captured in time. `function`, `filename` and `line` then give the definition of the
+    coroutine that took most of the stall.
+    """
+    within_ns: int = 0
+    """For many short calls together: the time within which they blocked the loop for `wall_ns`. 0 for one stall."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the place was seen during the stall, rather than inferred from the coroutine."""
+        return bool(self.stack)
 
 
 STALL_WORDS = {

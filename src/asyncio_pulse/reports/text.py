@@ -259,12 +259,17 @@ def _stall_lines(rank: int, stall: Stall) -> list[str]:
     """Describe a stall: its duration, cause, place and number, and what was running."""
     where = wording.headline(stall)
     kept = STALL_WORDS.get(stall.stall_class, wording.plain(stall.stall_class))
+    length = wording.duration(stall.wall_ns)
+    if stall.within_ns:
+        kept = "blocked in short calls, again and again"
+        length += f" of {wording.duration(stall.within_ns)}"
     if stall.gil_held_ns > KEPT_GIL_NS:
         kept = f"{kept}, kept the GIL {wording.duration(stall.gil_held_ns)}"
     if stall.count > 1:
         kept += f"; {wording.count(stall.count)} times, {wording.duration(stall.total_wall_ns)} in all"
-    start = f"{rank:2}. {wording.duration(stall.wall_ns)} in "
-    lines = [wording.located(start, where), wording.shorten(INDENT + kept, WIDTH)]
+    start = f"{rank:2}. {length} {'in' if stall.sampled else 'somewhere in'} "
+    ending = "" if stall.sampled else " (no sample)"
+    lines = [wording.located(start, where, ending), wording.shorten(INDENT + kept, WIDTH)]
     if stall.culprit:
         lines.append(wording.shorten(f"{INDENT}GIL: {wording.plain(stall.culprit)}", WIDTH))
     group = wording.shorten(f"group {wording.plain(stall.group)}", WIDTH // 2)

@@ -46,7 +46,7 @@ class StallLog:
             now_ns: The time, nanoseconds.
         """
         stall = stall_of(raw)
-        key = (stall.group, stall.function, stall.filename, stall.stall_class)
+        key = (stall.group, stall.function, stall.filename, stall.stall_class, stall.within_ns > 0)
         untold = self._limit.admit(key, interval_ns, now_ns)
         if untold is None:
             return
@@ -58,9 +58,16 @@ class StallLog:
 
 def _describe(stall: Stall) -> str:
     what = STALL_WORDS.get(stall.stall_class, stall.stall_class)
-    # A spinning loop returns to its selector every time, so it is not stalled.
-    happened = "was busy" if stall.stall_class == "spinning" else "stalled"
-    text = f"the loop {happened} for {stall.wall_ns / 1e9:.2f} s, {what}, in {_place(stall)}"
+    seconds = f"{stall.wall_ns / 1e9:.2f} s"
+    if stall.within_ns:
+        text = f"the loop was blocked for {seconds} of {stall.within_ns / 1e9:.2f} s, in short calls"
+    elif stall.stall_class == "spinning":
+        # A spinning loop returns to its selector every time, so it is not stalled.
+        text = f"the loop was busy for {seconds}, {what}"
+    else:
+        text = f"the loop stalled for {seconds}, {what}"
+    # The loop itself has no file, and is not said to be a coroutine.
+    text += f", {'in' if stall.sampled or not stall.filename else 'somewhere in'} {_place(stall)}"
     own = first_own(stall.stack)
     if own is not None and own != stall.stack[0]:
         text += f" from {_place(own)}"

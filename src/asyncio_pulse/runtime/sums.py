@@ -152,8 +152,8 @@ def _by_place(records: Iterable[Placed]) -> list[Placed]:
     """Join polls, or stalls, at the same place. The longest one stands for all."""
     by_place: dict[tuple[object, ...], list[Placed]] = {}
     for record in records:
-        # Sampled and unsampled polls stay separate, and so do stalls of different classes.
-        kind = getattr(record, "stall_class", bool(record.stack))
+        # Sampled and unsampled ones stay separate, and so do stalls of different classes, and short calls from stalls.
+        kind = bool(record.stack), getattr(record, "stall_class", ""), getattr(record, "within_ns", 0) > 0
         by_place.setdefault((record.group, record.function, record.filename, kind), []).append(record)
     return [
         dataclasses.replace(

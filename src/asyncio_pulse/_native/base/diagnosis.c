@@ -83,6 +83,15 @@ sleeps_as_for_gil(uint64_t slept, uint64_t window, uint64_t wakes, uint64_t swit
 }
 
 bool
+pulse_diagnosis_waited_for_gil(const pulse_os_thread *then, const pulse_os_thread *now, uint64_t window_ns,
+                               uint64_t switch_interval_ns)
+{
+    uint64_t used = pulse_less(now->run_ns, then->run_ns) + pulse_less(now->queued_ns, then->queued_ns);
+    return sleeps_as_for_gil(pulse_less(window_ns, used), window_ns, pulse_less(now->runs, then->runs),
+                             switch_interval_ns);
+}
+
+bool
 pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pulse_evidence *evidence, uint64_t now_ns)
 {
     const pulse_os_thread *then = find(before, evidence->thread);
@@ -90,10 +99,8 @@ pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pulse_ev
     if (then == NULL || !pulse_os_thread_read(evidence->thread, &now)) {
         return true;
     }
-    uint64_t window = pulse_less(now_ns, before->taken_ns);
-    uint64_t slept =
-        pulse_less(window, pulse_less(now.run_ns, then->run_ns) + pulse_less(now.queued_ns, then->queued_ns));
-    return sleeps_as_for_gil(slept, window, pulse_less(now.runs, then->runs), evidence->switch_interval_ns);
+    return pulse_diagnosis_waited_for_gil(then, &now, pulse_less(now_ns, before->taken_ns),
+                                          evidence->switch_interval_ns);
 }
 
 pulse_stall_class

@@ -53,6 +53,10 @@ void pulse_diagnosis_read_again(pulse_os_snapshot *snapshot, uint64_t thread);
 // read. If false, there is no need to ask for the GIL, which would make that thread wait.
 bool pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pulse_evidence *evidence, uint64_t now_ns);
 
+// Whether a thread slept between two readings like a thread that waits for the GIL.
+bool pulse_diagnosis_waited_for_gil(const pulse_os_thread *then, const pulse_os_thread *now, uint64_t window_ns,
+                                    uint64_t switch_interval_ns);
+
 pulse_stall_class pulse_diagnose(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
                                  const pulse_evidence *evidence);
 

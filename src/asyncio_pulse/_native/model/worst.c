@@ -90,9 +90,9 @@ same_text(PyObject *left, PyObject *right)
 static bool
 same_place(const pulse_worst_entry *left, const pulse_worst_entry *right)
 {
-    return left->stall_class == right->stall_class && (left->stack == NULL) == (right->stack == NULL) &&
-           same_text(left->function, right->function) && same_text(left->filename, right->filename) &&
-           same_text(left->group, right->group);
+    return left->stall_class == right->stall_class && (left->within_ticks == 0) == (right->within_ticks == 0) &&
+           (left->stack == NULL) == (right->stack == NULL) && same_text(left->function, right->function) &&
+           same_text(left->filename, right->filename) && same_text(left->group, right->group);
 }
 
 static pulse_worst_entry *
@@ -161,29 +161,34 @@ pulse_worst_enter(pulse_worst *worst, pulse_worst_entry *fresh)
 }
 
 int
-pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyObject *coroutine, PyObject *stack,
-                   const pulse_verdict *verdict, uint64_t gc_ticks)
+pulse_worst_describe(pulse_worst_entry *entry, pulse_state *state, PyObject *group, PyObject *coroutine,
+                     PyObject *stack)
 {
-    pulse_worst_entry fresh = {
+    *entry = (pulse_worst_entry){
         .group = Py_NewRef(group),
-        .wall_ticks = verdict->own_wall,
-        .off_cpu_ticks = verdict->own_off_cpu,
-        .gc_ticks = gc_ticks,
         .task = pulse_worst_task_name(state, pulse_current_task(state->current_task)),
     };
     int result = 0;
     if (stack != NULL) {
-        pulse_worst_place(&fresh, stack);
+        pulse_worst_place(entry, stack);
     }
     else {
-        result = place_of_coroutine(&fresh, state, coroutine);
+        result = place_of_coroutine(entry, state, coroutine);
     }
-    if (result < 0 || fresh.task == NULL) {
-        pulse_worst_entry_clear(&fresh);
+    if (result < 0 || entry->task == NULL) {
+        pulse_worst_entry_clear(entry);
         return -1;
     }
-    pulse_worst_enter(worst, &fresh);
     return 0;
+}
+
+void
+pulse_worst_enter_poll(pulse_worst *worst, pulse_worst_entry *fresh, const pulse_verdict *verdict, uint64_t gc_ticks)
+{
+    fresh->wall_ticks = verdict->own_wall;
+    fresh->off_cpu_ticks = verdict->own_off_cpu;
+    fresh->gc_ticks = gc_ticks;
+    pulse_worst_enter(worst, fresh);
 }
 
 // The fields that polls and stalls have in common; new reference.
@@ -228,6 +233,7 @@ pulse_worst_stall_to_dict(const pulse_worst_entry *entry)
     PyObject *culprit = entry->culprit != NULL ? Py_NewRef(entry->culprit) : PyUnicode_FromString("");
     if (dict != NULL &&
         (pulse_figures_set_number(dict, "gil_held_ns", pulse_clock_to_ns(entry->gil_held_ticks)) < 0 ||
+         pulse_figures_set_number(dict, "within_ns", pulse_clock_to_ns(entry->within_ticks)) < 0 ||
          set_text(dict, "stall_class", PyUnicode_FromString(pulse_stall_class_names[entry->stall_class])) < 0 ||
          set_text(dict, "culprit", Py_XNewRef(culprit)) < 0)) {
         Py_CLEAR(dict);

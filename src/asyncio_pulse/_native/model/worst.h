@@ -32,6 +32,8 @@ typedef struct {
     uint64_t gc_ticks;
     // How long the watchdog waited for the GIL before it could look.
     uint64_t gil_held_ticks;
+    // For many short calls together, the time in which they blocked for `wall_ticks`; 0 for one stall.
+    uint64_t within_ticks;
     uint64_t count;
     uint64_t total_ticks;
     // What is left of its total after the time of polls that found no room. A place gives way to a poll that lasted at
@@ -45,10 +47,14 @@ typedef struct {
     int used;
 } pulse_worst;
 
-// Enter a poll past its alarm. If `stack` is NULL, `coroutine` gives the place. All arguments are borrowed. -1 with an
-// exception on failure.
-int pulse_worst_record(pulse_worst *worst, pulse_state *state, PyObject *group, PyObject *coroutine, PyObject *stack,
-                       const pulse_verdict *verdict, uint64_t gc_ticks);
+// Fill in group, task and place of a poll. If `stack` is NULL, `coroutine` gives the place. All arguments are borrowed. -1
+// with an exception on failure.
+int pulse_worst_describe(pulse_worst_entry *entry, pulse_state *state, PyObject *group, PyObject *coroutine,
+                         PyObject *stack);
+
+// Enter a poll past its alarm; steals the references of `fresh`.
+void pulse_worst_enter_poll(pulse_worst *worst, pulse_worst_entry *fresh, const pulse_verdict *verdict,
+                            uint64_t gc_ticks);
 
 // Name of a task, "" for None or NULL; steals the reference. A new reference, or NULL when out of memory.
 PyObject *pulse_worst_task_name(pulse_state *state, PyObject *task);

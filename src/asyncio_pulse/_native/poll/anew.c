@@ -43,9 +43,7 @@ clear_turns(pulse_governor *governor)
     if (turns == NULL) {
         return;
     }
-    pulse_worst_entry_clear(&turns->pending);
-    atomic_store(&turns->captured, 0);
-    atomic_store(&turns->asked, false);
+    pulse_turns_forget(turns);
     atomic_store(&turns->last_waited, now);
     if (atomic_load(&turns->busy_since) != 0) {
         atomic_store(&turns->busy_since, now);

@@ -6,6 +6,7 @@
 #include "poll/last_poll.h"
 #include "preempt/request.h"
 #include "preempt/record.h"
+#include "watch/turns.h"
 
 // Whether modules were imported in a poll: their number has grown since it began, and the watchdog, if it saw the poll, saw
 // it importing. This happens once, usually at a server's start, and is no offence.
@@ -57,6 +58,22 @@ is_own_doing(pulse_thread *thread, const pulse_verdict *verdict, uint64_t gc_tic
     return own * 2 >= verdict->own_wall;
 }
 
+// Keep the place of a poll past its alarm, for the report and for a stall that this poll may be.
+static void
+keep_place(pulse_governed *governed, PyObject *stack, const pulse_verdict *verdict, const pulse_poll *poll)
+{
+    pulse_governor *governor = governed->governor;
+    pulse_worst_entry place;
+    if (pulse_worst_describe(&place, governor->state, governed->group->name, governed->coro, stack) < 0) {
+        pulse_state_contain_error(governor->state);
+        return;
+    }
+    if (governor->turns != NULL) {
+        pulse_turns_note_poll(governor->turns, &place, verdict->own_wall, pulse_clock_ticks());
+    }
+    pulse_worst_enter_poll(&governor->worst, &place, verdict, poll->thread->gc_ticks);
+}
+
 uint64_t
 pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall)
 {
@@ -82,10 +99,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     if (bad) {
         PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
-        if (pulse_worst_record(&governor->worst, governor->state, governed->group->name, governed->coro, stack,
-                               &verdict, gc_ticks) < 0) {
-            pulse_state_contain_error(governor->state);
-        }
+        keep_place(governed, stack, &verdict, poll);
         bool slow = verdict.slow && !importing && is_own_doing(thread, &verdict, gc_ticks);
         pulse_exception_put_back(raised);
         if (!importing) {

@@ -225,12 +225,14 @@ governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (dict == NULL || since == 0) {
         return dict;
     }
+    uint64_t busy = pulse_counter_read(&record->busy_ticks) +
+                    (governor->turns == NULL ? 0 : pulse_counter_read(&governor->turns->busy_ticks));
     uint64_t watched = (until != 0 ? until : pulse_clock_ticks()) - since;
     uint64_t count;
     PyObject *lag = pulse_figures_histogram(&record->lag, &count);
     if (lag == NULL || PyDict_SetItemString(dict, "lag", lag) < 0 ||
         pulse_figures_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
-        pulse_figures_set_number(dict, "busy_ns", pulse_clock_to_ns(pulse_counter_read(&record->busy_ticks))) < 0 ||
+        pulse_figures_set_number(dict, "busy_ns", pulse_clock_to_ns(busy)) < 0 ||
         pulse_figures_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
         pulse_figures_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
         Py_CLEAR(dict);

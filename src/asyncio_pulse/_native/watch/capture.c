@@ -141,10 +141,23 @@ describe_stack(PyThreadState *python, PyObject *outermost)
     return stack;
 }
 
+// Whether a coroutine executes. At the beginning and at the end of its poll it does not, and the thread runs other code.
+// Coroutines of other types are not asked.
+static bool
+is_executing(PyObject *coro)
+{
+    const char *name = PyCoro_CheckExact(coro) ? "cr_running" : PyGen_CheckExact(coro) ? "gi_running" : NULL;
+    PyObject *running = name == NULL ? Py_NewRef(Py_True) : PyObject_GetAttrString(coro, name);
+    bool answer = running == Py_True;
+    Py_XDECREF(running);
+    PyErr_Clear();
+    return answer;
+}
+
 PyObject *
 pulse_capture_poll(pulse_state *state, pulse_thread *thread)
 {
-    if (thread->current == NULL) {
+    if (thread->current == NULL || !is_executing(thread->current->coro)) {
         return NULL;
     }
     // Hold the coroutine, and look for the thread afterwards: `cr_frame` of a foreign coroutine may run Python code.
@@ -310,6 +323,23 @@ pulse_capture_culprit(const uint64_t *suspects, int count, pulse_worst_entry *en
     }
     entry->culprit = first;
     return first == NULL ? -1 : 0;
+}
+
+int
+pulse_capture_nothing(pulse_worst_entry *entry)
+{
+    PyObject *stack = Py_BuildValue("((ssi))", "(event loop)", "", 0);
+    if (stack == NULL) {
+        return -1;
+    }
+    *entry = (pulse_worst_entry){
+        .group = PyUnicode_FromString("(callbacks)"),
+        .task = PyUnicode_FromString(""),
+        .wall_ticks = entry->wall_ticks,
+    };
+    pulse_worst_place(entry, stack);
+    Py_DECREF(stack);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 int

@@ -10,7 +10,7 @@
 #include "model/governor.h"
 
 // The stack of the innermost governed poll of a thread, as a tuple of (function, filename, line), innermost first; NULL
-// without an exception if there is none.
+// without an exception if there is none, or if its coroutine does not execute: not yet, or not any more.
 PyObject *pulse_capture_poll(pulse_state *state, pulse_thread *thread);
 
 // Whether the loop runs at all. A stopped loop is not stalled.
@@ -18,6 +18,9 @@ bool pulse_capture_is_running(pulse_governor *governor);
 
 // Fill in group, task, place and class of a stall. -1 with an exception on failure.
 int pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, pulse_worst_entry *entry);
+
+// Fill in group, task and place of a stall of which nothing is known. -1 with an exception on failure.
+int pulse_capture_nothing(pulse_worst_entry *entry);
 
 // Name the culprit of a stall for lack of the GIL. `suspects` are threads of the operating system. A culprit is a suspect
 // that runs Python code and stands still while the caller has the GIL. -1 with an exception on failure.

@@ -37,7 +37,7 @@ note_idle(pulse_heartbeat *heartbeat, pulse_turns *turns, uint64_t now)
         heartbeat->last_idle_ns = idle_ns;
         uint64_t passed = now - heartbeat->last_beat;
         if (heartbeat->last_beat != 0 && passed > idle_ticks) {
-            pulse_counter_add(&heartbeat->governor->turn_record.busy_ticks, passed - idle_ticks);
+            pulse_counter_add(&turns->busy_ticks, passed - idle_ticks);
         }
     }
     heartbeat->last_beat = now;
@@ -64,6 +64,10 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
     }
     if (heartbeat->governor->turns != turns) {
         // The report of a stall has uninstalled us.
+        Py_RETURN_NONE;
+    }
+    pulse_turns_tell_late(turns, now);
+    if (heartbeat->governor->turns != turns) {
         Py_RETURN_NONE;
     }
     note_idle(heartbeat, turns, now);

@@ -33,5 +33,5 @@ pulse_overdue_field(pulse_turns *turns)
 bool
 pulse_overdue_is_captured(pulse_turns *turns, _Atomic(uint64_t) *field)
 {
-    return atomic_load(field) == atomic_load(&turns->captured);
+    return atomic_load(field) == atomic_load(&turns->captured) && !turns->is_vague;
 }

@@ -39,6 +39,14 @@ may_wait(PyObject *const *args, Py_ssize_t count)
     return !PyFloat_CheckExact(args[0]) || PyFloat_AS_DOUBLE(args[0]) != 0;
 }
 
+static PULSE_NOINLINE void
+tell_late(pulse_governor *governor, uint64_t ended)
+{
+    if (governor->turns != NULL) {
+        pulse_turns_tell_late(governor->turns, ended);
+    }
+}
+
 static void
 end_turn(pulse_turns *turns, uint64_t now)
 {
@@ -46,11 +54,12 @@ end_turn(pulse_turns *turns, uint64_t now)
     uint64_t since = atomic_load_explicit(&turns->busy_since, memory_order_relaxed);
     if (since != 0) {
         atomic_store_explicit(&turns->busy_since, 0, memory_order_relaxed);
-        pulse_counter_add(&turns->governor->turn_record.busy_ticks, now - since);
+        pulse_counter_add(&turns->busy_ticks, now - since);
         pulse_turns_note(turns, since, now - since);
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed)) && governor->turns == turns) {
         pulse_spin_name(turns);
+        tell_late(governor, since);
     }
 }
 

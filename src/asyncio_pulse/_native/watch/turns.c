@@ -8,13 +8,31 @@ first(pulse_state *state)
     return atomic_load_explicit(&state->turns, memory_order_acquire);
 }
 
+void
+pulse_turns_forget(pulse_turns *turns)
+{
+    atomic_store(&turns->captured, 0);
+    atomic_store(&turns->noticed_key, 0);
+    atomic_store(&turns->asked, false);
+    atomic_store(&turns->gil_since, 0);
+    atomic_store(&turns->blocked_within_ticks, 0);
+    turns->longest_key = turns->late_since = 0;
+    atomic_store(&turns->missed_key, 0);
+    pulse_counter_set(&turns->busy_ticks, 0);
+    pulse_counter_set(&turns->stalled_ticks, 0);
+    turns->is_vague = false;
+    pulse_worst_entry *entries[] = {&turns->pending, &turns->longest, &turns->missed, &turns->late};
+    for (int i = 0; i < 4; i++) {
+        pulse_worst_entry_clear(entries[i]);
+    }
+}
+
 static void
 give_to(pulse_turns *turns, pulse_governor *governor)
 {
     atomic_store(&turns->busy_since, 0);
     atomic_store(&turns->beat_due, 0);
-    atomic_store(&turns->captured, 0);
-    atomic_store(&turns->asked, false);
+    pulse_turns_forget(turns);
     turns->governor = governor;
     atomic_store(&turns->thread, NULL);
     uint64_t now = pulse_clock_ticks();
@@ -56,20 +74,68 @@ pulse_turns_bind_thread(pulse_turns *turns)
     }
 }
 
-// If the stall was one long poll, its place is the one that took most of that poll.
+uint64_t
+pulse_turns_key(pulse_turns *turns)
+{
+    uint64_t busy_since = atomic_load_explicit(&turns->busy_since, memory_order_relaxed);
+    return busy_since != 0 ? busy_since : atomic_load_explicit(&turns->beat_due, memory_order_relaxed);
+}
+
+void
+pulse_turns_note_poll(pulse_turns *turns, const pulse_worst_entry *place, uint64_t ticks, uint64_t ended)
+{
+    uint64_t key = pulse_turns_key(turns), within = ended > key ? ended - key : 0;
+    // A heartbeat may be due in the middle of the poll.
+    within = within < ticks ? within : ticks;
+    if (key == 0 || within < atomic_load_explicit(&turns->stall_after_ticks, memory_order_relaxed) / 2 ||
+        (turns->longest_key == key && turns->longest_ticks >= within)) {
+        return;
+    }
+    pulse_worst_entry_clear(&turns->longest);
+    turns->longest = pulse_worst_copy(place);
+    turns->longest_ticks = within;
+    turns->longest_key = key;
+}
+
 static void
-settle_place(pulse_turns *turns)
+drop_place(pulse_worst_entry *entry)
+{
+    pulse_worst_entry gone = {.function = entry->function, .filename = entry->filename, .stack = entry->stack};
+    entry->function = entry->filename = entry->stack = NULL;
+    pulse_worst_entry_clear(&gone);
+}
+
+// Whether one poll took most of a stall of `ticks`. If so, the stall is that poll's, whatever ran when the watchdog got the
+// GIL.
+static bool
+give_to_longest_poll(pulse_turns *turns, pulse_worst_entry *entry, uint64_t key, uint64_t ticks)
+{
+    if (turns->longest_key != key || turns->longest_ticks * 2 <= ticks || turns->longest.function == NULL) {
+        return false;
+    }
+    pulse_worst_entry place = pulse_worst_copy(&turns->longest);
+    drop_place(entry);
+    Py_XSETREF(entry->group, place.group);
+    Py_XSETREF(entry->task, place.task);
+    entry->function = place.function;
+    entry->filename = place.filename;
+    entry->line = place.line;
+    entry->stack = place.stack;
+    return true;
+}
+
+// The place of a stall that is over. A poll that goes on, and will be long, is named by what took most of it so far.
+static void
+settle_place(pulse_turns *turns, pulse_worst_entry *entry, uint64_t key, uint64_t ticks)
 {
     pulse_thread *thread = atomic_load(&turns->thread);
-    PyObject *stack = NULL;
-    if (thread != NULL && turns->pending_poll != 0) {
-        stack = pulse_samples_most(&thread->samples, turns->pending_poll);
+    if (give_to_longest_poll(turns, entry, key, ticks) || thread == NULL || turns->pending_poll == 0) {
+        return;
     }
+    PyObject *stack = pulse_samples_most(&thread->samples, turns->pending_poll);
     if (stack != NULL) {
-        Py_CLEAR(turns->pending.function);
-        Py_CLEAR(turns->pending.filename);
-        Py_CLEAR(turns->pending.stack);
-        pulse_worst_place(&turns->pending, stack);
+        drop_place(entry);
+        pulse_worst_place(entry, stack);
     }
 }
 
@@ -77,13 +143,41 @@ settle_place(pulse_turns *turns)
 static pulse_worst_entry
 take_pending(pulse_turns *turns, uint64_t ticks)
 {
-    settle_place(turns);
+    settle_place(turns, &turns->pending, atomic_load(&turns->captured), ticks);
     pulse_worst_entry entry = turns->pending;
     turns->pending = (pulse_worst_entry){0};
     entry.wall_ticks = entry.total_ticks = ticks;
     entry.count = 1;
     atomic_store(&turns->captured, 0);
     return entry;
+}
+
+// A stall ends that the watchdog has noticed, but for which it does not have the GIL yet.
+static void
+keep_missed(pulse_turns *turns, uint64_t key, uint64_t ticks)
+{
+    pulse_worst_entry_clear(&turns->missed);
+    atomic_store(&turns->missed_key, key);
+    give_to_longest_poll(turns, &turns->missed, key, ticks);
+    turns->missed.wall_ticks = ticks;
+}
+
+void
+pulse_turns_tell_late(pulse_turns *turns, uint64_t ended)
+{
+    if (turns->late.function == NULL) {
+        return;
+    }
+    pulse_worst_entry entry = turns->late;
+    turns->late = (pulse_worst_entry){0};
+    if (turns->late_since != 0) {
+        entry.wall_ticks = ended > turns->late_since ? ended - turns->late_since : 0;
+        if (entry.wall_ticks <= atomic_load(&turns->stall_after_ticks)) {
+            pulse_worst_entry_clear(&entry);
+            return;
+        }
+    }
+    pulse_turns_enter_stall(turns->governor, &entry);
 }
 
 void
@@ -110,8 +204,21 @@ static PULSE_NOINLINE void
 finish_stall(pulse_turns *turns, uint64_t ticks)
 {
     pulse_worst_entry entry = take_pending(turns, ticks);
-    if (entry.stack != NULL) {
+    if (entry.function != NULL) {
         pulse_turns_enter_stall(turns->governor, &entry);
+    }
+}
+
+// A turn was longer than the threshold.
+static PULSE_NOINLINE void
+note_stall(pulse_turns *turns, uint64_t key, uint64_t ticks)
+{
+    // One long turn is a stall. Spinning is many short turns.
+    atomic_store(&turns->last_waited, pulse_clock_ticks());
+    pulse_counter_add(&turns->stalled_ticks, ticks);
+    bool is_captured = atomic_load_explicit(&turns->captured, memory_order_relaxed) == key;
+    if (!is_captured && atomic_load(&turns->noticed_key) == key) {
+        keep_missed(turns, key, ticks);
     }
 }
 
@@ -129,8 +236,7 @@ pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
         pulse_counter_set(&record->longest_lag, lag_ticks);
     }
     if (PULSE_UNLIKELY(lag_ticks > atomic_load_explicit(&turns->stall_after_ticks, memory_order_relaxed))) {
-        // One long turn is a stall. Spinning is many short turns.
-        atomic_store(&turns->last_waited, pulse_clock_ticks());
+        note_stall(turns, key, lag_ticks);
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->captured, memory_order_relaxed) == key)) {
         finish_stall(turns, lag_ticks);
@@ -144,11 +250,16 @@ pulse_turns_release(pulse_turns *turns)
     uint64_t captured = atomic_load(&turns->captured);
     if (captured != 0) {
         pulse_worst_entry entry = take_pending(turns, pulse_clock_ticks() - captured);
-        if (entry.stack != NULL) {
+        if (entry.function != NULL) {
             // Not reported to the decisions, because locks are held.
             pulse_worst_enter(&turns->governor->stalls, &entry);
         }
     }
+    if (turns->late.function != NULL && turns->late_since == 0) {
+        pulse_worst_enter(&turns->governor->stalls, &turns->late);
+    }
+    pulse_counter_add(&turns->governor->turn_record.busy_ticks, pulse_counter_read(&turns->busy_ticks));
+    pulse_turns_forget(turns);
     pulse_counter_set(&turns->governor->turn_record.watched_until, pulse_clock_ticks());
     turns->governor = NULL;
     atomic_store(&turns->thread, NULL);
@@ -172,7 +283,7 @@ pulse_turns_free_all(pulse_state *state)
     atomic_store(&state->turns, NULL);
     while (turns != NULL) {
         pulse_turns *next = turns->next;
-        pulse_worst_entry_clear(&turns->pending);
+        pulse_turns_forget(turns);
         PyMem_RawFree(turns);
         turns = next;
     }

@@ -9,6 +9,8 @@
 #include "watch/capture.h"
 #include "watch/overdue.h"
 #include "watch/spin.h"
+#include "watch/stalls.h"
+#include "watch/waits.h"
 
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -78,81 +80,10 @@ observe_at_once(pulse_watchdog *watchdog)
     pulse_diagnosis_snapshot_runs(&watchdog->after, &watchdog->before, now_ns());
     for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
         pulse_thread *thread = atomic_load(&each->thread);
-        if (thread != NULL && pulse_overdue_field(each) != NULL) {
+        if (thread != NULL && pulse_stalls_is_in_question(each)) {
             pulse_diagnosis_read_again(&watchdog->after, thread->os_thread);
         }
     }
-}
-
-// A stall as it was when the watchdog got the GIL. Python code that runs later may end the stall, or the watching of its
-// loop.
-typedef struct {
-    pulse_turns *turns;
-    // Held.
-    pulse_governor *governor;
-    _Atomic(uint64_t) *field;
-    uint64_t key;
-} stall_in_sight;
-
-static bool
-is_gone(const stall_in_sight *stall)
-{
-    return stall->turns->governor != stall->governor || atomic_load(stall->field) != stall->key;
-}
-
-static void
-capture_stall(pulse_watchdog *watchdog, const stall_in_sight *stall, pulse_evidence *evidence, uint64_t gil_wait_ticks)
-{
-    pulse_turns *turns = stall->turns;
-    const pulse_thread *thread = atomic_load(&turns->thread);
-    uint64_t poll = atomic_load(&thread->poll_started);
-    evidence->thread = thread->os_thread;
-    pulse_stall_class stall_class = pulse_diagnose(&watchdog->before, &watchdog->after, evidence);
-    uint64_t suspects[PULSE_MOST_SUSPECTS];
-    int count = pulse_diagnosis_suspects(&watchdog->before, &watchdog->after, evidence, suspects);
-    pulse_worst_entry entry = {0};
-    if (pulse_capture_stall(stall->governor, stall_class, &entry) < 0 ||
-        (stall_class == PULSE_STALL_GIL && pulse_capture_culprit(suspects, count, &entry) < 0)) {
-        pulse_worst_entry_clear(&entry);
-        pulse_state_contain_error(watchdog->state);
-        return;
-    }
-    if (is_gone(stall)) {
-        pulse_worst_entry_clear(&entry);
-        return;
-    }
-    entry.gil_held_ticks = stall_class == PULSE_STALL_GIL ? 0 : gil_wait_ticks;
-    pulse_worst_entry_clear(&turns->pending);
-    turns->pending = entry;
-    turns->pending_poll = poll;
-    atomic_store(&turns->captured, stall->key);
-}
-
-// Needs the GIL.
-static void
-capture_if_stalled(pulse_watchdog *watchdog, pulse_turns *turns, pulse_evidence *evidence, uint64_t gil_wait_ticks)
-{
-    _Atomic(uint64_t) *field = pulse_overdue_field(turns);
-    if (field == NULL || pulse_overdue_is_captured(turns, field) || turns->governor == NULL ||
-        atomic_load(&turns->thread) == NULL) {
-        return;
-    }
-    stall_in_sight stall = {turns, turns->governor, field, atomic_load(field)};
-    Py_INCREF((PyObject *)stall.governor);
-    bool runs = pulse_capture_is_running(stall.governor);
-    if (runs && !is_gone(&stall)) {
-        // Not earlier: the program may switch the collector on or off while the watchdog asks its loop.
-        int collects = PyGC_Disable();
-        capture_stall(watchdog, &stall, evidence, gil_wait_ticks);
-        if (collects) {
-            PyGC_Enable();
-        }
-    }
-    else if (!runs && !is_gone(&stall)) {
-        // Ask only once: nothing is overdue until the loop runs again.
-        atomic_compare_exchange_strong(field, &stall.key, 0);
-    }
-    Py_DECREF((PyObject *)stall.governor);
 }
 
 // Needs the GIL. The poll cannot end meanwhile, but may have ended before.
@@ -199,6 +130,7 @@ capture_polls(pulse_state *state)
 static uint64_t
 take_gil(pulse_watchdog *watchdog)
 {
+    pulse_stalls_notice(watchdog->state);
     uint64_t asked = pulse_clock_ticks();
     PyEval_RestoreThread(watchdog->saved);
     return pulse_overdue_age(asked);
@@ -216,7 +148,7 @@ somebody_may_wait_for_gil(pulse_watchdog *watchdog, pulse_evidence evidence)
 {
     for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
         pulse_thread *thread = atomic_load(&each->thread);
-        if (thread == NULL || pulse_overdue_field(each) == NULL) {
+        if (thread == NULL || !pulse_stalls_is_in_question(each)) {
             continue;
         }
         evidence.thread = thread->os_thread;
@@ -288,8 +220,9 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
     // collections and is still the culprit, unless they took most of the time.
     collected = pulse_clock_to_ns(pulse_threads_collected(state) - collected);
     evidence.collecting = collected > (now_ns() - watchdog->before.taken_ns) / 2;
-    for (pulse_turns *each = atomic_load(&state->turns); stalled && each != NULL; each = each->next) {
-        capture_if_stalled(watchdog, each, &evidence, waited);
+    if (stalled) {
+        pulse_sighting sighting = {&watchdog->before, &watchdog->after, evidence, waited, kept_long};
+        pulse_stalls_capture(state, &sighting);
     }
     capture_polls(state);
     release_gil(watchdog);
@@ -313,7 +246,9 @@ look(pulse_watchdog *watchdog)
     pulse_turns *turns = atomic_load_explicit(&watchdog->state->turns, memory_order_acquire);
     for (; turns != NULL; turns = turns->next) {
         _Atomic(uint64_t) *field = pulse_overdue_field(turns);
-        stalled = stalled || (field != NULL && !pulse_overdue_is_captured(turns, field));
+        pulse_waits_look(turns, now_ns(), watchdog->switch_interval_ns);
+        stalled = stalled || (field != NULL && !pulse_overdue_is_captured(turns, field)) ||
+                  pulse_waits_is_overdue(turns) || atomic_load(&turns->blocked_within_ticks) != 0;
         if (field == NULL && pulse_spin_is_seen(turns)) {
             pulse_spin_ask(turns);
         }
@@ -340,11 +275,15 @@ next_look_us(pulse_watchdog *watchdog)
     for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
         uint64_t limit = atomic_load(&each->stall_after_ticks);
         uint64_t busy = pulse_overdue_age(atomic_load(&each->busy_since)),
-                 late = pulse_overdue_age(atomic_load(&each->beat_due));
-        uint64_t since = busy > late ? busy : late;
+                 late = pulse_overdue_age(atomic_load(&each->beat_due)),
+                 waiting = pulse_overdue_age(atomic_load(&each->gil_since));
+        uint64_t since = busy > late ? busy : late > waiting ? late : waiting;
         // With the default threshold, a shorter one is looked at again in time.
         if (since > limit / 10 && since < limit && limit - since < next) {
             next = limit - since;
+        }
+        if (pulse_waits_is_new(each) && pulse_clock_from_ns(OBSERVE_US * 1000) < next) {
+            next = pulse_clock_from_ns(OBSERVE_US * 1000);
         }
     }
     return pulse_clock_to_ns(next) / 1000 + 1;
