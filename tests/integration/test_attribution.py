@@ -87,15 +87,41 @@ def test_a_governed_call_that_ended_before_the_gil_came_has_its_stall(loop_facto
 def test_the_stall_of_a_callback_is_not_given_to_the_task_after_it(loop_factory: LoopFactory) -> None:
     usleep = ctypes.PyDLL(None).usleep
 
+    async def next_task() -> None:
+        pass
+
     async def main() -> None:
         for _ in range(3):
             # No Python code of the callback is left when it is over.
             asyncio.get_running_loop().call_soon(usleep, KEPT_US)
+            await asyncio.create_task(next_task())
             await asyncio.sleep(0.05)
 
     stalls = stalls_of(main, loop_factory)
     assert {(stall.group, stall.task) for stall in stalls} == {("(callbacks)", "")}
-    assert not functions(stalls) & {"tick", "main", "start"}
+    assert not functions(stalls) & {"tick", "main", "start", "next_task"}
+
+
+def test_a_function_that_has_just_begun_does_not_have_the_stall(loop_factory: LoopFactory) -> None:
+    def innocent() -> None:
+        pass
+
+    def culprit() -> None:
+        keep_gil()
+        innocent()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(2):
+            loop.call_soon(ctypes.PyDLL(None).usleep, KEPT_US)
+            loop.call_soon(innocent)
+            await asyncio.sleep(0.05)
+            culprit()
+            await asyncio.sleep(0.05)
+
+    stalls = stalls_of(main, loop_factory)
+    assert "culprit" in functions(stalls)
+    assert "innocent" not in functions(stalls)
 
 
 def test_a_thread_that_keeps_the_gil_while_the_loop_waits_makes_a_stall(loop_factory: LoopFactory) -> None:

@@ -1,5 +1,6 @@
 #include "watch/capture.h"
 
+#include <opcode.h>
 #include <string.h>
 
 #include "model/governed.h"
@@ -108,10 +109,29 @@ append_frame(PyObject *list, PyFrameObject *frame, bool *has_own)
     return result;
 }
 
+// Whether a frame stands at the beginning of its function, where a thread gives the GIL away. It has done nothing yet.
+static bool
+has_just_begun(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *instructions = PyCode_GetCode(code);
+    int place = PyFrame_GetLasti(frame);
+    bool answer = false;
+    if (instructions != NULL && place >= 0 && place + 1 < PyBytes_GET_SIZE(instructions)) {
+        const unsigned char *unit = (const unsigned char *)PyBytes_AS_STRING(instructions) + place;
+        answer = unit[0] == RESUME && unit[1] == 0;
+    }
+    PyErr_Clear();
+    Py_XDECREF(instructions);
+    Py_DECREF(code);
+    return answer;
+}
+
 // The frames of a thread, from the innermost one to `outermost`, or to the last one before the loop's own if `outermost` is
 // NULL. In a greenlet of another library (SQLAlchemy) the frames end earlier. `outermost` then stands for the missing ones.
+// If the GIL came late, frames that have just begun are left out: the thread kept the GIL before.
 static PyObject *
-describe_stack(PyThreadState *python, PyObject *outermost)
+describe_stack(PyThreadState *python, PyObject *outermost, bool gil_was_kept)
 {
     PyObject *list = PyList_New(0);
     PyFrameObject *frame = PyThreadState_GetFrame(python);
@@ -120,7 +140,8 @@ describe_stack(PyThreadState *python, PyObject *outermost)
         if (outermost == NULL && runs_the_loop(frame)) {
             break;
         }
-        failed = append_frame(list, frame, &has_own) < 0;
+        bool is_late = gil_was_kept && PyList_GET_SIZE(list) == 0 && has_just_begun(frame);
+        failed = !is_late && append_frame(list, frame, &has_own) < 0;
         is_whole = is_whole || (PyObject *)frame == outermost;
         if (failed || (is_whole && outermost != NULL) || (has_own && PyList_GET_SIZE(list) >= MOST_FRAMES)) {
             is_whole = true;
@@ -155,7 +176,7 @@ is_executing(PyObject *coro)
 }
 
 PyObject *
-pulse_capture_poll(pulse_state *state, pulse_thread *thread)
+pulse_capture_poll(pulse_state *state, pulse_thread *thread, bool gil_was_kept)
 {
     if (thread->current == NULL || !is_executing(thread->current->coro)) {
         return NULL;
@@ -172,7 +193,7 @@ pulse_capture_poll(pulse_state *state, pulse_thread *thread)
         Py_CLEAR(outermost);
     }
     PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
-    PyObject *stack = python == NULL ? NULL : describe_stack(python, outermost);
+    PyObject *stack = python == NULL ? NULL : describe_stack(python, outermost, gil_was_kept);
     Py_XDECREF(outermost);
     if (stack != NULL && PyTuple_GET_SIZE(stack) == 0) {
         Py_CLEAR(stack);
@@ -229,12 +250,12 @@ pulse_capture_is_running(pulse_governor *governor)
 
 // The stack of the code that runs in the loop's thread. If there is no Python frame, the stack says so.
 static PyObject *
-stack_of_loop(pulse_governor *governor, pulse_thread *thread)
+stack_of_loop(pulse_governor *governor, pulse_thread *thread, bool gil_was_kept)
 {
-    PyObject *stack = pulse_capture_poll(governor->state, thread);
+    PyObject *stack = pulse_capture_poll(governor->state, thread, gil_was_kept);
     PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
     if (stack == NULL && !PyErr_Occurred() && python != NULL) {
-        stack = describe_stack(python, NULL);
+        stack = describe_stack(python, NULL, gil_was_kept);
     }
     if (stack != NULL && PyTuple_GET_SIZE(stack) == 0) {
         Py_SETREF(stack, Py_BuildValue("((ssi))", "(event loop)", "", 0));
@@ -343,11 +364,12 @@ pulse_capture_nothing(pulse_worst_entry *entry)
 }
 
 int
-pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, pulse_worst_entry *entry)
+pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, bool gil_was_kept,
+                    pulse_worst_entry *entry)
 {
     // Read once, because Python code may stop the watching of the loop.
     pulse_thread *thread = atomic_load(&governor->turns->thread);
-    PyObject *stack = stack_of_loop(governor, thread);
+    PyObject *stack = stack_of_loop(governor, thread, gil_was_kept);
     if (stack == NULL) {
         return -1;
     }

@@ -10,14 +10,16 @@
 #include "model/governor.h"
 
 // The stack of the innermost governed poll of a thread, as a tuple of (function, filename, line), innermost first; NULL
-// without an exception if there is none, or if its coroutine does not execute: not yet, or not any more.
-PyObject *pulse_capture_poll(pulse_state *state, pulse_thread *thread);
+// without an exception if there is none, or if its coroutine does not execute: not yet, or not any more. If the GIL was kept from
+// the caller for long, functions that have just begun are left out.
+PyObject *pulse_capture_poll(pulse_state *state, pulse_thread *thread, bool gil_was_kept);
 
 // Whether the loop runs at all. A stopped loop is not stalled.
 bool pulse_capture_is_running(pulse_governor *governor);
 
 // Fill in group, task, place and class of a stall. -1 with an exception on failure.
-int pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, pulse_worst_entry *entry);
+int pulse_capture_stall(pulse_governor *governor, pulse_stall_class stall_class, bool gil_was_kept,
+                        pulse_worst_entry *entry);
 
 // Fill in group, task and place of a stall of which nothing is known. -1 with an exception on failure.
 int pulse_capture_nothing(pulse_worst_entry *entry);

@@ -157,7 +157,7 @@ name_spin_here(void *argument)
     pulse_exception taken = pulse_exception_take();
     pulse_worst_entry entry;
     Py_INCREF((PyObject *)governor);
-    if (pulse_capture_stall(governor, PULSE_STALL_SPINNING, &entry) < 0) {
+    if (pulse_capture_stall(governor, PULSE_STALL_SPINNING, false, &entry) < 0) {
         pulse_state_contain_error(governor->state);
     }
     else {

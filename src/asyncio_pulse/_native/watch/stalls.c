@@ -77,7 +77,8 @@ capture_stall(const stall_in_sight *stall, pulse_sighting *sighting)
     sighting->evidence.thread = thread->os_thread;
     pulse_stall_class stall_class = pulse_diagnose(sighting->before, sighting->after, &sighting->evidence);
     pulse_worst_entry entry = {0};
-    int result = is_late ? pulse_capture_nothing(&entry) : pulse_capture_stall(stall->governor, stall_class, &entry);
+    int result = is_late ? pulse_capture_nothing(&entry)
+                         : pulse_capture_stall(stall->governor, stall_class, sighting->kept_long, &entry);
     if (result < 0 || classify(&entry, sighting, is_late ? stall_class : entry.stall_class) < 0) {
         pulse_worst_entry_clear(&entry);
         pulse_state_contain_error(stall->governor->state);
@@ -209,7 +210,7 @@ capture_blocking(pulse_turns *turns, pulse_sighting *sighting)
     }
     Py_INCREF((PyObject *)governor);
     pulse_worst_entry entry = {0};
-    if (pulse_capture_stall(governor, PULSE_STALL_BLOCKED, &entry) < 0) {
+    if (pulse_capture_stall(governor, PULSE_STALL_BLOCKED, false, &entry) < 0) {
         pulse_state_contain_error(governor->state);
     }
     // Without a file it is the loop itself, which waits in a selector that cannot be seen.

@@ -88,7 +88,7 @@ observe_at_once(pulse_watchdog *watchdog)
 
 // Needs the GIL. The poll cannot end meanwhile, but may have ended before.
 static void
-capture_poll(pulse_state *state, pulse_thread *thread)
+capture_poll(pulse_state *state, pulse_thread *thread, bool gil_was_kept)
 {
     pulse_governed *polled = thread->current;
     if (!pulse_overdue_has_poll(thread)) {
@@ -103,7 +103,7 @@ capture_poll(pulse_state *state, pulse_thread *thread)
     if (polled == NULL || pulse_overdue_age(started) <= polled->governor->slow_ticks) {
         return;
     }
-    PyObject *stack = pulse_capture_poll(state, thread);
+    PyObject *stack = pulse_capture_poll(state, thread, gil_was_kept);
     if (stack == NULL && PyErr_Occurred()) {
         pulse_state_contain_error(state);
     }
@@ -114,12 +114,12 @@ capture_poll(pulse_state *state, pulse_thread *thread)
 }
 
 static void
-capture_polls(pulse_state *state)
+capture_polls(pulse_state *state, bool gil_was_kept)
 {
     // A collection here would run finalisers of the program on this thread.
     int collects = PyGC_Disable();
     for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
-        capture_poll(state, each);
+        capture_poll(state, each, gil_was_kept);
     }
     if (collects) {
         PyGC_Enable();
@@ -224,7 +224,7 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
         pulse_sighting sighting = {&watchdog->before, &watchdog->after, evidence, waited, kept_long};
         pulse_stalls_capture(state, &sighting);
     }
-    capture_polls(state);
+    capture_polls(state, kept_long);
     release_gil(watchdog);
 }
 
