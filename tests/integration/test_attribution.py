@@ -202,3 +202,24 @@ def test_short_computations_do_not_add_up_to_blocking(
             await asyncio.sleep(0)
 
     assert [stall for stall in stalls_of(main, loop_factory) if stall.within_ns] == []
+
+
+def test_a_loop_that_goes_round_is_named_by_what_is_awaited_innermost() -> None:
+    async def go_round(end: float) -> None:
+        while time.monotonic() < end:
+            await asyncio.sleep(0)
+
+    async def outer(end: float) -> None:
+        await go_round(end)
+
+    async def main() -> None:
+        pulse.get_manager().update_config(pulse.TierConfig(stall_threshold_ms=50))
+        await pulse.spawn(outer(time.monotonic() + 2), group="culprit")
+
+    awaits = go_round.__code__.co_firstlineno + 2
+    stalls = stalls_of(main, asyncio.new_event_loop)
+    spins = [stall for stall in stalls if stall.stall_class == "spinning" and stall.group == "culprit"]
+    assert spins
+    assert {"go_round", "outer"} <= functions(tuple(spins))
+    lines = {frame.line for stall in spins for frame in stall.stack if frame.function.endswith("go_round")}
+    assert lines == {awaits}

@@ -28,8 +28,8 @@ python_thread(uint64_t python_id)
     return NULL;
 }
 
-static PyObject *
-describe_frame(PyFrameObject *frame)
+PyObject *
+pulse_capture_frame(PyFrameObject *frame)
 {
     PyCodeObject *code = PyFrame_GetCode(frame);
     int line = PyFrame_GetLineNumber(frame);
@@ -103,7 +103,7 @@ append_frame(PyObject *list, PyFrameObject *frame, bool *has_own)
     if (PyList_GET_SIZE(list) >= MOST_FRAMES && !is_own) {
         return 0;
     }
-    PyObject *described = describe_frame(frame);
+    PyObject *described = pulse_capture_frame(frame);
     int result = described == NULL ? -1 : PyList_Append(list, described);
     Py_XDECREF(described);
     return result;
@@ -152,7 +152,7 @@ describe_stack(PyThreadState *python, PyObject *outermost, bool gil_was_kept)
         frame = back;
     }
     if (!failed && !is_whole && PyList_GET_SIZE(list) > 0 && PyFrame_Check(outermost)) {
-        PyObject *described = describe_frame((PyFrameObject *)outermost);
+        PyObject *described = pulse_capture_frame((PyFrameObject *)outermost);
         failed = described == NULL || PyList_Append(list, described) < 0;
         Py_XDECREF(described);
     }
@@ -288,7 +288,7 @@ describe_culprit(PyThreadState *python, PyFrameObject *frame)
     PyObject *thread = active == NULL || identity == NULL ? NULL : PyObject_GetItem(active, identity);
     PyObject *name = thread == NULL ? NULL : PyObject_GetAttrString(thread, "_name");
     PyErr_Clear();
-    PyObject *place = describe_frame(frame);
+    PyObject *place = pulse_capture_frame(frame);
     PyObject *text = NULL;
     if (place != NULL) {
         text = PyUnicode_FromFormat("%V in %U (%U:%S)", name, "a thread", PyTuple_GET_ITEM(place, 0),

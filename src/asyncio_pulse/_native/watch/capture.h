@@ -9,6 +9,9 @@
 #include "base/diagnosis.h"
 #include "model/governor.h"
 
+// A frame as a tuple of (function, filename, line).
+PyObject *pulse_capture_frame(PyFrameObject *frame);
+
 // The stack of the innermost governed poll of a thread, as a tuple of (function, filename, line), innermost first; NULL
 // without an exception if there is none, or if its coroutine does not execute: not yet, or not any more. If the GIL was kept from
 // the caller for long, functions that have just begun are left out.

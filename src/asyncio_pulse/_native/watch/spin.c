@@ -9,6 +9,9 @@
 // A loop that has not waited for ten times the stall threshold spins.
 enum { SPINNING_STALLS = 10 };
 
+// How deep the coroutines are followed that await one another.
+enum { MOST_AWAITED = 100 };
+
 static bool
 has_not_waited(const pulse_turns *turns)
 {
@@ -80,6 +83,35 @@ stack_of(PyObject *owner, const char *code_name)
     return stack;
 }
 
+// The frames of a suspended coroutine and of the coroutines that it awaits, innermost first. Only native ones are asked,
+// because others might run Python code. New reference; NULL without an exception if there are none.
+static PyObject *
+stack_of_suspended(PyObject *coro)
+{
+    PyObject *each = Py_NewRef(coro), *list = PyList_New(0);
+    for (int depth = 0; depth < MOST_AWAITED && list != NULL && each != NULL; depth++) {
+        bool is_coro = PyCoro_CheckExact(each);
+        if (!is_coro && !PyGen_CheckExact(each)) {
+            break;
+        }
+        PyObject *frame = PyObject_GetAttrString(each, is_coro ? "cr_frame" : "gi_frame");
+        bool is_known = frame != NULL && PyFrame_Check(frame);
+        PyObject *described = is_known ? pulse_capture_frame((PyFrameObject *)frame) : NULL;
+        Py_XDECREF(frame);
+        if (described == NULL || PyList_Insert(list, 0, described) < 0) {
+            Py_XDECREF(described);
+            break;
+        }
+        Py_DECREF(described);
+        Py_SETREF(each, PyObject_GetAttrString(each, is_coro ? "cr_await" : "gi_yieldfrom"));
+    }
+    PyObject *stack = list == NULL || PyList_GET_SIZE(list) == 0 ? NULL : PyList_AsTuple(list);
+    PyErr_Clear();
+    Py_XDECREF(list);
+    Py_XDECREF(each);
+    return stack;
+}
+
 // The next callback that the loop will call. New reference, or NULL.
 static PyObject *
 next_callback(pulse_governor *governor)
@@ -109,7 +141,10 @@ name_spin(pulse_turns *turns, pulse_governor *governor)
     pulse_state *state = governor->state;
     if (coro != NULL && Py_IS_TYPE(coro, state->governed_type)) {
         pulse_governed *governed = (pulse_governed *)coro;
-        PyObject *stack = stack_of(coro, "cr_code");
+        PyObject *stack = stack_of_suspended(governed->coro);
+        if (stack == NULL) {
+            stack = stack_of(coro, "cr_code");
+        }
         if (stack != NULL) {
             PyObject *group = governed->group == NULL ? state->str_empty : governed->group->name;
             enter(turns, governor, Py_NewRef(group), Py_NewRef(task), stack);
