@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,12 @@ def keep_gil() -> None:
     usleep = ctypes.PyDLL(None).usleep
     # The iterator sleeps and ends within one instruction, and nothing is checked at its end.
     for _ in filter(usleep, [KEPT_US]):
+        pass
+
+
+def compute_with_gil() -> None:
+    """Keep the GIL likewise, but compute: a signal that asks for preemption would end a sleep."""
+    for _ in filter(re.compile(r"(a+)+$").match, ["a" * 24 + "b"]):
         pass
 
 
@@ -55,18 +62,19 @@ def functions(stalls: tuple[Stall, ...]) -> set[str]:
     return {frame.function.rpartition(".")[2] for stall in stalls for frame in (*stall.stack, stall)}
 
 
-def test_a_poll_that_ended_before_the_gil_came_has_its_stall(loop_factory: LoopFactory) -> None:
+@pytest.mark.parametrize("preemptible", [False, True])
+def test_a_poll_that_ended_before_the_gil_came_has_its_stall(preemptible: bool, loop_factory: LoopFactory) -> None:
     async def culprit() -> None:
-        keep_gil()
+        (compute_with_gil if preemptible else keep_gil)()
 
     async def main() -> None:
         for _ in range(3):
-            await pulse.spawn(culprit(), group="culprit", name="the culprit")
+            await pulse.spawn(culprit(), group="culprit", name="the culprit", preemptible=preemptible)
             await asyncio.sleep(0.01)
 
     stalls = stalls_of(main, loop_factory)
     assert {(stall.group, stall.task) for stall in stalls} == {("culprit", "the culprit")}
-    assert functions(stalls) <= {"culprit", "keep_gil"}
+    assert functions(stalls) <= {"culprit", "keep_gil", "compute_with_gil"}
 
 
 def test_a_governed_call_that_ended_before_the_gil_came_has_its_stall(loop_factory: LoopFactory) -> None:

@@ -127,6 +127,15 @@ has_just_begun(PyFrameObject *frame)
     return answer;
 }
 
+// Whether a frame is in a chain of calls, that of its thread or of a greenlet.
+static bool
+is_linked(PyFrameObject *frame)
+{
+    PyFrameObject *back = PyFrame_GetBack(frame);
+    Py_XDECREF(back);
+    return back != NULL;
+}
+
 // The frames of a thread, from the innermost one to `outermost`, or to the last one before the loop's own if `outermost` is
 // NULL. In a greenlet of another library (SQLAlchemy) the frames end earlier. `outermost` then stands for the missing ones.
 // If the GIL came late, frames that have just begun are left out: the thread kept the GIL before.
@@ -151,7 +160,13 @@ describe_stack(PyThreadState *python, PyObject *outermost, bool gil_was_kept)
         Py_DECREF(frame);
         frame = back;
     }
-    if (!failed && !is_whole && PyList_GET_SIZE(list) > 0 && PyFrame_Check(outermost)) {
+    if (!is_whole && !is_linked((PyFrameObject *)outermost)) {
+        // These frames are not above the coroutine's, which is about to be entered, or was just left.
+        Py_XDECREF(frame);
+        Py_XDECREF(list);
+        return failed ? NULL : PyTuple_New(0);
+    }
+    if (!failed && !is_whole && PyList_GET_SIZE(list) > 0) {
         PyObject *described = pulse_capture_frame((PyFrameObject *)outermost);
         failed = described == NULL || PyList_Append(list, described) < 0;
         Py_XDECREF(described);
@@ -254,6 +269,10 @@ stack_of_loop(pulse_governor *governor, pulse_thread *thread, bool gil_was_kept)
 {
     PyObject *stack = pulse_capture_poll(governor->state, thread, gil_was_kept);
     PyThreadState *python = python_thread(atomic_load_explicit(&thread->python_id, memory_order_relaxed));
+    if (stack == NULL && !PyErr_Occurred() && thread->current != NULL) {
+        // The coroutine is about to be entered, or was just left. What runs is not its code.
+        stack = PyTuple_New(0);
+    }
     if (stack == NULL && !PyErr_Occurred() && python != NULL) {
         stack = describe_stack(python, NULL, gil_was_kept);
     }
