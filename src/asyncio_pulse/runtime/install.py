@@ -178,7 +178,6 @@ def _before_fork() -> None:
 
 
 def _resume_with_next_poll() -> None:
-    _core.resume_preemption()
     for installation in list(_installations.values()):
         installation.manager.governor.resume_watchdog()
 
@@ -187,7 +186,7 @@ def _after_fork_in_parent() -> None:
     _resume_with_next_poll()
     if _anyone_is_on():
         # The poll that forked may go on for long. Not at once: Python counts the threads only after this callback.
-        _core.resume_watchdog()
+        _core.resume_after_fork()
 
 
 def _after_fork_in_child() -> None:

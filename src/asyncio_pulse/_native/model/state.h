@@ -82,7 +82,7 @@ typedef struct {
     _Atomic(struct pulse_turns *) turns;
     struct pulse_watchdog *watchdog;
     uint64_t watchdog_interval_us;
-    // The frame that forks, until the watchdog is started again after the fork; or NULL.
+    // The frame that forks, until the core's threads are started again after the fork; or NULL.
     PyObject *forking_frame;
     // Called once, before the first poll that may be preempted; or NULL.
     PyObject *preemption_starter;

@@ -1,31 +1,16 @@
 #include "preempt/request.h"
 
-#include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
-#include "bytecode/pass_through.h"
 #include "bytecode/profilers.h"
 #include "preempt/asking.h"
 #include "preempt/consent.h"
 #include "preempt/eval_hook.h"
+#include "preempt/preemption.h"
 #include "preempt/record.h"
 #include "preempt/signal_thread.h"
 #include "preempt/suspension.h"
 #include "preempt/verdict.h"
 #include "preempt/wakeup_fd.h"
-
-// Signals belong to the process: they have one handler, which runs in one thread.
-static struct {
-    pulse_state *state;
-    unsigned long main_thread;
-    int signal_number;
-    // signal.getsignal, and the handler that it must return.
-    PyObject *getsignal;
-    PyObject *handler;
-    pulse_request request;
-    // At a fork: whether the signal thread ran, and when the poll under way was due, if it had a deadline of its own.
-    bool was_running_at_fork;
-    uint64_t deadline_at_fork;
-} process;
 
 // Whether code or an operator asked for this, and not only the default.
 static bool
@@ -40,7 +25,7 @@ start_if_needed(const pulse_governed *governed, pulse_thread *thread)
     pulse_state *state = governed->governor->state;
     uint8_t kind = is_requested(governed) ? PULSE_PREEMPTION_TRIED : PULSE_PREEMPTION_TRIED_BY_DEFAULT;
     // Signals reach the main interpreter only.
-    if (process.state != NULL || state->preemption_starter == NULL || thread->preemption_tried >= kind ||
+    if (pulse_the_preemption.state != NULL || state->preemption_starter == NULL || thread->preemption_tried >= kind ||
         PyInterpreterState_Get() != PyInterpreterState_Main() || pulse_profilers_follow()) {
         return;
     }
@@ -72,7 +57,7 @@ make_slices(pulse_thread *thread)
 {
     thread->slices = pulse_slices_new();
     if (thread->slices == NULL) {
-        pulse_state_contain_error(process.state);
+        pulse_state_contain_error(pulse_the_preemption.state);
     }
     atomic_store(&pulse_the_aim.thread, thread);
 }
@@ -85,15 +70,15 @@ pulse_request_prepare(pulse_governed *governed, pulse_thread *thread)
         return;
     }
     start_if_needed(governed, thread);
-    if (process.state == NULL) {
+    if (pulse_the_preemption.state == NULL) {
         return;
     }
-    if (thread->slices == NULL && PyThread_get_thread_ident() == process.main_thread) {
+    if (thread->slices == NULL && PyThread_get_thread_ident() == pulse_the_preemption.main_thread) {
         make_slices(thread);
     }
     // Not in a forked child, and not after a fork.
-    if (!pulse_signal_thread_is_running() && pulse_signal_thread_start(process.signal_number) < 0) {
-        pulse_state_contain_error(process.state);
+    if (!pulse_signal_thread_is_running() && pulse_signal_thread_start(pulse_the_preemption.signal_number) < 0) {
+        pulse_state_contain_error(pulse_the_preemption.state);
     }
 }
 
@@ -121,9 +106,9 @@ has_deadline(const pulse_governed *governed)
 static void
 publish(pulse_governed *governed, pulse_thread *thread)
 {
-    bool may_be = process.state != NULL && may_be_preempted(governed);
+    bool may_be = pulse_the_preemption.state != NULL && may_be_preempted(governed);
     if (!may_be || !has_deadline(governed)) {
-        process.request = (pulse_request){0};
+        pulse_the_preemption.request = (pulse_request){0};
         atomic_store(&pulse_the_aim.deadline, may_be ? 0 : PULSE_AIM_NEVER);
         return;
     }
@@ -131,12 +116,12 @@ publish(pulse_governed *governed, pulse_thread *thread)
     uint64_t due = started + pulse_governed_budget(governed);
     bool at_once = pulse_consent_is_chaotic(governed->governor) &&
                    pulse_chaos_strikes(&governed->governor->chaos, governed->governor->chaos.preempt);
-    process.request = (pulse_request){.poll = started, .due = at_once ? started : due};
+    pulse_the_preemption.request = (pulse_request){.poll = started, .due = at_once ? started : due};
     if (at_once) {
         // No thread has to be woken for this.
         atomic_store(&pulse_the_aim.deadline, started);
         pulse_wakeup_fd_divert();
-        PyErr_SetInterruptEx(process.signal_number);
+        PyErr_SetInterruptEx(pulse_the_preemption.signal_number);
         return;
     }
     uint64_t wait = pulse_asking_wait_ns(governed->group),
@@ -147,7 +132,7 @@ publish(pulse_governed *governed, pulse_thread *thread)
 pulse_request
 pulse_request_begin(pulse_governed *governed, pulse_thread *thread)
 {
-    pulse_request enclosing = process.request;
+    pulse_request enclosing = pulse_the_preemption.request;
     enclosing.deadline = atomic_load(&pulse_the_aim.deadline);
     bool goes_on = thread->slices != NULL && pulse_consent_is_covered(governed, pulse_slices_running(thread->slices));
     if (!goes_on) {
@@ -159,32 +144,17 @@ pulse_request_begin(pulse_governed *governed, pulse_thread *thread)
 void
 pulse_request_end(const pulse_request *enclosing, bool was_suspended)
 {
-    bool overdue = !was_suspended && process.request.poll != 0 && process.request.poll != enclosing->poll &&
-                   pulse_clock_ticks() > process.request.due;
+    bool overdue = !was_suspended && pulse_the_preemption.request.poll != 0 &&
+                   pulse_the_preemption.request.poll != enclosing->poll &&
+                   pulse_clock_ticks() > pulse_the_preemption.request.due;
     pulse_eval_hook_end();
     // The poll may have ended by itself during the search for a place.
-    pulse_wakeup_fd_restore(process.signal_number);
-    process.request = *enclosing;
+    pulse_wakeup_fd_restore(pulse_the_preemption.signal_number);
+    pulse_the_preemption.request = *enclosing;
     atomic_store(&pulse_the_aim.deadline, enclosing->deadline);
-    if (overdue && process.state != NULL) {
-        pulse_request_check_heard(process.state);
+    if (overdue && pulse_the_preemption.state != NULL) {
+        pulse_preemption_check_heard(pulse_the_preemption.state);
     }
-}
-
-void
-pulse_request_check_heard(pulse_state *state)
-{
-    // The program may handle our signal itself by now. The next poll that may be preempted has another signal chosen.
-    pulse_exception raised = pulse_exception_take();
-    PyObject *handler = PyObject_CallFunction(process.getsignal, "i", process.signal_number);
-    if (handler != NULL && handler != process.handler) {
-        pulse_signal_thread_stop();
-        process.state = NULL;
-        Py_XSETREF(state->preemption_starter, Py_XNewRef(state->preemption_restarter));
-    }
-    Py_XDECREF(handler);
-    PyErr_Clear();
-    pulse_exception_put_back(raised);
 }
 
 // Whether no later boundary will do either: the obstacle lasts, or a whole burst came to nothing in that code before.
@@ -213,7 +183,7 @@ static void
 ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const pulse_frame *where)
 {
     const pulse_governed *giver = pulse_consent_giver(pulse_slices_running(thread->slices));
-    pulse_request *request = &process.request;
+    pulse_request *request = &pulse_the_preemption.request;
     pulse_preemption *preemption = &governed->governor->preemption;
     pulse_counter_add(&preemption->refused[rule], 1);
     // Until the poll ends, because the loop cannot read earlier what its signals write.
@@ -227,10 +197,10 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
         more_ns = wait_for_await(giver);
     }
     else if (request->boundaries_left-- > 0) {
-        PyErr_SetInterruptEx(process.signal_number);
+        PyErr_SetInterruptEx(pulse_the_preemption.signal_number);
         return;
     }
-    pulse_wakeup_fd_pass_on(process.signal_number);
+    pulse_wakeup_fd_pass_on(pulse_the_preemption.signal_number);
     if (is_requested(giver)) {
         // By default most places are refused, and this is nothing that a user has to mend.
         pulse_record_note_place(preemption, rule, where);
@@ -249,10 +219,10 @@ static bool
 lets_pass(const pulse_slice *slice)
 {
     const pulse_governed *giver = pulse_consent_giver(slice);
-    if (is_requested(giver) || pulse_consent_is_chaotic(giver->governor) || process.request.has_passed) {
+    if (is_requested(giver) || pulse_consent_is_chaotic(giver->governor) || pulse_the_preemption.request.has_passed) {
         return false;
     }
-    process.request.has_passed = true;
+    pulse_the_preemption.request.has_passed = true;
     return true;
 }
 
@@ -287,10 +257,11 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
 {
     pulse_preemption *preemption = &governed->governor->preemption;
     uint64_t now = pulse_clock_ticks();
-    pulse_asking_heard(&process.request, governed->group);
+    pulse_asking_heard(&pulse_the_preemption.request, governed->group);
     pulse_counter_add(&preemption->preemptions, 1);
     atomic_store_explicit(&pulse_the_aim.alert_for, PULSE_AIM_ALERT_LOOKS, memory_order_relaxed);
-    pulse_histogram_record(&preemption->delay, (now - process.request.due) >> pulse_the_clock.histogram_shift);
+    pulse_histogram_record(&preemption->delay,
+                           (now - pulse_the_preemption.request.due) >> pulse_the_clock.histogram_shift);
     // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
     if (pulse_suspension_suspend(governed, thread->slices, opted_in) < 0) {
         return 0;
@@ -303,7 +274,7 @@ static bool
 is_due(const pulse_thread *thread)
 {
     uint64_t deadline = pulse_aim_due();
-    return process.state != NULL && thread != NULL && thread->slices != NULL && thread->current != NULL &&
+    return pulse_the_preemption.state != NULL && thread != NULL && thread->slices != NULL && thread->current != NULL &&
            pulse_slices_running(thread->slices) != NULL && deadline != 0 && pulse_clock_ticks() >= deadline;
 }
 
@@ -312,7 +283,7 @@ static bool
 is_step_over(const pulse_thread *thread)
 {
     return atomic_load(&pulse_the_aim.deadline) == 0 &&
-           process.request.poll != atomic_load_explicit(&thread->step_started, memory_order_relaxed);
+           pulse_the_preemption.request.poll != atomic_load_explicit(&thread->step_started, memory_order_relaxed);
 }
 
 // A poll without a deadline of its own is asked by its step.
@@ -320,8 +291,9 @@ static void
 note_step(const pulse_thread *thread)
 {
     uint64_t step = atomic_load_explicit(&thread->step_started, memory_order_relaxed);
-    if (atomic_load(&pulse_the_aim.deadline) == 0 && process.request.poll != step) {
-        process.request = (pulse_request){.poll = step, .due = step + atomic_load(&pulse_the_aim.step_ticks)};
+    if (atomic_load(&pulse_the_aim.deadline) == 0 && pulse_the_preemption.request.poll != step) {
+        pulse_the_preemption.request =
+            (pulse_request){.poll = step, .due = step + atomic_load(&pulse_the_aim.step_ticks)};
     }
 }
 
@@ -344,17 +316,17 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
         Py_RETURN_NONE;
     }
     note_step(thread);
-    bool is_bound = process.request.burst_began_ns == 0 && !pulse_consent_is_chaotic(governed->governor);
+    bool is_bound = pulse_the_preemption.request.burst_began_ns == 0 && !pulse_consent_is_chaotic(governed->governor);
     uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
     if (wait > 0) {
         // Other threads had the processor meanwhile.
         ask_after(thread, wait);
         Py_RETURN_NONE;
     }
-    uint64_t poll = process.request.poll;
+    uint64_t poll = pulse_the_preemption.request.poll;
     pulse_frame where;
     pulse_rule rule = judge(thread, slice, NULL, &where);
-    if (process.request.poll != poll || process.state == NULL) {
+    if (pulse_the_preemption.request.poll != poll || pulse_the_preemption.state == NULL) {
         // The judging let the collector run, and with it code that ended all requests.
         Py_RETURN_NONE;
     }
@@ -362,7 +334,7 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
         bool opted_in = pulse_consent_mode(pulse_consent_giver(slice)) == PULSE_PREEMPT_ANYWHERE;
         // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
         // still; another round handles them.
-        PyErr_SetInterruptEx(process.signal_number);
+        PyErr_SetInterruptEx(pulse_the_preemption.signal_number);
         return suspend(thread, governed, opted_in) < 0 ? NULL : Py_NewRef(Py_None);
     }
     ask_again(thread, governed, rule, &where);
@@ -376,9 +348,10 @@ on_await(const pulse_frame *starting)
     if (!(starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
         return 0;
     }
-    pulse_thread *thread = pulse_thread_find(process.state, false);
+    pulse_thread *thread = pulse_thread_find(pulse_the_preemption.state, false);
     const pulse_slice *slice = thread == NULL || thread->slices == NULL ? NULL : pulse_slices_running(thread->slices);
-    if (slice == NULL || process.request.poll == 0 || is_step_over(thread) || is_closing(pulse_slice_owner(slice))) {
+    if (slice == NULL || pulse_the_preemption.request.poll == 0 || is_step_over(thread) ||
+        is_closing(pulse_slice_owner(slice))) {
         pulse_eval_hook_end();
         return 0;
     }
@@ -388,126 +361,4 @@ on_await(const pulse_frame *starting)
     }
     pulse_eval_hook_end();
     return suspend(thread, pulse_slice_owner(slice), false);
-}
-
-PyObject *
-pulse_request_start(PyObject *module, PyObject *arguments)
-{
-    int signal_number;
-    PyObject *protected_modules, *library_paths;
-    if (!PyArg_ParseTuple(arguments, "iO!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
-                          &PyTuple_Type, &library_paths)) {
-        return NULL;
-    }
-    if (process.state != NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "preemption is started already");
-        return NULL;
-    }
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
-        return NULL;
-    }
-    if (pulse_code_marks_init() < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
-        pulse_signal_thread_start(signal_number) < 0) {
-        return NULL;
-    }
-    PyObject *signal_module = PyImport_ImportModule("signal");
-    Py_XSETREF(process.getsignal, signal_module == NULL ? NULL : PyObject_GetAttrString(signal_module, "getsignal"));
-    Py_XDECREF(signal_module);
-    Py_XSETREF(process.handler, PyObject_GetAttrString(module, "on_preempt_signal"));
-    if (process.getsignal == NULL || process.handler == NULL) {
-        return NULL;
-    }
-    process.signal_number = signal_number;
-    process.main_thread = PyThread_get_thread_ident();
-    pulse_verdict_set_rules(protected_modules, library_paths);
-    process.state = pulse_state_of_module(module);
-    Py_RETURN_NONE;
-}
-
-PyObject *
-pulse_request_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
-{
-    if (process.state == pulse_state_of_module(module)) {
-        pulse_signal_thread_stop();
-        process.state = NULL;
-        process.request = (pulse_request){0};
-    }
-    Py_RETURN_NONE;
-}
-
-void
-pulse_request_after_fork(void)
-{
-    pulse_eval_hook_end();
-    process.request = (pulse_request){0};
-    process.was_running_at_fork = false;
-    // The thread that forked is the child's main thread.
-    process.main_thread = PyThread_get_thread_ident();
-    pulse_wakeup_fd_after_fork();
-}
-
-PyObject *
-pulse_request_suspend_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    process.was_running_at_fork = pulse_signal_thread_is_running();
-    process.deadline_at_fork = atomic_load(&pulse_the_aim.deadline);
-    pulse_signal_thread_stop();
-    Py_RETURN_NONE;
-}
-
-// In the main thread, between two bytecodes. A poll that ended meanwhile left no request.
-static int
-go_on_asking(void *Py_UNUSED(ignored))
-{
-    if (process.state == NULL || pulse_signal_thread_is_running()) {
-        return 0;
-    }
-    if (pulse_signal_thread_start(process.signal_number) < 0) {
-        pulse_state_contain_error(process.state);
-    }
-    else if (process.request.poll != 0 && process.deadline_at_fork != 0) {
-        pulse_aim_at(process.deadline_at_fork);
-    }
-    return 0;
-}
-
-PyObject *
-pulse_request_resume_watchdog(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    // Not at once, because Python counts the threads of the process only after this.
-    if (process.was_running_at_fork) {
-        Py_AddPendingCall(go_on_asking, NULL);
-    }
-    Py_RETURN_NONE;
-}
-
-PyObject *
-pulse_request_unwind(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    pulse_suspension_unwind_all();
-    Py_RETURN_NONE;
-}
-
-PyObject *
-pulse_request_set_starter(PyObject *module, PyObject *starter)
-{
-    pulse_state *state = pulse_state_of_module(module);
-    Py_XSETREF(state->preemption_starter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
-    Py_XSETREF(state->preemption_restarter, Py_IsNone(starter) ? NULL : Py_NewRef(starter));
-    Py_RETURN_NONE;
-}
-
-PyObject *
-pulse_request_refusal(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return Py_BuildValue("z", pulse_slice_refusal());
-}
-
-PyObject *
-pulse_request_facts(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return Py_BuildValue("{sOsisK}", "active", process.state != NULL ? Py_True : Py_False, "signal_number",
-                         process.state != NULL ? process.signal_number : 0, "wake_ups",
-                         (unsigned long long)pulse_signal_thread_wake_ups());
 }

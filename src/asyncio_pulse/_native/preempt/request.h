@@ -14,22 +14,7 @@ void pulse_request_prepare(pulse_governed *governed, pulse_thread *thread);
 pulse_request pulse_request_begin(pulse_governed *governed, pulse_thread *thread);
 void pulse_request_end(const pulse_request *enclosing, bool was_suspended);
 
-// The poll took longer than it should. If requests were not heard, the program may have taken over the signal: then send no
-// more.
-void pulse_request_check_heard(pulse_state *state);
-
-// In a forked child.
-void pulse_request_after_fork(void);
-
-// Functions of the module.
-PyObject *pulse_request_start(PyObject *module, PyObject *arguments);
-PyObject *pulse_request_stop(PyObject *module, PyObject *ignored);
-PyObject *pulse_request_suspend_watchdog(PyObject *module, PyObject *ignored);
-PyObject *pulse_request_resume_watchdog(PyObject *module, PyObject *ignored);
+// Function of the module: the signal's handler.
 PyObject *pulse_request_on_signal(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
-PyObject *pulse_request_unwind(PyObject *module, PyObject *ignored);
-PyObject *pulse_request_set_starter(PyObject *module, PyObject *starter);
-PyObject *pulse_request_refusal(PyObject *module, PyObject *ignored);
-PyObject *pulse_request_facts(PyObject *module, PyObject *ignored);
 
 #endif

@@ -8,9 +8,11 @@
 #include "model/account.h"
 #include "park/holders.h"
 #include "park/pump.h"
+#include "poll/after_fork.h"
 #include "poll/poll.h"
 #include "preempt/asking.h"
 #include "preempt/guards.h"
+#include "preempt/preemption.h"
 #include "preempt/request.h"
 #include "preempt/signal_thread.h"
 #include "preempt/trial.h"
@@ -79,14 +81,15 @@ start_watchdog(PyObject *module, PyObject *interval)
 static PyObject *
 stop_watchdog(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
+    pulse_after_fork_forget(pulse_state_of_module(module));
     pulse_watchdog_stop(pulse_state_of_module(module));
     Py_RETURN_NONE;
 }
 
 static PyObject *
-resume_watchdog(PyObject *module, PyObject *Py_UNUSED(ignored))
+resume_after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    pulse_watchdog_resume(pulse_state_of_module(module));
+    pulse_after_fork_resume(pulse_state_of_module(module));
     Py_RETURN_NONE;
 }
 
@@ -101,10 +104,11 @@ after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     pulse_state *state = pulse_state_of_module(module);
     pulse_counter_set(&state->internal_errors, 0);
+    pulse_after_fork_forget(state);
     pulse_watchdog_after_fork(state);
     pulse_signal_thread_after_fork();
     pulse_threads_after_fork(state);
-    pulse_request_after_fork();
+    pulse_preemption_after_fork();
     Py_RETURN_NONE;
 }
 
@@ -141,21 +145,21 @@ static PyMethodDef module_methods[] = {
      "For gc.callbacks: takes the collector's time out of the running poll."},
     {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
     {"stop_watchdog", stop_watchdog, METH_NOARGS, "Stop and join that thread."},
-    {"resume_watchdog", resume_watchdog, METH_NOARGS,
-     "Start that thread again once the fork is over that calls the hook that calls this."},
+    {"resume_after_fork", resume_after_fork, METH_NOARGS,
+     "Start the core's threads again in the poll that forked, once the fork is over that calls the hook that calls "
+     "this."},
     {"watchdog_wake_ups", watchdog_wake_ups, METH_NOARGS, "How often that thread has woken since it was started."},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS, "Forget the threads that a forked child does not have."},
     {"set_ask_percent", pulse_asking_set_percent, METH_O,
      "What asking may cost of the CPU time of whoever is asked, 1 to 100; more than 1 is for tests of what it may not "
      "break."},
-    {"set_preemption_starter", pulse_request_set_starter, METH_O, "Who starts preemption when it is first needed."},
-    {"start_preemption", pulse_request_start, METH_VARARGS, "Begin to preempt, with a signal that is handled by us."},
-    {"stop_preemption", pulse_request_stop, METH_NOARGS, "Stop it: no signal comes after this."},
-    {"suspend_preemption", pulse_request_suspend_watchdog, METH_NOARGS,
+    {"set_preemption_starter", pulse_preemption_set_starter, METH_O, "Who starts preemption when it is first needed."},
+    {"start_preemption", pulse_preemption_start, METH_VARARGS,
+     "Begin to preempt, with a signal that is handled by us."},
+    {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
+    {"suspend_preemption", pulse_preemption_suspend, METH_NOARGS,
      "Stop the thread that sends signals; the next poll that may be preempted starts it again."},
-    {"resume_preemption", pulse_request_resume_watchdog, METH_NOARGS,
-     "Go on asking the poll that ran during the fork."},
-    {"unwind_preempted", pulse_request_unwind, METH_NOARGS,
+    {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS,
      "Close all coroutines that stand in the middle of their code."},
     {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_request_on_signal, METH_FASTCALL, "The signal's handler."},
     {"enter_no_preempt", pulse_guards_enter, METH_NOARGS, "Guard the running coroutine; returns it, or None."},
@@ -163,9 +167,9 @@ static PyMethodDef module_methods[] = {
     {"try_suspension", pulse_trial_run, METH_VARARGS,
      "Run a coroutine on slices of the stack, for a test of this Python."},
     {"suspend_trial", pulse_trial_suspend, METH_NOARGS, "Suspend the coroutine of try_suspension in its middle."},
-    {"preemption_refusal", pulse_request_refusal, METH_NOARGS,
+    {"preemption_refusal", pulse_preemption_refusal, METH_NOARGS,
      "Why the core cannot suspend a task in its middle; or None."},
-    {"preemption_facts", pulse_request_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
+    {"preemption_facts", pulse_preemption_facts, METH_NOARGS, "Whether preemption is active, and by which signal."},
     {"code_marks", pulse_code_marks_show, METH_O, "What each code unit means for a suspension there."},
     {"measure_native", pulse_native_benchmarks_measure, METH_VARARGS, "Nanoseconds that one native operation takes."},
     {NULL},
@@ -341,6 +345,7 @@ static void
 module_free(void *module)
 {
     pulse_state *state = pulse_state_of_module(module);
+    pulse_after_fork_forget(state);
     pulse_watchdog_stop(state);
     pulse_threads_free(state);
     pulse_turns_free_all(state);

@@ -391,59 +391,9 @@ pulse_watchdog_start(pulse_state *state, uint64_t interval_us)
     return 0;
 }
 
-// Whether the call that forks is over: its frame runs, or is left. Hooks of the fork run above it.
-static bool
-has_forked(PyObject *forking_frame)
-{
-    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    bool runs = (PyObject *)frame == forking_frame, is_found = runs;
-    while (frame != NULL && !is_found) {
-        Py_SETREF(frame, PyFrame_GetBack(frame));
-        is_found = (PyObject *)frame == forking_frame;
-    }
-    Py_XDECREF(frame);
-    return runs || !is_found;
-}
-
-// Runs in the main thread between two instructions.
-static int
-resume_if_forked(void *argument)
-{
-    pulse_state *state = argument;
-    if (state->forking_frame == NULL) {
-        return 0;
-    }
-    pulse_exception raised = pulse_exception_take();
-    if (!has_forked(state->forking_frame)) {
-        // A full queue is no loss: the next poll starts the thread, too.
-        Py_AddPendingCall(resume_if_forked, state);
-    }
-    else {
-        Py_CLEAR(state->forking_frame);
-        if (pulse_watchdog_start(state, state->watchdog_interval_us) < 0) {
-            pulse_state_contain_error(state);
-        }
-    }
-    pulse_exception_put_back(raised);
-    return 0;
-}
-
-void
-pulse_watchdog_resume(pulse_state *state)
-{
-    PyFrameObject *hook = PyThreadState_GetFrame(PyThreadState_Get());
-    PyFrameObject *forking = hook == NULL ? NULL : PyFrame_GetBack(hook);
-    Py_XDECREF(hook);
-    Py_XSETREF(state->forking_frame, (PyObject *)forking);
-    if (forking != NULL) {
-        Py_AddPendingCall(resume_if_forked, state);
-    }
-}
-
 void
 pulse_watchdog_stop(pulse_state *state)
 {
-    Py_CLEAR(state->forking_frame);
     // The end of a running collection will not be reported, because the caller of this function also removes the gc
     // callback.
     for (pulse_thread *each = atomic_load(&state->threads); each != NULL; each = each->next) {
@@ -474,7 +424,6 @@ pulse_watchdog_after_fork(pulse_state *state)
     // Not freed: the thread, which does not exist in the child, may have been waiting for one of the locks. Destroying such
     // a lock hangs on some systems.
     state->watchdog = NULL;
-    Py_CLEAR(state->forking_frame);
 }
 
 uint64_t

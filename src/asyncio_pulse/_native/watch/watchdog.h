@@ -16,10 +16,6 @@ void pulse_watchdog_stop(pulse_state *state);
 // started it just before the fork.
 void pulse_watchdog_after_fork(pulse_state *state);
 
-// Start the thread again as soon as the forking call has returned. Just before, Python counts the threads of the process,
-// and warns if there are several. Called in the parent, by a hook of the fork.
-void pulse_watchdog_resume(pulse_state *state);
-
 // How often the thread has woken since it was started.
 uint64_t pulse_watchdog_wake_ups(const pulse_state *state);
 
