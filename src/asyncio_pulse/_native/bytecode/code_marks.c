@@ -16,6 +16,7 @@
 
 // One index for the whole process. It belongs to the interpreter's code objects, which outlive any import of this module.
 static Py_ssize_t extra_index = -1;
+static PyObject *vetted_functions;
 
 // A code object under examination.
 typedef struct {
@@ -223,6 +224,30 @@ pulse_code_marks_package(PyObject *globals)
     return package;
 }
 
+// -1 with an exception on failure.
+static int
+is_vetted(PyCodeObject *code, PyObject *globals)
+{
+    PyObject *module = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
+    if (vetted_functions == NULL || module == NULL || !PyUnicode_CheckExact(module)) {
+        return 0;
+    }
+    PyObject *locals = PyUnicode_FromString(".<locals>"), *outer = NULL, *name = NULL;
+    if (locals != NULL) {
+        Py_ssize_t length = PyUnicode_GET_LENGTH(code->co_qualname);
+        Py_ssize_t end = PyUnicode_Find(code->co_qualname, locals, 0, length, 1);
+        outer = PyUnicode_Substring(code->co_qualname, 0, end < 0 ? length : end);
+    }
+    if (outer != NULL) {
+        name = PyUnicode_FromFormat("%U:%U", module, outer);
+    }
+    int result = name == NULL ? -1 : PySet_Contains(vetted_functions, name);
+    Py_XDECREF(locals);
+    Py_XDECREF(outer);
+    Py_XDECREF(name);
+    return result;
+}
+
 static void
 free_marks(void *memory)
 {
@@ -249,7 +274,8 @@ new_marks(PyCodeObject *code, PyObject *globals)
         marks->length = seen.length;
         marks->critical = is_critical(code);
         marks->settles = is_one_of(code->co_name, settling);
-        marks->package = pulse_code_marks_package(globals);
+        marks->vetted = is_vetted(code, globals) == 1;
+        marks->package = PyErr_Occurred() ? NULL : pulse_code_marks_package(globals);
     }
     else {
         PyErr_NoMemory();
@@ -264,7 +290,7 @@ new_marks(PyCodeObject *code, PyObject *globals)
 }
 
 int
-pulse_code_marks_init(void)
+pulse_code_marks_init(PyObject *vetted)
 {
     if (extra_index < 0) {
         extra_index = PyUnstable_Eval_RequestCodeExtraIndex(free_marks);
@@ -272,8 +298,16 @@ pulse_code_marks_init(void)
             PyErr_SetString(PyExc_RuntimeError, "code objects have no room for what preemption has to know of them");
             return -1;
         }
+        vetted_functions = Py_NewRef(vetted);
     }
     return 0;
+}
+
+const pulse_code_marks *
+pulse_code_marks_known(PyCodeObject *code)
+{
+    void *known = NULL;
+    return PyUnstable_Code_GetExtra((PyObject *)code, extra_index, &known) < 0 ? NULL : known;
 }
 
 const pulse_code_marks *

@@ -32,6 +32,8 @@ typedef struct {
     bool critical;
     // Named __aenter__, __aexit__ or aclose.
     bool settles;
+    // In the table of vetted functions, or defined inside one of them.
+    bool vetted;
     // First part of the name of its module, interned; NULL if unknown.
     PyObject *package;
     int length;
@@ -40,11 +42,15 @@ typedef struct {
     uint8_t marks[];
 } pulse_code_marks;
 
-// Reserve the index under which code objects keep their marks; once per module. -1 with an exception on failure.
-int pulse_code_marks_init(void);
+// Reserve the index under which code objects keep their marks. `vetted` is a frozenset of names such as
+// "fastapi.encoders:jsonable_encoder". Later calls change nothing. -1 with an exception on failure.
+int pulse_code_marks_init(PyObject *vetted);
 
 // The marks of a code object, which owns them. `globals` names its module. NULL with an exception on failure.
 const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *globals);
+
+// The marks of a code object if they were computed before, otherwise NULL.
+const pulse_code_marks *pulse_code_marks_known(PyCodeObject *code);
 
 // First part of the name of the module with these globals, interned. New reference, or NULL; without an exception if they
 // name no module.

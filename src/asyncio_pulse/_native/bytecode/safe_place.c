@@ -63,10 +63,17 @@ is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package
     return false;
 }
 
-// Whether this frame, which belongs to `package`, may be suspended: 1 or 0, or -1 with an exception on failure.
+// Whether this frame may be suspended between two statements: 1 or 0, or -1 with an exception on failure.
 static int
-opted_in(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+opted_in(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_marks *marks)
 {
+    PyObject *package = marks->package;
+    if (marks->vetted && is_library(reach, frame, package)) {
+        return 1;
+    }
+    if (reach->mode != PULSE_PREEMPT_ANYWHERE) {
+        return 0;
+    }
     if (package == NULL) {
         // Code made by `exec` in a bare dictionary, such as a compiled template, belongs to no package. It opts in only
         // where all packages do.
@@ -132,22 +139,35 @@ judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame
     return *is_await || !has_c_between(reach, frame, caller, marks, beneath) ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
 }
 
+// Whether the caller's critical section, if it is in one, is left where it awaits the frame. A library that awaits code of
+// another package inside `with` expects that code to wait; examples are spans of a tracer. So does one that awaits a vetted
+// function.
+static bool
+expects_to_wait(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller)
+{
+    uint8_t here, beneath;
+    const pulse_code_marks *marks = marks_at(frame, &here), *of_caller = marks_at(caller, &beneath);
+    // Both packages are interned, so pointers suffice.
+    return marks != NULL && of_caller != NULL && (marks->vetted || marks->package != of_caller->package) &&
+           is_library(reach, caller, of_caller->package);
+}
+
 // Judge every link from this frame down to the beginning of the task's step. Up to the first await edge, the code must have
 // opted in, and must not be in a critical section; this is the synchronous segment, if there is one.
 static pulse_rule
 judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
 {
     int poll = 0;
-    for (;;) {
+    for (bool may_be_critical = false;;) {
         uint8_t here;
         const pulse_code_marks *marks = marks_at(frame, &here);
         if (marks == NULL) {
             return PULSE_RULE_C_CODE;
         }
-        if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && is_critical(frame, marks, here)) {
+        if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && !may_be_critical && is_critical(frame, marks, here)) {
             return PULSE_RULE_CRITICAL;
         }
-        if (in_segment && opted_in(reach, frame, marks->package) != 1) {
+        if (in_segment && opted_in(reach, frame, marks) != 1) {
             return PULSE_RULE_MODULE;
         }
         if (poll == reach->polls_count - 1 && pulse_frame_is_of(frame, reach->polls[poll].coroutine)) {
@@ -163,6 +183,7 @@ judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
             return rule;
         }
         in_segment = in_segment && !is_await;
+        may_be_critical = is_await && expects_to_wait(reach, frame, &caller);
         *frame = caller;
     }
 }
@@ -225,6 +246,23 @@ judge_await_point(const pulse_reach *reach, pulse_frame *frame)
     return judge_links(reach, frame, false);
 }
 
+// Judge a place in code that did not opt in: an await, or a statement of a vetted function.
+static pulse_rule
+judge_without_consent(const pulse_reach *reach, pulse_frame *frame)
+{
+    pulse_frame here = *frame;
+    pulse_rule rule = judge_await_point(reach, frame);
+    if (rule == PULSE_PLACE_SAFE) {
+        return PULSE_PLACE_AWAIT;
+    }
+    const pulse_code_marks *marks = pulse_code_marks_known(here.code);
+    if (marks == NULL || !marks->vetted) {
+        return rule;
+    }
+    *frame = here;
+    return judge_statement(reach, frame);
+}
+
 pulse_rule
 pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *starting, pulse_frame *where)
 {
@@ -236,7 +274,7 @@ pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *starting, pul
         return PULSE_RULE_INSTRUCTION;
     }
     pulse_rule rule =
-        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_statement(reach, where) : judge_await_point(reach, where);
+        reach->mode == PULSE_PREEMPT_ANYWHERE ? judge_statement(reach, where) : judge_without_consent(reach, where);
     // Without enough memory to judge, a place is not safe.
     PyErr_Clear();
     return rule;

@@ -19,6 +19,8 @@ typedef enum {
 
 // Why a place is refused.
 typedef enum {
+    // Safe, too: something that is awaited begins here.
+    PULSE_PLACE_AWAIT = -2,
     PULSE_PLACE_SAFE = -1,
     // Rule 0: neither the start of a function nor the end of a loop's body.
     PULSE_RULE_INSTRUCTION,

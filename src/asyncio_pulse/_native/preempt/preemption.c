@@ -15,9 +15,9 @@ PyObject *
 pulse_preemption_start(PyObject *module, PyObject *arguments)
 {
     int signal_number;
-    PyObject *protected_modules, *library_paths;
-    if (!PyArg_ParseTuple(arguments, "iO!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
-                          &PyTuple_Type, &library_paths)) {
+    PyObject *protected_modules, *library_paths, *vetted;
+    if (!PyArg_ParseTuple(arguments, "iO!O!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
+                          &PyTuple_Type, &library_paths, &PyFrozenSet_Type, &vetted)) {
         return NULL;
     }
     if (pulse_the_preemption.state != NULL) {
@@ -28,7 +28,7 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
         return NULL;
     }
-    if (pulse_code_marks_init() < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
+    if (pulse_code_marks_init(vetted) < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
         pulse_signal_thread_start(signal_number) < 0) {
         return NULL;
     }

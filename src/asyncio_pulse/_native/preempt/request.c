@@ -1,5 +1,6 @@
 #include "preempt/request.h"
 
+#include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
 #include "bytecode/profilers.h"
 #include "preempt/asking.h"
@@ -231,7 +232,7 @@ static pulse_rule
 judge(const pulse_thread *thread, const pulse_slice *slice, const pulse_frame *starting, pulse_frame *where)
 {
     pulse_rule rule = pulse_verdict_place(thread, slice, starting, where);
-    return rule == PULSE_PLACE_SAFE && lets_pass(slice) ? PULSE_RULE_INSTRUCTION : rule;
+    return rule == PULSE_PLACE_AWAIT && lets_pass(slice) ? PULSE_RULE_INSTRUCTION : rule;
 }
 
 // The coroutine goes on, perhaps in another enclosing poll. Raise what waits for it, if this place allows that.
@@ -330,7 +331,7 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
         // The judging let the collector run, and with it code that ended all requests.
         Py_RETURN_NONE;
     }
-    if (rule == PULSE_PLACE_SAFE) {
+    if (rule < 0) {
         bool opted_in = pulse_consent_mode(pulse_consent_giver(slice)) == PULSE_PREEMPT_ANYWHERE;
         // Signals with higher numbers that came together with ours are handled by the loop that called us, which now stands
         // still; another round handles them.
@@ -341,11 +342,22 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     Py_RETURN_NONE;
 }
 
+// Whether the beginning of this frame is worth judging. Most functions are called too often to find out what they are.
+static bool
+may_be_place(const pulse_frame *starting)
+{
+    if (starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) {
+        return true;
+    }
+    const pulse_code_marks *marks = pulse_code_marks_known(starting->code);
+    return marks != NULL && marks->vetted;
+}
+
 // A frame begins to run while a request waits for an await. 0 to let it run, -1 to raise an exception in it.
 static int
 on_await(const pulse_frame *starting)
 {
-    if (!(starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))) {
+    if (!may_be_place(starting)) {
         return 0;
     }
     pulse_thread *thread = pulse_thread_find(pulse_the_preemption.state, false);
@@ -356,7 +368,7 @@ on_await(const pulse_frame *starting)
         return 0;
     }
     pulse_frame where;
-    if (judge(thread, slice, starting, &where) != PULSE_PLACE_SAFE) {
+    if (judge(thread, slice, starting, &where) >= 0) {
         return 0;
     }
     pulse_eval_hook_end();

@@ -85,7 +85,7 @@ pulse_verdict_place(const pulse_thread *thread, const pulse_slice *slice, const 
     pulse_reach reach = reach_of(giver, &polls);
     pulse_rule rule = pulse_safe_to_suspend(&reach, starting, where);
     pulse_reach_let_go(&reach);
-    if (rule != PULSE_PLACE_SAFE) {
+    if (rule >= 0) {
         return rule;
     }
     // The collector's C code, and what that calls, runs on top of whatever frame it interrupted.
@@ -96,7 +96,7 @@ pulse_verdict_place(const pulse_thread *thread, const pulse_slice *slice, const 
         return PULSE_RULE_GUARDED;
     }
     // Last, because it takes longer than all else.
-    return pulse_profilers_follow() ? PULSE_RULE_TRACED : PULSE_PLACE_SAFE;
+    return pulse_profilers_follow() ? PULSE_RULE_TRACED : rule;
 }
 
 bool
