@@ -1,4 +1,4 @@
-"""Jumps at which the interpreter misses the `finally` around a loop: each is marked, and no task is suspended there."""
+"""Jumps at which the interpreter misses the `finally` around a loop: each is marked, and cancellations are raised later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
-from tests.support.preempting import preemptions, refused, run_preempting
+from tests.support.preempting import AT_ONCE_US, WITHIN_S, preemptions, run_preempting, until_preempted
 
 LOOPS, ESCAPES = 4, 128
 SHOTS = 25
@@ -56,8 +56,8 @@ class Shot(BaseException):
     """Raised by the signal's handler."""
 
 
-def compiled(body: str) -> types.FunctionType:
-    source = "def looping(x, done, many, ended):\n try:\n"
+def compiled(body: str, kind: str = "") -> types.FunctionType:
+    source = f"{kind}def looping(x, done, many, ended):\n try:\n"
     source += textwrap.indent(body, "  ") + "\n finally:\n  ended.append(True)\n"
     names: dict[str, Any] = {}
     exec(compile(source, "<generated>", "exec"), names)
@@ -148,23 +148,18 @@ def test_a_jump_is_marked_if_and_only_if_its_finally_is_missed(body: str, gun: G
     assert hits > 0 or (sys.version_info < (3, 12) and "[" in body)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="the jump of this loop has its handler")
-def test_a_jump_without_its_handler_is_no_place() -> None:
-    async def spinning(rounds: int) -> None:
-        try:
-            while True:
-                if rounds:
-                    rounds -= 1
-                    continue
-                return
-        finally:
-            await asyncio.sleep(0)
+@pytest.mark.parametrize("body", [body for body in BODIES if body.startswith("while") and "yield" not in body])
+def test_a_cancellation_ends_a_loop_that_calls_nothing(body: str) -> None:
+    async def main() -> None:
+        for _ in range(5):
+            ended: list[bool] = []
+            before = preemptions()
+            task = pulse.spawn(compiled(body, "async ")(0.0, False, range(50), ended), preemptible=True)
+            await until_preempted(before + 2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, WITHIN_S)
+            assert ended == [True]
+            assert sys.gettrace() is None
 
-    async def main() -> tuple[int, int]:
-        await pulse.spawn(spinning(1_000_000), preemptible=True)
-        return preemptions(), refused("instruction")
-
-    suspended, refusals = run_preempting(main(), poll_budget_us=50)
-    # It may be left before its loop.
-    assert suspended <= 2
-    assert refusals > 0
+    run_preempting(main(), poll_budget_us=AT_ONCE_US)

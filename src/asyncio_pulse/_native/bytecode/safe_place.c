@@ -194,9 +194,7 @@ judge_statement(const pulse_reach *reach, pulse_frame *frame)
 {
     uint8_t here;
     const pulse_code_marks *marks = marks_at(frame, &here);
-    // A task that is dropped or cancelled ends by an exception at this place, and its `finally` must run.
-    if (marks == NULL || !(here & (PULSE_MARK_BEGINS | PULSE_MARK_YIELDED | PULSE_MARK_LOOPS)) ||
-        (here & PULSE_MARK_ESCAPES)) {
+    if (marks == NULL || !(here & (PULSE_MARK_BEGINS | PULSE_MARK_YIELDED | PULSE_MARK_LOOPS))) {
         return PULSE_RULE_INSTRUCTION;
     }
     return judge_links(reach, frame, true);
@@ -316,4 +314,14 @@ pulse_safe_to_cancel(const pulse_reach *reach)
         found = pulse_frame_beneath(&frame);
     }
     return false;
+}
+
+bool
+pulse_place_misses_handler(void)
+{
+    pulse_frame frame;
+    uint8_t here = 0;
+    bool is_known = pulse_frame_innermost(&frame) && marks_at(&frame, &here) != NULL;
+    PyErr_Clear();
+    return is_known && (here & PULSE_MARK_ESCAPES);
 }

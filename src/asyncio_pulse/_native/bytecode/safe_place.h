@@ -77,6 +77,9 @@ pulse_rule pulse_safe_to_suspend(const pulse_reach *reach, const pulse_frame *st
 // Whether a cancellation may be raised at this place: no frame down to the coroutine is cleaning up.
 bool pulse_safe_to_cancel(const pulse_reach *reach);
 
+// Whether an exception that is raised at this place now would miss a handler around it.
+bool pulse_place_misses_handler(void);
+
 // The name under which a rule is counted.
 const char *pulse_rule_name(pulse_rule rule);
 

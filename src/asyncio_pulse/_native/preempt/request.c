@@ -7,6 +7,7 @@
 #include "preempt/consent.h"
 #include "preempt/eval_hook.h"
 #include "preempt/preemption.h"
+#include "preempt/raise_next.h"
 #include "preempt/record.h"
 #include "preempt/signal_thread.h"
 #include "preempt/suspension.h"
@@ -240,13 +241,23 @@ static int
 raise_what_waits(const pulse_governed *governed, const pulse_slice *slice)
 {
     pulse_suspension *suspension = governed->suspension;
+    bool is_missed = pulse_place_misses_handler();
     if (suspension->exception != NULL) {
+        if (is_missed && pulse_raise_next(suspension->exception)) {
+            Py_CLEAR(suspension->exception);
+            return 0;
+        }
         return pulse_suspension_raise(&suspension->exception);
     }
     int result = 0;
     if (suspension->opted_in && pulse_suspension_is_cancelled(suspension) &&
         pulse_verdict_may_cancel(governed, slice)) {
-        result = pulse_suspension_raise(&suspension->cancellation);
+        if (!is_missed) {
+            result = pulse_suspension_raise(&suspension->cancellation);
+        }
+        else if (pulse_raise_next(suspension->cancellation)) {
+            Py_CLEAR(suspension->cancellation);
+        }
     }
     pulse_suspension_put_off(suspension);
     return result;
