@@ -32,6 +32,8 @@ def matches(module: str, patterns: list[str]) -> bool:
 
 def modules(peer: Peer, source: Path) -> list[str]:
     """Return the test modules to run, relative to the source."""
+    if peer.modules:
+        return peer.modules
     found = sorted(str(path.relative_to(source)) for path in source.glob(f"{peer.tests}/**/test_*.py"))
     return [module for module in found if not matches(module, peer.skipped)]
 

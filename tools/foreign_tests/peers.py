@@ -16,6 +16,7 @@ class Peer:
         requirements: Packages that its tests import, besides the library.
         arguments: Arguments for pytest.
         tests: Directory of the tests.
+        modules: Files and directories that are each run in a process of its own; each file of tests if there are none.
         repository: Repository of the tests, with a tag for each version, if the source distribution has none.
         skipped: Modules that are not run, as shell patterns.
         without_tasks: Modules that run no task.
@@ -27,6 +28,7 @@ class Peer:
     requirements: list[str]
     arguments: list[str] = field(default_factory=list)
     tests: str = "tests"
+    modules: list[str] = field(default_factory=list)
     repository: str = ""
     skipped: list[str] = field(default_factory=list)
     without_tasks: list[str] = field(default_factory=list)
@@ -246,6 +248,45 @@ STARLETTE = Peer(
     ],
 )
 
+FASTAPI = Peer(
+    requirements=[
+        "a2wsgi",
+        "anyio[trio]",
+        "dirty-equals",
+        "fastapi[standard]",
+        "flask",
+        "httpx",
+        "httpx2[zstd]",
+        "inline-snapshot",
+        "orjson",
+        "pwdlib[argon2]",
+        "pyjwt",
+        "pyyaml",
+        "sqlmodel",
+        "strawberry-graphql",
+        "ujson",
+    ],
+    # Only in the main thread are its functions suspended in their middle.
+    arguments=[
+        "-o",
+        "addopts=",
+        "-o",
+        "filterwarnings=",
+        "-p",
+        "anyio.pytest_plugin",
+        "-p",
+        "main_thread_portal",
+        "-k",
+        "not trio",
+        "--ignore=tests/benchmarks",
+        "--ignore=tests/memory_benchmarks",
+        "--ignore=tests/test_telemetry",
+        "--ignore=tests/test_fastapi_cli.py",
+    ],
+    # There are seven hundred files.
+    modules=["tests"],
+)
+
 WEBSOCKETS = Peer(
     requirements=["werkzeug"],
     # The suite is made for unittest. Without these arguments pytest would find our own settings above it.
@@ -282,4 +323,4 @@ WEBSOCKETS = Peer(
     ],
 )
 
-PEERS = {"aiohttp": AIOHTTP, "anyio": ANYIO, "starlette": STARLETTE, "websockets": WEBSOCKETS}
+PEERS = {"aiohttp": AIOHTTP, "anyio": ANYIO, "fastapi": FASTAPI, "starlette": STARLETTE, "websockets": WEBSOCKETS}

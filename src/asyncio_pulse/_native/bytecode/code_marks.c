@@ -224,26 +224,22 @@ pulse_code_marks_package(PyObject *globals)
     return package;
 }
 
-// -1 with an exception on failure.
+// Whether the code is that of a vetted function, or is defined inside one. -1 with an exception on failure.
 static int
 is_vetted(PyCodeObject *code, PyObject *globals)
 {
     PyObject *module = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
-    if (vetted_functions == NULL || module == NULL || !PyUnicode_CheckExact(module)) {
-        return 0;
+    PyObject *locals = PyUnicode_FromString(".<locals>");
+    if (vetted_functions == NULL || module == NULL || locals == NULL) {
+        Py_XDECREF(locals);
+        return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *locals = PyUnicode_FromString(".<locals>"), *outer = NULL, *name = NULL;
-    if (locals != NULL) {
-        Py_ssize_t length = PyUnicode_GET_LENGTH(code->co_qualname);
-        Py_ssize_t end = PyUnicode_Find(code->co_qualname, locals, 0, length, 1);
-        outer = PyUnicode_Substring(code->co_qualname, 0, end < 0 ? length : end);
-    }
-    if (outer != NULL) {
-        name = PyUnicode_FromFormat("%U:%U", module, outer);
-    }
-    int result = name == NULL ? -1 : PySet_Contains(vetted_functions, name);
-    Py_XDECREF(locals);
-    Py_XDECREF(outer);
+    Py_ssize_t length = PyUnicode_GET_LENGTH(code->co_qualname);
+    Py_ssize_t end = PyUnicode_Find(code->co_qualname, locals, 0, length, 1);
+    PyObject *name = PyUnicode_Substring(code->co_qualname, 0, end < 0 ? length : end);
+    PyObject *modules = name == NULL ? NULL : PyDict_GetItemWithError(vetted_functions, name);
+    int result = modules != NULL ? PySet_Contains(modules, module) : PyErr_Occurred() ? -1 : 0;
+    Py_DECREF(locals);
     Py_XDECREF(name);
     return result;
 }
@@ -303,11 +299,10 @@ pulse_code_marks_init(PyObject *vetted)
     return 0;
 }
 
-const pulse_code_marks *
-pulse_code_marks_known(PyCodeObject *code)
+bool
+pulse_code_marks_may_be_vetted(PyCodeObject *code)
 {
-    void *known = NULL;
-    return PyUnstable_Code_GetExtra((PyObject *)code, extra_index, &known) < 0 ? NULL : known;
+    return vetted_functions != NULL && PyDict_GetItemWithError(vetted_functions, code->co_qualname) != NULL;
 }
 
 const pulse_code_marks *

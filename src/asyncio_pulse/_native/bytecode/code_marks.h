@@ -42,15 +42,15 @@ typedef struct {
     uint8_t marks[];
 } pulse_code_marks;
 
-// Reserve the index under which code objects keep their marks. `vetted` is a frozenset of names such as
-// "fastapi.encoders:jsonable_encoder". Later calls change nothing. -1 with an exception on failure.
+// Reserve the index under which code objects keep their marks. `vetted` maps qualified names of functions to frozensets of
+// module names. Later calls change nothing. -1 with an exception on failure.
 int pulse_code_marks_init(PyObject *vetted);
 
 // The marks of a code object, which owns them. `globals` names its module. NULL with an exception on failure.
 const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *globals);
 
-// The marks of a code object if they were computed before, otherwise NULL.
-const pulse_code_marks *pulse_code_marks_known(PyCodeObject *code);
+// Whether a function has the name of a vetted one. Costs little.
+bool pulse_code_marks_may_be_vetted(PyCodeObject *code);
 
 // First part of the name of the module with these globals, interned. New reference, or NULL; without an exception if they
 // name no module.

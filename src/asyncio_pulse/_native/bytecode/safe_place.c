@@ -253,7 +253,8 @@ judge_without_consent(const pulse_reach *reach, pulse_frame *frame)
     if (rule == PULSE_PLACE_SAFE) {
         return PULSE_PLACE_AWAIT;
     }
-    const pulse_code_marks *marks = pulse_code_marks_known(here.code);
+    uint8_t ignored;
+    const pulse_code_marks *marks = marks_at(&here, &ignored);
     if (marks == NULL || !marks->vetted) {
         return rule;
     }

@@ -28,9 +28,10 @@ pulse_aim_wake(void)
 }
 
 void
-pulse_aim_notice_step(void)
+pulse_aim_notice_step(const pulse_thread *thread)
 {
-    if (atomic_load(&pulse_the_aim.step_ticks) != 0 && atomic_load(&pulse_the_aim.sleeps_until) == PULSE_AIM_NEVER) {
+    if (PULSE_UNLIKELY(atomic_load(&pulse_the_aim.sleeps_until) == PULSE_AIM_NEVER) &&
+        atomic_load(&pulse_the_aim.thread) == thread && atomic_load(&pulse_the_aim.step_ticks) != 0) {
         pulse_aim_wake();
     }
 }

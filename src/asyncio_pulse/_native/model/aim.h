@@ -10,8 +10,6 @@
 // The deadline of a poll that is never asked.
 #define PULSE_AIM_NEVER UINT64_MAX
 
-enum { PULSE_AIM_ALERT_LOOKS = 50 };
-
 typedef struct {
     // The deadline that the running poll published, ticks; 0 for none.
     _Atomic(uint64_t) deadline;
@@ -21,8 +19,6 @@ typedef struct {
     // The step that was asked in vain, and when it is asked next.
     _Atomic(uint64_t) put_off_step;
     _Atomic(uint64_t) put_off_until;
-    // A step was suspended lately: for so many looks more, the signal thread must not be late.
-    _Atomic(int) alert_for;
     // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.
     _Atomic(uint64_t) sleeps_until;
     // Released to end that sleep; NULL while there is no signal thread.
@@ -36,8 +32,8 @@ uint64_t pulse_aim_due(void);
 
 void pulse_aim_wake(void);
 
-// The watchdog has seen a step under way: the signal thread must not sleep for good.
-void pulse_aim_notice_step(void);
+// A step begins after a while in which none did: the signal thread must not sleep for good.
+void pulse_aim_notice_step(const pulse_thread *thread);
 
 // A poll begins that has a deadline, or it is asked again: publish that.
 PULSE_INLINE void

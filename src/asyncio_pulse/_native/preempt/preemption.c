@@ -17,7 +17,7 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
     int signal_number;
     PyObject *protected_modules, *library_paths, *vetted;
     if (!PyArg_ParseTuple(arguments, "iO!O!O!:start_preemption", &signal_number, &PyFrozenSet_Type, &protected_modules,
-                          &PyTuple_Type, &library_paths, &PyFrozenSet_Type, &vetted)) {
+                          &PyTuple_Type, &library_paths, &PyDict_Type, &vetted)) {
         return NULL;
     }
     if (pulse_the_preemption.state != NULL) {

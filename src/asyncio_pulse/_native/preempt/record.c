@@ -71,8 +71,7 @@ void
 pulse_record_count(pulse_governed *governed, uint64_t own, bool is_forced)
 {
     pulse_preemption *preemption = &governed->governor->preemption;
-    bool is_held_to_budget =
-        pulse_consent_mode(governed) != PULSE_PREEMPT_WAITS || pulse_governed_tier(governed) >= PULSE_TIER_YIELD;
+    bool is_held_to_budget = pulse_consent_mode(governed) > PULSE_PREEMPT_WAITS;
     uint64_t limit = is_held_to_budget ? pulse_governed_budget(governed) : atomic_load(&pulse_the_aim.step_ticks);
     if (governed->preempt_mode & PULSE_PREEMPT_OBSERVED && own > limit) {
         pulse_counter_add(&preemption->would_preempt, 1);

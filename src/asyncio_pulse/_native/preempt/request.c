@@ -14,7 +14,8 @@
 #include "preempt/verdict.h"
 #include "preempt/wakeup_fd.h"
 
-// Whether code or an operator asked for this, and not only the default.
+// Whether code or an operator asked for this, and not only the default. Such a poll is due when its budget is used up, others
+// are due as a step that lasts long is.
 static bool
 is_requested(const pulse_governed *governed)
 {
@@ -98,18 +99,11 @@ ask_after(const pulse_thread *thread, uint64_t ns)
     atomic_store(&pulse_the_aim.put_off_step, atomic_load_explicit(&thread->step_started, memory_order_relaxed));
 }
 
-// Whether a poll is due when its budget is used up. The others are due as a step that lasts long is.
-static bool
-has_deadline(const pulse_governed *governed)
-{
-    return pulse_consent_mode(governed) > PULSE_PREEMPT_WAITS || pulse_governed_tier(governed) >= PULSE_TIER_YIELD;
-}
-
 static void
 publish(pulse_governed *governed, pulse_thread *thread)
 {
     bool may_be = pulse_the_preemption.state != NULL && may_be_preempted(governed);
-    if (!may_be || !has_deadline(governed)) {
+    if (!may_be || !is_requested(governed)) {
         pulse_the_preemption.request = (pulse_request){0};
         atomic_store(&pulse_the_aim.deadline, may_be ? 0 : PULSE_AIM_NEVER);
         return;
@@ -271,7 +265,6 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
     uint64_t now = pulse_clock_ticks();
     pulse_asking_heard(&pulse_the_preemption.request, governed->group);
     pulse_counter_add(&preemption->preemptions, 1);
-    atomic_store_explicit(&pulse_the_aim.alert_for, PULSE_AIM_ALERT_LOOKS, memory_order_relaxed);
     pulse_histogram_record(&preemption->delay,
                            (now - pulse_the_preemption.request.due) >> pulse_the_clock.histogram_shift);
     // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
@@ -353,15 +346,12 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     Py_RETURN_NONE;
 }
 
-// Whether the beginning of this frame is worth judging. Most functions are called too often to find out what they are.
+// Whether the beginning of this frame is worth judging.
 static bool
 may_be_place(const pulse_frame *starting)
 {
-    if (starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) {
-        return true;
-    }
-    const pulse_code_marks *marks = pulse_code_marks_known(starting->code);
-    return marks != NULL && marks->vetted;
+    return starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) ||
+           pulse_code_marks_may_be_vetted(starting->code);
 }
 
 // A frame begins to run while a request waits for an await. 0 to let it run, -1 to raise an exception in it.

@@ -17,12 +17,14 @@ enum {
     // While no poll has a deadline, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
     // a poll more than all that the thread itself does, and servers are seldom idle for longer.
     LINGER_US = 1000,
-    LINGERS = 4,
+    LINGERS = 10,
     // After a request it looks again this soon: the interrupted code may ask for another one.
     ASKED_US = 500,
     // A request that was not heard for this long is repeated, because no handler can be called at the recursion limit. The
     // interval then doubles each time, because during a long call of C code all requests would only wait.
     PATIENCE_US = 10000,
+    // Between two looks at the thread's CPU time.
+    SHORTEST_LOOK_NS = 4000000,
     // The least that Linux takes as the slice of a thread.
     SLICE_NS = 100000,
 };
@@ -39,6 +41,8 @@ typedef struct {
     // When it looked at the thread's CPU time, 0 for never, and what that was.
     uint64_t looked_at;
     uint64_t run_ns;
+    // Whether it had computed at that look.
+    bool computed;
     uint64_t os_thread;
     int signal_number;
 #ifndef _WIN32
@@ -87,18 +91,12 @@ has_new_step(uint64_t *last)
     return is_new;
 }
 
-// When to look again while no step is under way. The length of a step would be often enough to be exact, and is chosen for a
-// while after a step was suspended. Otherwise it would cost idle programs more than it is worth.
+// While no poll has a deadline of its own, this is often enough: a step that begins later is due later.
 static uint64_t
 linger_ticks(void)
 {
     uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
-    if (step_ticks == 0) {
-        return pulse_clock_from_ns(LINGER_US * 1000);
-    }
-    int alert_for = atomic_load(&pulse_the_aim.alert_for);
-    atomic_store(&pulse_the_aim.alert_for, alert_for > 0 ? alert_for - 1 : 0);
-    return alert_for > 0 ? step_ticks : 5 * step_ticks / 2;
+    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks;
 }
 
 // Whether the thread has computed for some of the time since the last look. Only asked about steps.
@@ -106,15 +104,18 @@ static bool
 has_computed(preempt_watchdog *watchdog, uint64_t now)
 {
     const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
-    uint64_t run_ns;
+    uint64_t passed_ns = pulse_clock_to_ns(now - watchdog->looked_at), run_ns;
+    // While this thread has the processor, the other one may not run: a shorter time says nothing.
+    if (watchdog->looked_at != 0 && passed_ns < SHORTEST_LOOK_NS) {
+        return watchdog->computed;
+    }
     if (thread == NULL || !pulse_os_thread_read_run_ns(thread->os_thread, &run_ns)) {
         return true;
     }
-    uint64_t ran_ns = run_ns - watchdog->run_ns, passed_ns = pulse_clock_to_ns(now - watchdog->looked_at);
-    bool is_first = watchdog->looked_at == 0;
+    watchdog->computed = watchdog->looked_at == 0 || run_ns - watchdog->run_ns > passed_ns / 8;
     watchdog->run_ns = run_ns;
     watchdog->looked_at = now;
-    return is_first || ran_ns > passed_ns / 8;
+    return watchdog->computed;
 }
 
 // Whether the step that is due is blocked, or was until now. A signal would end a system call that the program does not expect

@@ -4,7 +4,6 @@
 #include "base/diagnosis.h"
 #include "base/own_thread.h"
 #include "base/thread_clock.h"
-#include "model/aim.h"
 #include "model/governed.h"
 #include "watch/capture.h"
 #include "watch/overdue.h"
@@ -256,10 +255,6 @@ look(pulse_watchdog *watchdog)
     pulse_thread *thread = atomic_load_explicit(&watchdog->state->threads, memory_order_acquire);
     for (; thread != NULL; thread = thread->next) {
         poll = poll || pulse_overdue_has_poll(thread);
-    }
-    const pulse_thread *aimed_at = atomic_load(&pulse_the_aim.thread);
-    if (aimed_at != NULL && atomic_load_explicit(&aimed_at->poll_started, memory_order_relaxed) != 0) {
-        pulse_aim_notice_step();
     }
     if (stalled ||
         (poll && pulse_allowance_wait(&watchdog->allowance, 0, now_ns(), pulse_thread_clock_process_ns()) == 0)) {
