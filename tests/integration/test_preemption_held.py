@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -66,6 +67,13 @@ async def _an_asynchronous_loop() -> None:
         some_work()
 
 
+async def _an_exit_stack() -> None:
+    stack = contextlib.ExitStack()
+    stack.enter_context(lock)
+    some_work()
+    stack.close()
+
+
 async def _a_variable() -> None:
     held = rows()
     next(held)
@@ -100,6 +108,7 @@ HOLDING = (
     _a_loop_over_a_loop,
     _a_section_without_with,
     _an_asynchronous_loop,
+    _an_exit_stack,
     _a_variable,
     _a_variable_of_a_closure,
     _a_call_inside,

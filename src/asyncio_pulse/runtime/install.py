@@ -22,6 +22,7 @@ from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger, preemption
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.chaos import current_chaos
+from asyncio_pulse.runtime.held_locks import tell_if_held
 from asyncio_pulse.runtime.hidden_factory import take_away
 from asyncio_pulse.runtime.lock import LOCK, free_in_child
 from asyncio_pulse.runtime.manager import TierManager
@@ -132,6 +133,7 @@ _installations: dict[int, _Installation] = {}
 _core.set_wrappers(dict(KNOWN_WRAPPERS))
 _core.set_task_type(task_type())
 _core.set_region_finder(async_with_bodies)
+_core.set_blocked_listener(tell_if_held)
 
 
 def _anyone_is_on() -> bool:

@@ -200,7 +200,7 @@ static bool
 is_critical(PyCodeObject *code)
 {
     static const char *const methods[] = {"__enter__", "__exit__", "__del__", NULL};
-    static const char *const locks[] = {"acquire", NULL};
+    static const char *const locks[] = {"acquire", "enter_context", NULL};
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); i++) {
         if (is_one_of(PyTuple_GET_ITEM(code->co_names, i), locks)) {
             return true;

@@ -28,7 +28,7 @@ enum {
 };
 
 typedef struct {
-    // Named __enter__, __exit__ or __del__, or has `acquire` among its names.
+    // Named __enter__, __exit__ or __del__, or has `acquire` or `enter_context` among its names.
     bool critical;
     // Named __aenter__, __aexit__ or aclose.
     bool settles;

@@ -49,6 +49,8 @@ typedef struct {
     PyObject *wrappers;
     // Finds the bodies of `async with` in a code object, or NULL; and the results, by the address of the code object.
     PyObject *find_regions;
+    // Called by the watchdog while a loop is blocked; or NULL.
+    PyObject *on_blocked;
     PyObject *held_regions;
     // The latest lookups in `held_regions`, by some bits of the address; borrowed from there.
     struct {

@@ -95,6 +95,12 @@ pulse_preemption_go_on(pulse_state *state)
 }
 
 PyObject *
+pulse_preemption_list(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return pulse_suspension_list();
+}
+
+PyObject *
 pulse_preemption_unwind(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     pulse_suspension_unwind_all();

@@ -36,6 +36,7 @@ void pulse_preemption_go_on(pulse_state *state);
 PyObject *pulse_preemption_start(PyObject *module, PyObject *arguments);
 PyObject *pulse_preemption_stop(PyObject *module, PyObject *ignored);
 PyObject *pulse_preemption_suspend(PyObject *module, PyObject *ignored);
+PyObject *pulse_preemption_list(PyObject *module, PyObject *ignored);
 PyObject *pulse_preemption_unwind(PyObject *module, PyObject *ignored);
 PyObject *pulse_preemption_set_starter(PyObject *module, PyObject *starter);
 PyObject *pulse_preemption_refusal(PyObject *module, PyObject *ignored);

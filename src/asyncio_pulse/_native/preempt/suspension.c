@@ -262,6 +262,18 @@ pulse_suspension_unwind(pulse_governed *governed)
     return outcome == PYGEN_ERROR ? -1 : 0;
 }
 
+PyObject *
+pulse_suspension_list(void)
+{
+    PyObject *list = PyList_New(0);
+    for (const pulse_suspension *each = first_suspended; list != NULL && each != NULL; each = each->next) {
+        if (PyList_Append(list, (PyObject *)each->governed) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
 void
 pulse_suspension_unwind_all(void)
 {

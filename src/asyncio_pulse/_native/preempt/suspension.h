@@ -72,6 +72,9 @@ int pulse_suspension_unwind(pulse_governed *governed);
 // The coroutine is deallocated.
 void pulse_suspension_free(pulse_governed *governed);
 
+// The coroutines that stand in the middle of their code, as a new list. NULL with an exception on failure.
+PyObject *pulse_suspension_list(void);
+
 // Unwind all coroutines that are suspended in this thread, before the interpreter ends.
 void pulse_suspension_unwind_all(void);
 

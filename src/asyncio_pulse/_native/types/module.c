@@ -127,6 +127,13 @@ set_region_finder(PyObject *module, PyObject *finder)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+set_blocked_listener(PyObject *module, PyObject *listener)
+{
+    Py_XSETREF(pulse_state_of_module(module)->on_blocked, Py_NewRef(listener));
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef module_methods[] = {
     {"set_region_finder", set_region_finder, METH_O,
      "What finds the bodies of `async with` of a code object: returns bytes, pairs of uint32, from and to, of "
@@ -159,6 +166,10 @@ static PyMethodDef module_methods[] = {
     {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
     {"suspend_preemption", pulse_preemption_suspend, METH_NOARGS,
      "Stop the thread that sends signals; the next poll that may be preempted starts it again."},
+    {"set_blocked_listener", set_blocked_listener, METH_O,
+     "What the watchdog calls, in its own thread, while a loop is blocked in a call."},
+    {"preempted", pulse_preemption_list, METH_NOARGS,
+     "The governed coroutines that stand in the middle of their code."},
     {"unwind_preempted", pulse_preemption_unwind, METH_NOARGS,
      "Close all coroutines that stand in the middle of their code."},
     {"on_preempt_signal", (PyCFunction)(void (*)(void))pulse_request_on_signal, METH_FASTCALL, "The signal's handler."},
@@ -315,6 +326,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->get_running_loop);
     Py_VISIT(state->context_keyword);
     Py_VISIT(state->find_regions);
+    Py_VISIT(state->on_blocked);
     Py_VISIT(state->held_regions);
     Py_VISIT(state->slow_queue_type);
     Py_VISIT(state->flow_type);
@@ -366,6 +378,7 @@ module_free(void *module)
     Py_CLEAR(state->get_running_loop);
     Py_CLEAR(state->context_keyword);
     Py_CLEAR(state->find_regions);
+    Py_CLEAR(state->on_blocked);
     pulse_holders_forget(state);
     Py_CLEAR(state->held_regions);
     Py_CLEAR(state->slow_queue_type);

@@ -95,6 +95,19 @@ capture_stall(const stall_in_sight *stall, pulse_sighting *sighting)
     atomic_store(&turns->captured, stall->key);
 }
 
+// The program may be blocked for good, so this is told while it lasts.
+static void
+tell_blocked(pulse_state *state)
+{
+    PyObject *listener = Py_XNewRef(state->on_blocked);
+    PyObject *done = listener == NULL ? NULL : PyObject_CallNoArgs(listener);
+    if (listener != NULL && done == NULL) {
+        pulse_state_contain_error(state);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(listener);
+}
+
 static void
 capture_if_stalled(pulse_turns *turns, pulse_sighting *sighting)
 {
@@ -112,6 +125,9 @@ capture_if_stalled(pulse_turns *turns, pulse_sighting *sighting)
         capture_stall(&stall, sighting);
         if (collects) {
             PyGC_Enable();
+        }
+        if (!is_gone(&stall) && turns->pending.stall_class == PULSE_STALL_BLOCKED) {
+            tell_blocked(stall.governor->state);
         }
     }
     else if (!runs && !is_gone(&stall)) {
