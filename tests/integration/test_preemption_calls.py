@@ -13,11 +13,14 @@ from tests.support.preempting import endanger
 
 inside = 0
 
+BUDGET_US = 300
+"""A third of what `work` takes, so that each of its calls is asked."""
+
 
 def work(*_: object, **__: object) -> int:
     global inside
     inside += 1
-    for _number in range(300):
+    for _number in range(30_000):
         pass
     inside -= 1
     return 1
@@ -155,7 +158,7 @@ def test_what_c_code_only_calls_may_be_left(name: str, loop_factory: LoopFactory
     async def computing() -> None:
         PASSED_ON[name]()
 
-    endanger(computing, loop_factory, times=200, wrong=lambda: seen.append(inside))
+    endanger(computing, loop_factory, times=30, poll_budget_us=BUDGET_US, wrong=lambda: seen.append(inside))
     assert max(seen) > 0
 
 
@@ -210,7 +213,7 @@ HELD: dict[str, Callable[[], object]] = {
 def test_c_code_that_is_in_the_middle_of_something_is_left_alone(name: str, loop_factory: LoopFactory) -> None:
     async def computing() -> None:
         HELD[name]()
-        for _ in range(2_000):
+        for _ in range(30_000):
             pass
 
-    endanger(computing, loop_factory, rule="c_code", times=200, wrong=lambda: inside)
+    endanger(computing, loop_factory, rule="c_code", times=30, poll_budget_us=BUDGET_US, wrong=lambda: inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import io
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from asyncio_pulse.reports.json import read_reports
 from asyncio_pulse.reports.wording import place
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE
 
 from .crowd import MODES
 from .culprit import Culprit, find_culprit
@@ -30,7 +32,7 @@ from .server import DemoError, Server, find_free_port, stop_process, uvicorn_arg
 
 __all__ = ["main"]
 
-DEFAULT_SECONDS = 18.0
+DEFAULT_SECONDS = 12.0
 LONGEST_SECONDS = 600.0
 PINGS_PER_SECOND = 200
 REPORT_PERIOD_S = 1.0
@@ -50,7 +52,10 @@ class _Parser(argparse.ArgumentParser):
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="asyncio-pulse demo", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, default=DEFAULT_SECONDS, help="length of each of the two phases (default: %(default)g)"
+        "--seconds",
+        type=float,
+        default=DEFAULT_SECONDS,
+        help="length of each of the three phases (default: %(default)g)",
     )
     parser.add_argument(
         "--output",
@@ -119,17 +124,18 @@ def _run(options: argparse.Namespace) -> None:
     print(f"Calibrated: a /report of {customers} customers should take {REPORT_CPU_MS:g} ms of CPU time here.")
     report_path = options.output / "report.json"
     report_path.unlink(missing_ok=True)
-    port = find_free_port()
-    arguments = ["run", "--json", str(report_path), "-m", *uvicorn_arguments(port, options.loop)]
-    print(f"Starting: asyncio-pulse {' '.join(arguments)}")
     environment = {CUSTOMERS_VARIABLE: str(customers)}
-    log_path = options.output / "server.log"
-    with Server(["asyncio_pulse", *arguments], port=port, log_path=log_path, environment=environment):
-        print(f"Warmed up: one /report alone took {_time_one_report_ms(port):.0f} ms.\n")
-        phases = (
-            _load(port, "/ping alone", options.seconds, report_period_s=0.0),
-            _load(port, f"/ping beside /report every {REPORT_PERIOD_S:g} s", options.seconds, REPORT_PERIOD_S),
-        )
+    beside = f"/ping beside /report every {REPORT_PERIOD_S:g} s"
+    # What the service does by itself, measured and with its causes named, but without any intervention.
+    with _server(
+        options, "server.log", {**environment, MODE_VARIABLE: "observe"}, ["--json", str(report_path)]
+    ) as server:
+        log_path = server.log_path
+        alone = _load(server.port, "/ping alone", options.seconds, report_period_s=0.0)
+        plain = _load(server.port, beside, options.seconds, REPORT_PERIOD_S)
+    with _server(options, "governed.log", environment, ["--quiet"]) as server:
+        governed = _load(server.port, "the same, governed", options.seconds, REPORT_PERIOD_S)
+    phases = (alone, plain, governed)
     if not report_path.exists():
         raise DemoError(f"the server left no report; see {log_path}")
     print(f"\n{_percentile_table(phases)}\n\n{draw_terminal(phases)}\n\n{_report_in(log_path.read_text())}\n")
@@ -139,6 +145,21 @@ def _run(options: argparse.Namespace) -> None:
     print(f"\n{table(checks)}\n\nFiles:")
     for path in (*_write(options.output, phases, culprit, customers, checks), report_path, log_path):
         print(f"  {path}")
+
+
+@contextlib.contextmanager
+def _server(
+    options: argparse.Namespace, log: str, environment: Mapping[str, str], arguments: Sequence[str]
+) -> Iterator[Server]:
+    """Run the service as a user would, and warm it up."""
+    port = find_free_port()
+    command = ["run", *arguments, "-m", *uvicorn_arguments(port, options.loop)]
+    mode = f"{MODE_VARIABLE}={environment[MODE_VARIABLE]} " if MODE_VARIABLE in environment else ""
+    print(f"Starting: {mode}asyncio-pulse {' '.join(command)}")
+    log_path = options.output / log
+    with Server(["asyncio_pulse", *command], port=port, log_path=log_path, environment=environment) as server:
+        print(f"Warmed up: one /report alone took {_time_one_report_ms(port):.0f} ms.\n")
+        yield server
 
 
 def _report_in(log: str) -> str:
@@ -200,7 +221,7 @@ def _describe(culprit: Culprit | None) -> str:
         f"  {where}, in tasks of group {culprit.group}.\n"
         f"  {culprit.count} polls there held the event loop for {culprit.total_ms / 1e3:.1f} s in all, up to\n"
         f"  {culprit.wall_ms:.0f} ms at a time, and while one of them runs every other request waits.\n"
-        "  Such a poll is cut short only where it opted in: @governed(preemptible=True)."
+        "  In the last phase such a poll was suspended every 20 ms."
     )
 
 
