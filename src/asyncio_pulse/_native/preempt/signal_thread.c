@@ -41,9 +41,8 @@ typedef struct {
     // When it looked at the thread's CPU time, 0 for never, and what that was.
     uint64_t looked_at;
     uint64_t run_ns;
-    // Whether it had computed at that look, and for most of the time.
+    // Whether it had computed at that look.
     bool computed;
-    bool busy;
     uint64_t os_thread;
     int signal_number;
 #ifndef _WIN32
@@ -92,17 +91,12 @@ has_new_step(uint64_t *last)
     return is_new;
 }
 
-// When to look again while no step is due. The length of a step is often enough to be exact, because a step that begins later
-// is due later. A look with its wake-up takes some 40 us, which a program that mostly waits is spared: there the first
-// suspension of a step may come late, and the steps after it are looked at exactly.
+// While no poll has a deadline of its own, this is often enough: a step that begins later is due later.
 static uint64_t
-linger_ticks(const preempt_watchdog *watchdog)
+linger_ticks(void)
 {
     uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
-    if (step_ticks == 0) {
-        return pulse_clock_from_ns(LINGER_US * 1000);
-    }
-    return watchdog->busy ? step_ticks : 5 * step_ticks / 2;
+    return step_ticks == 0 ? pulse_clock_from_ns(LINGER_US * 1000) : step_ticks;
 }
 
 // Whether the thread has computed for some of the time since the last look. Only asked about steps.
@@ -118,10 +112,7 @@ has_computed(preempt_watchdog *watchdog, uint64_t now)
     if (thread == NULL || !pulse_os_thread_read_run_ns(thread->os_thread, &run_ns)) {
         return true;
     }
-    bool is_first = watchdog->looked_at == 0;
-    uint64_t ran_ns = run_ns - watchdog->run_ns;
-    watchdog->computed = is_first || ran_ns > passed_ns / 8;
-    watchdog->busy = is_first || ran_ns > passed_ns / 2;
+    watchdog->computed = watchdog->looked_at == 0 || run_ns - watchdog->run_ns > passed_ns / 8;
     watchdog->run_ns = run_ns;
     watchdog->looked_at = now;
     return watchdog->computed;
@@ -148,7 +139,7 @@ watch(preempt_watchdog *watchdog)
         if (deadline == 0) {
             idle = has_new_step(&watchdog->step) ? 0 : idle + 1;
             bool is_last = idle > LINGERS;
-            sleep_until(watchdog, is_last ? PULSE_AIM_NEVER : now + linger_ticks(watchdog), asked);
+            sleep_until(watchdog, is_last ? PULSE_AIM_NEVER : now + linger_ticks(), asked);
             watchdog->looked_at = is_last ? 0 : watchdog->looked_at;
             continue;
         }
@@ -160,7 +151,7 @@ watch(preempt_watchdog *watchdog)
             sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
         }
         else if (is_of_step && is_blocked(computed)) {
-            sleep_until(watchdog, now + linger_ticks(watchdog), deadline);
+            sleep_until(watchdog, now + linger_ticks(), deadline);
         }
         else {
             patience = deadline == asked ? 2 * patience : pulse_clock_from_ns(PATIENCE_US * 1000);
