@@ -145,7 +145,9 @@ watch(preempt_watchdog *watchdog)
         }
         idle = 0;
         if (now < deadline) {
-            sleep_until(watchdog, deadline, asked);
+            // The step may have been put off for long, and may be over before: the next one has its own time.
+            uint64_t next_look = is_of_step ? now + linger_ticks() : deadline;
+            sleep_until(watchdog, next_look < deadline ? next_look : deadline, asked);
         }
         else if (deadline == asked && now - asked_at < patience) {
             sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
