@@ -10,6 +10,8 @@
 // The deadline of a poll that is never asked.
 #define PULSE_AIM_NEVER UINT64_MAX
 
+enum { PULSE_AIM_ALERT_LOOKS = 100 };
+
 typedef struct {
     // The deadline that the running poll published, ticks; 0 for none.
     _Atomic(uint64_t) deadline;
@@ -19,6 +21,8 @@ typedef struct {
     // The step that was asked in vain, and when it is asked next.
     _Atomic(uint64_t) put_off_step;
     _Atomic(uint64_t) put_off_until;
+    // A step was suspended lately: for so many looks more, the signal thread must not be late.
+    _Atomic(int) alert_for;
     // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.
     _Atomic(uint64_t) sleeps_until;
     // Released to end that sleep; NULL while there is no signal thread.

@@ -169,7 +169,7 @@ static int on_await(const pulse_frame *starting);
 static uint64_t
 wait_for_await(const pulse_governed *giver)
 {
-    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 1000000 };
+    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 4000000 };
     pulse_eval_hook_set(on_await);
     return is_requested(giver) ? CHARGE_NS : CHARGE_BY_DEFAULT_NS;
 }
@@ -265,6 +265,7 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
     uint64_t now = pulse_clock_ticks();
     pulse_asking_heard(&pulse_the_preemption.request, governed->group);
     pulse_counter_add(&preemption->preemptions, 1);
+    atomic_store_explicit(&pulse_the_aim.alert_for, PULSE_AIM_ALERT_LOOKS, memory_order_relaxed);
     pulse_histogram_record(&preemption->delay,
                            (now - pulse_the_preemption.request.due) >> pulse_the_clock.histogram_shift);
     // Nothing is held meanwhile, because a suspended coroutine ends with its last reference.
