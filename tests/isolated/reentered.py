@@ -300,10 +300,6 @@ async def work(rounds: int) -> None:
 
 async def main(manager: pulse.TierManager) -> None:
     """Run tasks that are parked at every resumption, some of which are cancelled meanwhile."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.set_name("main")
-    # The loop may be governed no more: an action strikes even before the first step of this task.
     manager.governor.set_chaos(1, 1.0, 0.0)
     if danger.place in ("before_poll", "after_poll"):
         manager.governor.set_hooks(Hooks())
@@ -339,7 +335,8 @@ def run(loop_class: type[asyncio.AbstractEventLoop], place: str, action: Callabl
         Finalised()
     try:
         with finder_in_force():
-            loop.run_until_complete(main(manager))
+            # Named from the beginning: actions strike even before its first step, and leave it alone.
+            loop.run_until_complete(loop.create_task(main(manager), name="main"))
     finally:
         gc.set_threshold(700)
         loop.close()
