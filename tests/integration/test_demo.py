@@ -41,7 +41,9 @@ def test_demo_shows_the_starvation_and_names_its_cause(loop: str, tmp_path: Path
     # What is measured from intended times sees the stall: its length is a good part of the heavy request's.
     assert beside["percentiles_ms"]["max"] > 0.5 * min(beside["report_ms"])
     assert beside["percentiles_ms"]["p99"] > 3 * alone["percentiles_ms"]["p50"]
-    assert governed["percentiles_ms"]["p99"] < beside["percentiles_ms"]["p99"] / 2
+    # Nothing is preempted under a trace function, such as that of coverage.
+    if not any(key.startswith("COVERAGE_") for key in os.environ):
+        assert governed["percentiles_ms"]["p99"] < beside["percentiles_ms"]["p99"] / 2
     culprit = result["culprit"]
     place = culprit["place"]
     assert (place["function"], Path(place["filename"]).parts[-2:]) == ("jsonable_encoder", ("fastapi", "encoders.py"))
