@@ -1,4 +1,5 @@
-// A resumption that is not plain: it may have to wait, may go on in the middle of its code, and may be reported to hooks and decisions.
+// A resumption that is not plain. It may have to wait, may go on in the middle of its code, and may be reported to hooks and
+// decisions.
 #include "poll/step.h"
 
 #include "base/recursion.h"

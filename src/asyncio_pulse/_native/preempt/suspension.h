@@ -43,7 +43,8 @@ pulse_suspension_is_now(const pulse_governed *governed)
 }
 
 // One poll of the coroutine, on a slice. `exception`, if not NULL, is raised in the coroutine instead of sending the value.
-// `is_step` means that it is a task's step, called by its loop. Returns as PyIter_Send. `*suspended` means that the coroutine was suspended in the middle of its code; the outcome is then
+// `is_step` means that it is a task's step, called by its loop. Returns as PyIter_Send. `*suspended` means that the
+// coroutine was suspended in the middle of its code; the outcome is then
 // that of a bare yield.
 PySendResult pulse_suspension_poll(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *value,
                                    PyObject *exception, PyObject **result, bool *suspended);
