@@ -138,7 +138,8 @@ is_linked(PyFrameObject *frame)
 
 // The frames of a thread, from the innermost one to `outermost`, or to the last one before the loop's own if `outermost` is
 // NULL. In a greenlet of another library (SQLAlchemy) the frames end earlier. `outermost` then stands for the missing ones.
-// If the GIL came late, frames that have just begun are left out: the thread kept the GIL before.
+// Frames that have just begun are left out if the GIL came late, because the thread kept the GIL before. `outermost` is
+// left out whenever it has just begun: the poll did nothing yet, and the time passed elsewhere (a machine that froze).
 static PyObject *
 describe_stack(PyThreadState *python, PyObject *outermost, bool gil_was_kept)
 {
@@ -149,7 +150,8 @@ describe_stack(PyThreadState *python, PyObject *outermost, bool gil_was_kept)
         if (outermost == NULL && runs_the_loop(frame)) {
             break;
         }
-        bool is_late = gil_was_kept && PyList_GET_SIZE(list) == 0 && has_just_begun(frame);
+        bool is_first = gil_was_kept || (PyObject *)frame == outermost;
+        bool is_late = is_first && PyList_GET_SIZE(list) == 0 && has_just_begun(frame);
         failed = !is_late && append_frame(list, frame, &has_own) < 0;
         is_whole = is_whole || (PyObject *)frame == outermost;
         if (failed || (is_whole && outermost != NULL) || (has_own && PyList_GET_SIZE(list) >= MOST_FRAMES)) {
