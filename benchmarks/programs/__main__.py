@@ -1,4 +1,4 @@
-"""`python -m benchmarks.programs NAME`: run one program, and print its cost as one line of JSON.
+"""`python -m benchmarks.programs NAME [TIMES]`: run one program so many times, and print its cost as one line of JSON.
 
 The time covers the work alone. The start-up with its imports is another figure. Between the two the program prints "ready"
 and waits, so that several programs begin at once.
@@ -47,10 +47,12 @@ def _find(name: str) -> Program:
     return PROGRAMS[name]
 
 
-async def _measure(program: Program) -> dict[str, float]:
+async def _measure(program: Program, times: int) -> dict[str, float]:
     began_cpu = time.process_time()
     began = time.perf_counter()
-    latencies_s = await program()
+    latencies_s: list[float] = []
+    for _ in range(times):
+        latencies_s += await program()
     return {
         "cpu_s": time.process_time() - began_cpu,
         "elapsed_s": time.perf_counter() - began,
@@ -60,7 +62,7 @@ async def _measure(program: Program) -> dict[str, float]:
     }
 
 
-def main(name: str) -> None:
+def main(name: str, times: int = 1) -> None:
     """Start up, wait for a line or the end of stdin, and do the work."""
     program = _find(name)
     startup_s = time.process_time()
@@ -68,8 +70,8 @@ def main(name: str) -> None:
     gc.collect()
     print("ready", flush=True)
     sys.stdin.readline()
-    print(json.dumps(asyncio.run(_measure(program)) | {"startup_s": startup_s}))
+    print(json.dumps(asyncio.run(_measure(program, times)) | {"startup_s": startup_s}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -83,7 +83,7 @@ def test_a_first_offence_over_ready_awaits_does_not_hold_the_loop(work: Work, lo
             await asyncio.sleep(0.005)
             latest = max(latest, time.perf_counter() - began)
         # Every 20 ms, and not only now and then.
-        assert preemptions() > seconds / 0.02 / 2
+        assert preemptions() > seconds / 0.02 / 4
         return latest
 
     # In plain asyncio the loop is held to the end.
@@ -256,5 +256,27 @@ def test_a_step_that_forks_is_still_left(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         await asyncio.gather(over_a_queue_after_a_fork(time.perf_counter() + 0.4))
         assert preemptions() > 5
+
+    pulse.run(main(), loop_factory=loop_factory)
+
+
+@pytest.mark.timing
+def test_a_loop_that_mostly_waits_is_hardly_looked_at(loop_factory: LoopFactory) -> None:
+    async def looks(until: Callable[[float], Coroutine[Any, Any, object]]) -> int:
+        before = _core.preemption_facts()["wake_ups"]
+        await until(time.perf_counter() + 0.4)
+        return _core.preemption_facts()["wake_ups"] - before
+
+    async def wait(end: float) -> None:
+        while time.perf_counter() < end:
+            await asyncio.sleep(0.01)
+
+    async def compute(end: float) -> None:
+        while time.perf_counter() < end:
+            burn(0.005)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        assert await looks(wait) < await looks(compute) / 2
 
     pulse.run(main(), loop_factory=loop_factory)

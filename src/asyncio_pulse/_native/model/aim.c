@@ -21,17 +21,8 @@ pulse_aim_due(void)
 void
 pulse_aim_wake(void)
 {
-    // The thread that sets it to 0 releases the lock, once: releasing a free lock is not allowed everywhere.
-    if (pulse_the_aim.wake != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
-        PyThread_release_lock(pulse_the_aim.wake);
-    }
-}
-
-void
-pulse_aim_notice_step(const pulse_thread *thread)
-{
-    if (PULSE_UNLIKELY(atomic_load(&pulse_the_aim.sleeps_until) == PULSE_AIM_NEVER) &&
-        atomic_load(&pulse_the_aim.thread) == thread && atomic_load(&pulse_the_aim.step_ticks) != 0) {
-        pulse_aim_wake();
+    // Only the thread that sets it to 0 sends the wake-up.
+    if (pulse_the_aim.alarm != NULL && atomic_exchange(&pulse_the_aim.sleeps_until, 0) != 0) {
+        pulse_alarm_wake(pulse_the_aim.alarm);
     }
 }

@@ -5,6 +5,7 @@
 #ifndef PULSE_AIM_H
 #define PULSE_AIM_H
 
+#include "base/alarm.h"
 #include "model/thread.h"
 
 // The deadline of a poll that is never asked.
@@ -25,8 +26,8 @@ typedef struct {
     _Atomic(int) alert_for;
     // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.
     _Atomic(uint64_t) sleeps_until;
-    // Released to end that sleep; NULL while there is no signal thread.
-    PyThread_type_lock wake;
+    // What ends that sleep; NULL while there is no signal thread.
+    pulse_alarm *alarm;
 } pulse_aim;
 
 extern pulse_aim pulse_the_aim;
@@ -35,9 +36,6 @@ extern pulse_aim pulse_the_aim;
 uint64_t pulse_aim_due(void);
 
 void pulse_aim_wake(void);
-
-// A step begins after a while in which none did: the signal thread must not sleep for good.
-void pulse_aim_notice_step(const pulse_thread *thread);
 
 // A poll begins that has a deadline, or it is asked again: publish that.
 PULSE_INLINE void

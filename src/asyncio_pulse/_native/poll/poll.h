@@ -4,7 +4,6 @@
 #ifndef PULSE_POLL_H
 #define PULSE_POLL_H
 
-#include "model/aim.h"
 #include "poll/hooks.h"
 
 // Fields of the enclosing poll, kept on the C stack of this one and read only when this one ends.
@@ -49,7 +48,6 @@ pulse_poll_begin(pulse_poll *poll, pulse_thread *thread, pulse_governed *governe
     uint64_t now = pulse_clock_ticks();
     if (PULSE_UNLIKELY(now - thread->cpu_sampled_at > governed->governor->cpu_sample_interval_ticks)) {
         now = pulse_thread_sample_cpu(thread);
-        pulse_aim_notice_step(thread);
         if (poll->outer == NULL) {
             // Modules that were imported earlier, outside of polls, do not count in favour of this poll.
             pulse_thread_modules_grew(thread);

@@ -106,6 +106,7 @@ pulse_record_configure(PyObject *self, PyObject *arguments, PyObject *kwargs)
     preemption->mode = (uint8_t)mode;
     // One for the process, because signals are. Loops with other numbers have them in common.
     atomic_store(&pulse_the_aim.step_ticks, pulse_clock_from_ns(step_us * 1000));
+    pulse_aim_wake();
     preemption->through_iteration = through_iteration;
     preemption->off_without_group = off_without_group;
     Py_XSETREF(preemption->modules, Py_IsNone(modules) ? NULL : Py_NewRef(modules));

@@ -10,40 +10,42 @@
 #include <unistd.h>
 #endif
 
+#include "base/alarm.h"
 #include "base/os_thread.h"
 #include "base/own_thread.h"
 
 enum {
-    // While no poll has a deadline, the thread looks LINGERS times at this interval before it sleeps for good. Waking it costs
-    // a poll more than all that the thread itself does, and servers are seldom idle for longer.
+    // When no poll has a deadline of its own any more, the thread looks LINGERS times at this interval for the next one.
+    // Waking it costs a poll more than all that the thread itself does.
     LINGER_US = 1000,
     LINGERS = 5,
-    // After a request it looks again this soon: the interrupted code may ask for another one.
+    // After a request it looks again this soon, and then ever more rarely: the interrupted code may ask for another one.
     ASKED_US = 500,
     // A request that was not heard for this long is repeated, because no handler can be called at the recursion limit. The
     // interval then doubles each time, because during a long call of C code all requests would only wait.
     PATIENCE_US = 10000,
-    // Between two looks at the thread's CPU time.
-    SHORTEST_LOOK_NS = 4000000,
+    // The alarm on CPU time is late by up to a tick of the system. Most systems have ticks of 4 ms.
+    TICK_US = 4000,
     // The least that Linux takes as the slice of a thread.
     SLICE_NS = 100000,
 };
 
 typedef struct {
-    // Held by the code that started the thread. Its release ends a wait.
-    PyThread_type_lock wake;
+    pulse_alarm alarm;
+    // Held until the alarm can be used.
+    PyThread_type_lock begun;
     // Held by the thread while it lives.
     PyThread_type_lock alive;
     _Atomic(bool) stopping;
     pulse_counter wake_ups;
-    // The last step that it saw.
-    uint64_t step;
-    // When it looked at the thread's CPU time, 0 for never, and what that was.
-    uint64_t looked_at;
-    uint64_t run_ns;
-    // Whether it had computed at that look.
-    bool computed;
+    // How often it looks for the next poll with a deadline of its own.
+    int lingers;
+    // The deadline of the last request, when that was sent, and when it is repeated if it is not heard.
+    uint64_t asked;
+    uint64_t asked_at;
+    uint64_t patience;
     uint64_t os_thread;
+    uint64_t main_thread;
     int signal_number;
 #ifndef _WIN32
     pthread_t target;
@@ -63,32 +65,42 @@ request(preempt_watchdog *watchdog)
 #endif
 }
 
-// Sleep until `until`, or for good if that is UINT64_MAX. Do not sleep if a poll has an earlier deadline that was not asked for
-// yet. A poll sets its aim before it reads `sleeps_until`, and this thread sets `sleeps_until` before it reads the aim, so
-// one of them sees the other.
-static void
-sleep_until(preempt_watchdog *watchdog, uint64_t until, uint64_t asked)
+// Whether a poll has a deadline of its own before `until` that was not asked for yet. A poll sets its deadline before it reads
+// `sleeps_until`, and this thread sets `sleeps_until` before it reads the deadline, so one of them sees the other.
+static bool
+is_wanted_before(const preempt_watchdog *watchdog, uint64_t until)
 {
     atomic_store(&pulse_the_aim.sleeps_until, until);
-    uint64_t deadline = atomic_load(&pulse_the_aim.deadline), now = pulse_clock_ticks();
-    bool is_early = deadline != 0 && deadline != asked && deadline < until;
-    if (!is_early && now < until && !atomic_load(&watchdog->stopping)) {
-        PY_TIMEOUT_T us = until == UINT64_MAX ? -1 : (PY_TIMEOUT_T)(pulse_clock_to_ns(until - now) / 1000 + 1);
-        PyThread_acquire_lock_timed(watchdog->wake, us, 0);
-        pulse_counter_add(&watchdog->wake_ups, 1);
-    }
-    atomic_store(&pulse_the_aim.sleeps_until, 0);
+    uint64_t deadline = atomic_load(&pulse_the_aim.deadline);
+    return (deadline != 0 && deadline != watchdog->asked && deadline < until) || atomic_load(&watchdog->stopping);
 }
 
-// Whether another step has begun than the last time.
-static bool
-has_new_step(uint64_t *last)
+static void
+wake_up(preempt_watchdog *watchdog)
 {
-    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
-    uint64_t step = thread == NULL ? 0 : atomic_load_explicit(&thread->step_started, memory_order_relaxed);
-    bool is_new = step != *last;
-    *last = step;
-    return is_new;
+    atomic_store(&pulse_the_aim.sleeps_until, 0);
+    pulse_counter_add(&watchdog->wake_ups, 1);
+}
+
+// Sleep until `until`, or for good if that is PULSE_AIM_NEVER.
+static void
+sleep_until(preempt_watchdog *watchdog, uint64_t until)
+{
+    uint64_t now = pulse_clock_ticks();
+    if (!is_wanted_before(watchdog, until) && now < until) {
+        pulse_alarm_sleep(&watchdog->alarm,
+                          until == PULSE_AIM_NEVER ? PULSE_ALARM_NEVER : pulse_clock_to_ns(until - now));
+    }
+    wake_up(watchdog);
+}
+
+static void
+sleep_while_computing(preempt_watchdog *watchdog, uint64_t ticks)
+{
+    if (!is_wanted_before(watchdog, PULSE_AIM_NEVER)) {
+        pulse_alarm_sleep_while_computing(&watchdog->alarm, pulse_clock_to_ns(ticks));
+    }
+    wake_up(watchdog);
 }
 
 // Whether a step was suspended lately. Counts the looks since then.
@@ -100,83 +112,72 @@ is_alert(void)
     return alert_for > 0;
 }
 
-// When to look again while no step is due; `deadline` is when the step under way will be, 0 if there is none. The length of a
-// step is often enough to be exact, because a step that begins later is due later, and is chosen for a while after a step was
-// suspended. A look with its wake-up takes some 40 us, which programs without such steps are spared: for them only a step that
-// has lasted half as long already is waited for.
-static uint64_t
-next_look(uint64_t now, uint64_t deadline)
+// No step is due. The one under way will be at `deadline`, 0 if there is none. A step lasts at least as long as it computes, so
+// the thread sleeps while the main thread computes for most of the rest, and then for the last tick. After a step was
+// suspended, it sleeps until the deadline: on a shared processor, a step may last much longer than it computes.
+static void
+wait_for_step(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now)
 {
-    uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks);
-    if (step_ticks == 0) {
-        return now + pulse_clock_from_ns(LINGER_US * 1000);
+    uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks), tick = pulse_clock_from_ns(TICK_US * 1000),
+             left = deadline != 0 ? deadline - now : step_ticks;
+    if (watchdog->lingers > 0) {
+        watchdog->lingers--;
+        sleep_until(watchdog, now + pulse_clock_from_ns(LINGER_US * 1000));
     }
-    bool alert = is_alert(), is_near = deadline != 0 && deadline - now < step_ticks / 2;
-    uint64_t next = now + (alert ? step_ticks : 5 * step_ticks);
-    return (alert || is_near) && deadline != 0 && deadline < next ? deadline : next;
-}
-
-// Whether the thread has computed for some of the time since the last look. Only asked about steps.
-static bool
-has_computed(preempt_watchdog *watchdog, uint64_t now)
-{
-    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
-    uint64_t passed_ns = pulse_clock_to_ns(now - watchdog->looked_at), run_ns;
-    // While this thread has the processor, the other one may not run: a shorter time says nothing.
-    if (watchdog->looked_at != 0 && passed_ns < SHORTEST_LOOK_NS) {
-        return watchdog->computed;
+    else if (step_ticks == 0) {
+        sleep_until(watchdog, PULSE_AIM_NEVER);
     }
-    if (thread == NULL || !pulse_os_thread_read_run_ns(thread->os_thread, &run_ns)) {
-        return true;
+    else if (is_alert() || (deadline != 0 && left <= tick)) {
+        sleep_until(watchdog, now + left);
     }
-    watchdog->computed = watchdog->looked_at == 0 || run_ns - watchdog->run_ns > passed_ns / 8;
-    watchdog->run_ns = run_ns;
-    watchdog->looked_at = now;
-    return watchdog->computed;
-}
-
-// Whether the step that is due is blocked, or was until now. A signal would end a system call that the program does not expect
-// to end early, and nothing of it can be left.
-static bool
-is_blocked(bool computed)
-{
-    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
-    return thread != NULL && (!computed || pulse_os_thread_sleeps(thread->os_thread));
+    else {
+        sleep_while_computing(watchdog, pulse_less(left, tick));
+    }
 }
 
 static void
-watch(preempt_watchdog *watchdog)
+ask(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now)
 {
-    uint64_t asked = 0, asked_at = 0, patience = 0;
-    int idle = 0;
-    while (!atomic_load(&watchdog->stopping)) {
-        uint64_t deadline = pulse_aim_due(), now = pulse_clock_ticks();
-        bool is_of_step = atomic_load(&pulse_the_aim.deadline) == 0,
-             computed = !is_of_step || has_computed(watchdog, now);
-        if (deadline == 0) {
-            idle = has_new_step(&watchdog->step) ? 0 : idle + 1;
-            bool is_last = idle > LINGERS;
-            sleep_until(watchdog, is_last ? PULSE_AIM_NEVER : next_look(now, 0), asked);
-            watchdog->looked_at = is_last ? 0 : watchdog->looked_at;
-            continue;
-        }
-        idle = 0;
-        if (now < deadline) {
-            // The step may have been put off for long, and may be over before: the next one has its own time.
-            sleep_until(watchdog, is_of_step ? next_look(now, deadline) : deadline, asked);
-        }
-        else if (deadline == asked && now - asked_at < patience) {
-            sleep_until(watchdog, now + pulse_clock_from_ns(ASKED_US * 1000), asked);
-        }
-        else if (is_of_step && is_blocked(computed)) {
-            sleep_until(watchdog, next_look(now, 0), deadline);
-        }
-        else {
-            patience = deadline == asked ? 2 * patience : pulse_clock_from_ns(PATIENCE_US * 1000);
-            asked = deadline;
-            asked_at = now;
-            request(watchdog);
-        }
+    watchdog->patience = deadline == watchdog->asked ? 2 * watchdog->patience : pulse_clock_from_ns(PATIENCE_US * 1000);
+    watchdog->asked = deadline;
+    watchdog->asked_at = now;
+    request(watchdog);
+}
+
+// Sleep after a request that was sent `passed` ticks ago. A poll with a deadline of its own may soon have another one.
+static void
+wait_for_answer(preempt_watchdog *watchdog, uint64_t passed, bool is_of_step)
+{
+    uint64_t soon = pulse_clock_from_ns(ASKED_US * 1000);
+    if (is_of_step) {
+        sleep_while_computing(watchdog, watchdog->patience - passed);
+    }
+    else {
+        sleep_until(watchdog, pulse_clock_ticks() + (passed > soon ? passed : soon));
+    }
+}
+
+static void
+look(preempt_watchdog *watchdog)
+{
+    uint64_t deadline = pulse_aim_due(), now = pulse_clock_ticks();
+    bool is_of_step = atomic_load(&pulse_the_aim.deadline) == 0;
+    watchdog->lingers = deadline != 0 && !is_of_step ? LINGERS : watchdog->lingers;
+    if (deadline == 0 || (is_of_step && now < deadline)) {
+        wait_for_step(watchdog, deadline, now);
+    }
+    else if (now < deadline) {
+        sleep_until(watchdog, deadline);
+    }
+    else if (deadline == watchdog->asked && now - watchdog->asked_at < watchdog->patience) {
+        wait_for_answer(watchdog, now - watchdog->asked_at, is_of_step);
+    }
+    else if (is_of_step && pulse_os_thread_sleeps(watchdog->main_thread)) {
+        // A signal would end a system call that the program does not expect to end early, and nothing of it can be left.
+        sleep_while_computing(watchdog, 1);
+    }
+    else {
+        ask(watchdog, deadline, now);
     }
 }
 
@@ -215,15 +216,20 @@ preempt_watchdog_main(void *argument)
     prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
 #endif
     ask_for_short_slices();
-    watch(watchdog);
+    pulse_alarm_init(&watchdog->alarm, watchdog->signal_number, watchdog->main_thread);
+    PyThread_release_lock(watchdog->begun);
+    while (!atomic_load(&watchdog->stopping)) {
+        look(watchdog);
+    }
+    pulse_alarm_clear(&watchdog->alarm);
     PyThread_release_lock(watchdog->alive);
 }
 
 static void
 watchdog_free(preempt_watchdog *watchdog)
 {
-    if (watchdog->wake != NULL) {
-        PyThread_free_lock(watchdog->wake);
+    if (watchdog->begun != NULL) {
+        PyThread_free_lock(watchdog->begun);
     }
     if (watchdog->alive != NULL) {
         PyThread_free_lock(watchdog->alive);
@@ -242,13 +248,14 @@ watchdog_new(int signal_number)
 #ifndef _WIN32
     watchdog->target = pthread_self();
 #endif
-    watchdog->wake = PyThread_allocate_lock();
+    watchdog->main_thread = pulse_os_thread_self();
+    watchdog->begun = PyThread_allocate_lock();
     watchdog->alive = PyThread_allocate_lock();
-    if (watchdog->wake == NULL || watchdog->alive == NULL) {
+    if (watchdog->begun == NULL || watchdog->alive == NULL) {
         watchdog_free(watchdog);
         return NULL;
     }
-    PyThread_acquire_lock(watchdog->wake, WAIT_LOCK);
+    PyThread_acquire_lock(watchdog->begun, WAIT_LOCK);
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
     return watchdog;
 }
@@ -265,15 +272,18 @@ pulse_signal_thread_start(int signal_number)
         return -1;
     }
     atomic_store(&pulse_the_aim.sleeps_until, 0);
+    atomic_store(&pulse_the_aim.alert_for, 0);
     if (!pulse_own_thread_start(preempt_watchdog_main, watchdog)) {
-        PyThread_release_lock(watchdog->wake);
+        PyThread_release_lock(watchdog->begun);
         PyThread_release_lock(watchdog->alive);
         watchdog_free(watchdog);
         PyErr_SetString(PyExc_RuntimeError, "the preempting watchdog's thread cannot be started");
         return -1;
     }
+    PyThread_acquire_lock(watchdog->begun, WAIT_LOCK);
+    PyThread_release_lock(watchdog->begun);
     the_watchdog = watchdog;
-    pulse_the_aim.wake = watchdog->wake;
+    pulse_the_aim.alarm = &watchdog->alarm;
     return 0;
 }
 
@@ -288,7 +298,7 @@ pulse_signal_thread_stop(void)
     atomic_store(&pulse_the_aim.deadline, 0);
     atomic_store(&watchdog->stopping, true);
     pulse_aim_wake();
-    pulse_the_aim.wake = NULL;
+    pulse_the_aim.alarm = NULL;
     // Otherwise the thread is awake. It takes no GIL, and other threads may go on while it ends.
     Py_BEGIN_ALLOW_THREADS
     PyThread_acquire_lock(watchdog->alive, WAIT_LOCK);
@@ -303,7 +313,7 @@ pulse_signal_thread_after_fork(void)
 {
     // Not freed: the thread, which does not exist in the child, may have been waiting for one of the locks.
     the_watchdog = NULL;
-    pulse_the_aim.wake = NULL;
+    pulse_the_aim.alarm = NULL;
     atomic_store(&pulse_the_aim.deadline, 0);
     atomic_store(&pulse_the_aim.sleeps_until, 0);
 }

@@ -1,9 +1,8 @@
 // A native thread that sends a signal to the main thread when the poll that runs there has used its budget.
 //
-// It never takes the GIL. It sleeps until the last poll that it saw is due (model/aim.h), and looks again. When no step began
-// for a while, it sleeps for good. A poll with a deadline of its own wakes it, and so does the watchdog when it sees that
-// steps begin. The process has one such thread, because signals belong to the process and their handlers run in the main
-// thread only.
+// It never takes the GIL. It sleeps until the poll that it saw last is due (model/aim.h), and looks again. While the main
+// thread waits, it sleeps. A poll with a deadline of its own wakes it. The process has one such thread, because signals belong
+// to the process and their handlers run in the main thread only.
 #ifndef PULSE_SIGNAL_THREAD_H
 #define PULSE_SIGNAL_THREAD_H
 

@@ -10,9 +10,9 @@
 
 #include "base/portable.h"
 
-#if defined(__x86_64__) && defined(__LP64__) && defined(__ELF__)
+#if defined(__x86_64__) && defined(__LP64__) && defined(__linux__)
 #define PULSE_STACK_X86_64 1
-#elif defined(__aarch64__) && defined(__LP64__) && defined(__ELF__)
+#elif defined(__aarch64__) && defined(__LP64__) && defined(__linux__)
 #define PULSE_STACK_AARCH64 1
 #endif
 
