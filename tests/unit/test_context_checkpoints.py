@@ -124,8 +124,8 @@ def test_each_task_has_its_own(run: Run) -> None:
 def test_time_ends_the_budget_too(run: Run) -> None:
     async def main() -> None:
         assert not budget_spent()
-        end = time.perf_counter() + 0.05
-        while time.perf_counter() < end:
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
             pass
         assert budget_spent()
         before = polls()

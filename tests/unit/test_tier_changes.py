@@ -249,9 +249,12 @@ def test_no_number_of_accounts_fills_the_log(log: pytest.LogCaptureFixture) -> N
 
 def test_a_warning_says_which_line_took_the_time(loop_factory: LoopFactory, log: pytest.LogCaptureFixture) -> None:
     def burn() -> None:
-        end = time.perf_counter() + 0.5
-        while time.perf_counter() < end:
-            pass
+        # A pause of the whole machine, in which nothing is sampled, counts for as little as a step does.
+        left, before = 0.5, time.thread_time()
+        while left > 0:
+            now = time.thread_time()
+            left -= min(now - before, 0.005)
+            before = now
 
     async def offender() -> None:
         burn()
@@ -264,7 +267,7 @@ def test_a_warning_says_which_line_took_the_time(loop_factory: LoopFactory, log:
     [change] = logged(log, "group")
     first = burn.__code__.co_firstlineno
     assert (change.filename, change.function) == (__file__, burn.__qualname__)
-    assert first < change.line <= first + 3
+    assert first < change.line <= first + 6
     assert [frame.function for frame in change.stack][:2] == [burn.__qualname__, offender.__qualname__]
     assert f"{__file__}:{change.line}" in str(change)
 
