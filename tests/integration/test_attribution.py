@@ -18,7 +18,11 @@ from asyncio_pulse.metrics import Stall
 from tests.support.loops import LoopFactory
 from tests.support.traffic import burn
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the class of a stall is unknown")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the class of a stall is unknown"),
+    # A pause of the machine is a stall, too.
+    pytest.mark.timing,
+]
 
 KEPT_US = 900_000
 

@@ -165,6 +165,7 @@ def test_a_configuration_is_in_force(tmp_path: Path) -> None:
     assert (heavy["slow_polls"], heavy["violations"]) == (1, 1)
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 def test_the_report_names_the_function_and_the_line_that_held_the_loop(tmp_path: Path) -> None:
     ending = run_governed(tmp_path, "burns.py")
     source = (PROGRAMS / "burns.py").read_text().splitlines()

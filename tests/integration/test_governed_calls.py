@@ -60,6 +60,7 @@ def test_a_task_of_a_decorated_function_has_its_options_and_counts_once(run: Run
     run(main)
 
 
+@pytest.mark.timing  # a poll that the machine holds up is preempted, and then there is one more
 @pytest.mark.parametrize("preemptible", [False, True])
 def test_each_poll_of_a_decorated_task_counts_once(run: Run, preemptible: bool) -> None:
     # Of a preemptible one the call is preempted in the place of the task, and both are of one group.

@@ -95,6 +95,7 @@ async def beat(late: list[float]) -> None:
         late.append(time.perf_counter() - began - 0.005)
 
 
+@pytest.mark.timing
 @pytest.mark.usefixtures("sentry")
 @pytest.mark.parametrize("path", ["/report", "/limited"])
 def test_it_is_preempted_and_a_heartbeat_stays_prompt(loop_factory: LoopFactory, path: str) -> None:

@@ -122,6 +122,7 @@ def test_a_poll_over_a_small_budget_is_not_good_though_the_tier_would_call_it_so
     assert all(after > before for before, after in driver.changes())
 
 
+@pytest.mark.timing  # while the machine pauses, more time of idleness passes
 def test_an_idle_group_comes_down_when_somebody_looks() -> None:
     driver = Driver(quick(idle_decay_ms=100, tier_policies=QUICK_DOWN))
     driver.rise_to(YIELD)
@@ -140,6 +141,7 @@ def test_an_idle_account_comes_down_before_it_is_polled_again() -> None:
     assert driver.changes()[2:] == driver.changes(account="task")[2:] == [(2, 0)]
 
 
+@pytest.mark.timing  # while the machine pauses, more time of idleness passes
 def test_an_account_that_is_polled_now_and_then_is_not_idle() -> None:
     # GIVEN good polls so few that they are not told, each within the time of idleness of the last one
     driver = Driver(quick(idle_decay_ms=200))
