@@ -106,16 +106,24 @@ def test_a_stall_after_going_round_is_no_going_round(caplog: pytest.LogCaptureFi
 def test_stalls_of_one_place_are_logged_in_growing_intervals(
     loop_factory: LoopFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def texts() -> list[str]:
+        return [each.getMessage() for each in records(caplog)]
+
+    def is_summed_up() -> bool:
+        return any("more there since this was last logged" in text for text in texts()[1:])
+
     async def block() -> None:
-        for _ in range(7):
+        end, times = time.monotonic() + PATIENCE_S, 0
+        # On a busy machine the watchdog may miss some.
+        while times < 7 or (not is_summed_up() and time.monotonic() < end):
             time.sleep(0.35)
             await asyncio.sleep(0.11)
+            times += 1
 
     manager = governed(block, loop_factory)
-    texts = [each.getMessage() for each in records(caplog)]
-    assert 2 <= len(texts) < 5
-    assert "more there since this was last logged" in texts[1]
-    assert sum(stall.count for stall in manager.report().stalls if stall.group == "GET /") > len(texts)
+    assert is_summed_up()
+    assert 2 <= len(texts()) < 5
+    assert sum(stall.count for stall in manager.report().stalls if stall.group == "GET /") > len(texts())
 
 
 def test_a_handler_of_the_log_that_raises_or_uninstalls_harms_nobody(loop_factory: LoopFactory) -> None:
@@ -127,9 +135,12 @@ def test_a_handler_of_the_log_that_raises_or_uninstalls_harms_nobody(loop_factor
             pulse.uninstall()
 
     async def main() -> str:
-        await asyncio.sleep(0.06)
-        time.sleep(0.4)
-        await asyncio.sleep(0.12)
+        end = time.monotonic() + PATIENCE_S
+        while not seen and time.monotonic() < end:
+            await asyncio.sleep(0.06)
+            # On a busy machine the watchdog may miss one.
+            time.sleep(0.4)
+            await asyncio.sleep(0.12)
         return "done"
 
     handler = Unfriendly()
@@ -141,6 +152,7 @@ def test_a_handler_of_the_log_that_raises_or_uninstalls_harms_nobody(loop_factor
     assert seen
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 @pytest.mark.parametrize("ms", [60, 500])
 def test_importing_is_no_offence(
     ms: int,
@@ -173,6 +185,7 @@ def test_importing_is_no_offence(
     assert (group.violations, group.tier) == (1, InterventionAction.WARN)
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 def test_a_long_poll_is_named_by_where_it_was_for_most_of_its_time(loop_factory: LoopFactory) -> None:
     def early() -> None:
         burn(500)
@@ -210,6 +223,7 @@ def test_what_a_poll_did_at_its_beginning_does_not_hide_what_it_did_then(loop_fa
     assert {any(frame.function.endswith("late") for frame in stall.stack) for stall in stalls} == {True}
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 def test_code_of_the_program_is_seen_through_a_greenlet(loop_factory: LoopFactory) -> None:
     # As SQLAlchemy does: what runs in the greenlet does not stand on the task's frames.
     async def handle() -> None:
@@ -222,6 +236,7 @@ def test_code_of_the_program_is_seen_through_a_greenlet(loop_factory: LoopFactor
     assert (poll.stack[-1].filename, poll.stack[-1].line) == (__file__, handle.__code__.co_firstlineno + 1)
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 def test_code_of_the_program_is_seen_however_deep_the_library(loop_factory: LoopFactory) -> None:
     scope: dict[str, Any] = {"burn": burn}
     source = "def descend(depth):\n    return descend(depth - 1) if depth else burn(400)\n"
@@ -237,6 +252,7 @@ def test_code_of_the_program_is_seen_however_deep_the_library(loop_factory: Loop
     assert len(poll.stack) <= 50
 
 
+@pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it
 def test_a_thread_that_computes_without_the_gil_is_not_named(loop_factory: LoopFactory) -> None:
     ours, theirs = socket.socketpair()
     over = threading.Event()
