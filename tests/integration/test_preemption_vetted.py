@@ -13,7 +13,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from tests.support import preempting
 from tests.support.loops import LoopFactory
-from tests.support.preempting import preemptions
+from tests.support.preempting import WITHIN_S, preemptions
 
 fastapi = pytest.importorskip("fastapi")
 encoders = pytest.importorskip("fastapi.encoders")
@@ -123,8 +123,9 @@ def test_nothing_is_left_that_the_programs_own_code_called(
         encode()
 
     async def main() -> int:
-        end = time.perf_counter() + 0.5
-        while time.perf_counter() < end:
+        began = time.perf_counter()
+        # On a busy machine it takes longer until one is asked.
+        while time.perf_counter() < began + (WITHIN_S if gave_up() == 0 else 0.5):
             await asyncio.create_task(work())
         assert gave_up() > 0
         return preemptions()

@@ -39,6 +39,10 @@ async def main() -> None:
         await asyncio.sleep(0)
     # Of a thread that runs on meanwhile the timer would read frames that change. The tasks stand in the middle of theirs.
     faulthandler.dump_traceback_later(0.05, file=by_timer)
+    end = time.monotonic() + 30
+    while not os.fstat(by_timer.fileno()).st_size and time.monotonic() < end:
+        time.sleep(0.01)
+    # For the rest of it.
     time.sleep(0.2)
     done.set()
     await asyncio.gather(*tasks)

@@ -29,17 +29,17 @@ def set_wakeup_fd_and_end(descriptor: int, **options: bool) -> int:
     return earlier
 
 
-async def never_left(seconds: float) -> None:
-    """Compute below a trace function, where a request is refused for good."""
+async def never_left(within_s: float) -> None:
+    """Compute until asked, below a trace function, where a request is refused for good."""
     sys.settrace(lambda *_: None)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end = time.monotonic() + within_s
+    while not ended and time.monotonic() < end:
         pass
     sys.settrace(None)
 
 
 async def main() -> None:
-    await pulse.spawn(never_left(0.05), preemptible=True)
+    await pulse.spawn(never_left(30), preemptible=True)
     assert pulse.get_manager().governor.preemption_record()["refused"]["traced"] == 1
     assert ended > 0
 
