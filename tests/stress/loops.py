@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import asyncio_pulse as pulse
+from asyncio_pulse.runtime import preemption
 from tests.support.loops import LoopFactory
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ def in_threads(work: Callable[[int], T], count: int = LOOPS) -> list[T]:
     do(0)
     for thread in threads:
         thread.join()
+    # The last loop may have ended in another thread, which cannot give the signal back.
+    preemption.stop()
     if failures:
         raise failures[0]
     return [results[number] for number in range(count)]
