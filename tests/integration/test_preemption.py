@@ -129,7 +129,7 @@ def test_a_pattern_for_all_is_stronger_than_who_opted_in(group: str | None) -> N
 def test_an_observing_manager_only_counts() -> None:
     async def main() -> tuple[int, int]:
         async def compute() -> None:
-            for _ in range(1_000_000):
+            for _ in range(5_000_000):
                 pass
 
         await pulse.spawn(compute(), preemptible=True)
