@@ -315,6 +315,17 @@ def test_an_idle_account_comes_down_a_step_each_time() -> None:
     assert account.tier is WARN
 
 
+def test_an_idle_account_comes_down_no_faster_the_more_often_somebody_looks() -> None:
+    account = at(ISOLATE)
+    account.wait(10_000)
+    tiers = []
+    for _ in range(20):
+        account.wake()
+        tiers.append(account.tier)
+        account.wait(1_000)
+    assert tiers == [YIELD] * 10 + [WARN] * 10
+
+
 def test_an_account_that_was_idle_for_long_comes_down_all_at_once() -> None:
     account = at(ISOLATE)
     account.wait(30_000)

@@ -129,7 +129,7 @@ def test_an_idle_group_comes_down_when_somebody_looks(monkeypatch: pytest.Monkey
     for passed_ms, tier in ((9_000, YIELD), (11_000, WARN), (21_000, MONITOR)):
         monkeypatch.setattr(_core, "monotonic_ns", lambda passed_ms=passed_ms: clock() + passed_ms * 1_000_000)
         assert driver.tier() == tier
-    assert "idle for 10 s" in driver.reason()
+    assert "idle for 20 s" in driver.reason()
 
 
 def test_an_idle_account_comes_down_before_it_is_polled_again() -> None:

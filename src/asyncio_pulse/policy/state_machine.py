@@ -208,14 +208,14 @@ def decay(standing: Standing, rules: Rules, now_ns: int) -> TierStep | None:
     """Step down once per `idle_decay_ms` without a poll. Call this before recording what happens at `now_ns`."""
     before = standing.tier
     idle_ns = rules.config.idle_decay_ms * NS_PER_MS
-    due_ns = standing.last_poll_ns + idle_ns
     while standing.tier > InterventionAction.MONITOR:
-        due_ns = max(due_ns, earliest_demotion(standing, rules))
+        # The step before counts as well: however often somebody looks, no two steps are closer than that.
+        since_ns = max(standing.last_poll_ns, standing.entered_ns)
+        due_ns = max(since_ns + idle_ns, earliest_demotion(standing, rules))
         if due_ns > now_ns:
             break
         seconds = (due_ns - standing.last_poll_ns) / NS_PER_S
         _step(standing, InterventionAction(standing.tier - 1), f"idle for {seconds:.0f} s", due_ns)
-        due_ns += idle_ns
     return None if standing.tier is before else TierStep(before, standing.tier, standing.reason)
 
 
