@@ -55,9 +55,9 @@ def bare(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def governed(loop: asyncio.AbstractEventLoop, polls: int) -> Iterator[None]:
+def governed(loop: asyncio.AbstractEventLoop, polls: int, config: pulse.TierConfig | None = None) -> Iterator[None]:
     """The governed loop. Every poll must be counted."""
-    manager = pulse.install(loop=loop)
+    manager = pulse.install(config, loop=loop)
     try:
         yield
         expect("polls", manager.get_metrics().polls, polls)
