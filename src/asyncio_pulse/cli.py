@@ -100,7 +100,9 @@ def _config(arguments: Sequence[str]) -> int:
     source.add_argument("--profile", metavar="NAME", choices=PROFILES, help=", ".join(PROFILES))
     show.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     show.set_defaults(command=_show_config)
-    check = commands.add_parser("check", help="whether a file is valid, and every fault of it")
+    check = commands.add_parser(
+        "check", help="whether a file is valid, every fault of it, and what in it has no effect"
+    )
     check.add_argument("file", metavar="FILE", type=Path)
     check.set_defaults(command=_check_config)
     options = parser.parse_args(arguments)
@@ -117,14 +119,18 @@ def _show_config(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from .policy.without_effect import without_effect
+    from .runtime.preemption import PROTECTED_MODULES
     from .runtime.settings import lacks_table, read_config_file
 
     try:
-        read_config_file(options.file)
+        config = read_config_file(options.file)
     except ConfigError as error:
         for fault in error.faults or (error,):
             print(f"{options.file}: {fault}", file=sys.stderr)
         return CONFIG_ERROR
+    for warning in without_effect(config, PROTECTED_MODULES):
+        print(f"{options.file}: warning: {warning}", file=sys.stderr)
     missing = lacks_table(options.file)
     return _show(f"{options.file}: valid" + (f", but it sets nothing: no [tool.{TABLE_NAMES[0]}]" if missing else ""))
 

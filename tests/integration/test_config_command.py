@@ -53,6 +53,17 @@ def test_a_file_without_our_table_is_said_to_set_nothing(table: str, tmp_path: P
     assert run([*CHECK, path], env=PLAIN).own == (0, f"{path}: valid\n", "")
 
 
+def test_settings_without_effect_are_named_in_a_valid_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text('preemptible_modules = ["asyncio"]\n[groups."GET *"]\n[groups."GET /x"]\npreempt = "anywhere"\n')
+    code, output, errors = run([*CHECK, path], env=PLAIN).own
+    assert (code, output) == (0, f"{path}: valid\n")
+    assert errors.splitlines() == [
+        f'{path}: warning: groups."GET /x" is never used: the first pattern that matches applies, and "GET *" comes first',
+        f'{path}: warning: preemptible_modules: "asyncio" is never preempted',
+    ]
+
+
 @pytest.mark.parametrize("command", [("config", "show"), ("doctor",)], ids=" ".join)
 def test_a_reader_that_has_seen_enough_ends_it_silently(command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
