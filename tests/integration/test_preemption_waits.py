@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import signal
 import sys
 import threading
 import time
@@ -279,5 +280,26 @@ def test_a_loop_that_mostly_waits_is_hardly_looked_at(loop_factory: LoopFactory)
 
     async def main() -> None:
         assert await looks(wait) < await looks(compute) / 2
+
+    pulse.run(main(), loop_factory=loop_factory)
+
+
+@pytest.mark.timing
+def test_a_program_that_takes_the_signal_gets_it_hardly_ever(loop_factory: LoopFactory) -> None:
+    strays: list[int] = []
+
+    async def main() -> None:
+        await asyncio.gather(over_a_queue(time.thread_time() + 0.1))
+        before = preemptions()
+        assert before > 0
+        earlier = signal.signal(signal.SIGURG, lambda number, frame: strays.append(number))
+        try:
+            for _ in range(5):
+                await asyncio.gather(over_a_queue(time.thread_time() + 0.1))
+            # The first long step notices it; later ones are asked by another signal.
+            assert preemptions() > before + 4
+            assert 0 < len(strays) <= 5
+        finally:
+            signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
 
     pulse.run(main(), loop_factory=loop_factory)

@@ -22,6 +22,8 @@ typedef struct {
     // The step that was asked in vain, and when it is asked next.
     _Atomic(uint64_t) put_off_step;
     _Atomic(uint64_t) put_off_until;
+    // A step was asked, and no handler of ours has heard it yet.
+    _Atomic(bool) is_unheard;
     // A step was suspended lately: for so many looks more, the signal thread must not be late.
     _Atomic(int) alert_for;
     // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.

@@ -134,6 +134,7 @@ void
 pulse_preemption_check_heard(pulse_state *state)
 {
     // The program may handle our signal itself by now. The next poll that may be preempted has another signal chosen.
+    atomic_store(&pulse_the_aim.is_unheard, false);
     pulse_exception raised = pulse_exception_take();
     PyObject *handler = PyObject_CallFunction(pulse_the_preemption.getsignal, "i", pulse_the_preemption.signal_number);
     if (handler != NULL && handler != pulse_the_preemption.handler) {

@@ -137,12 +137,21 @@ pulse_request_begin(pulse_governed *governed, pulse_thread *thread)
     return enclosing;
 }
 
+// Whether the poll that ends was asked, or should have been, and did not hear it.
+static bool
+has_not_heard(const pulse_request *enclosing)
+{
+    if (PULSE_UNLIKELY(atomic_load_explicit(&pulse_the_aim.is_unheard, memory_order_relaxed))) {
+        return true;
+    }
+    return pulse_the_preemption.request.poll != 0 && pulse_the_preemption.request.poll != enclosing->poll &&
+           pulse_clock_ticks() > pulse_the_preemption.request.due;
+}
+
 void
 pulse_request_end(const pulse_request *enclosing, bool was_suspended)
 {
-    bool overdue = !was_suspended && pulse_the_preemption.request.poll != 0 &&
-                   pulse_the_preemption.request.poll != enclosing->poll &&
-                   pulse_clock_ticks() > pulse_the_preemption.request.due;
+    bool overdue = !was_suspended && has_not_heard(enclosing);
     pulse_eval_hook_end();
     // The poll may have ended by itself during the search for a place.
     pulse_wakeup_fd_restore(pulse_the_preemption.signal_number);
@@ -313,6 +322,7 @@ PyObject *
 pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments), Py_ssize_t Py_UNUSED(count))
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
+    atomic_store(&pulse_the_aim.is_unheard, false);
     if (!is_due(thread)) {
         Py_RETURN_NONE;
     }

@@ -136,11 +136,14 @@ wait_for_step(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now)
 }
 
 static void
-ask(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now)
+ask(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now, bool is_of_step)
 {
     watchdog->patience = deadline == watchdog->asked ? 2 * watchdog->patience : pulse_clock_from_ns(PATIENCE_US * 1000);
     watchdog->asked = deadline;
     watchdog->asked_at = now;
+    if (is_of_step) {
+        atomic_store(&pulse_the_aim.is_unheard, true);
+    }
     request(watchdog);
 }
 
@@ -177,7 +180,7 @@ look(preempt_watchdog *watchdog)
         sleep_while_computing(watchdog, 1);
     }
     else {
-        ask(watchdog, deadline, now);
+        ask(watchdog, deadline, now, is_of_step);
     }
 }
 
