@@ -310,7 +310,7 @@ def start_preemption(
     signal_number: int,
     protected_modules: frozenset[str],
     library_paths: tuple[str, ...],
-    vetted_functions: dict[str, frozenset[str]],
+    vetted_functions: dict[str, dict[str, tuple[int, int, tuple[str, ...], tuple[str, ...]]]],
     /,
 ) -> None: ...
 def stop_preemption() -> None: ...

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse import _core
-from tests.support import preempting
 from tests.support.loops import LoopFactory
-from tests.support.preempting import WITHIN_S, preemptions
+from tests.support.preempting import WITHIN_S, asking_as_for_programs, beside_a_heartbeat, preemptions
 
 fastapi = pytest.importorskip("fastapi")
 encoders = pytest.importorskip("fastapi.encoders")
@@ -21,9 +20,8 @@ encoders = pytest.importorskip("fastapi.encoders")
 
 @pytest.fixture(autouse=True)
 def _as_for_programs() -> Iterator[None]:
-    _core.set_ask_percent(1)
-    yield
-    _core.set_ask_percent(preempting.ASK_PERCENT)
+    with asking_as_for_programs():
+        yield
 
 
 class Row:
@@ -34,7 +32,15 @@ class Row:
         self.values = {"one": 1, "two": [2, 3]}
 
 
-ROWS = [Row(number) for number in range(12_000)]
+def rows_anew() -> list[Row]:
+    return [Row(number) for number in range(COUNT)]
+
+
+COUNT = 12_000
+
+ROWS = rows_anew()
+
+STATE = {str(number): {"number": number, "values": [1, 2]} for number in range(COUNT)}
 
 
 async def body_of(app: Any, path: str) -> bytes:
@@ -68,29 +74,15 @@ def make_app() -> Any:
 
     @app.get("/rows", response_model=None)  # type: ignore[untyped-decorator]
     async def rows() -> Any:
-        return ROWS
+        return rows_anew()
 
     return app
-
-
-async def beside_a_heartbeat(work: Coroutine[Any, Any, Any]) -> tuple[Any, int]:
-    """Run some work. Returns its result, and how often a heartbeat of 1 ms came while it computed."""
-    beats = 0
-    task = asyncio.create_task(work)
-    await asyncio.sleep(0)
-    while not task.done():
-        beats += 1
-        await asyncio.sleep(0.001)
-    return await task, beats
 
 
 @pytest.mark.timing
 def test_a_large_answer_is_left_while_it_is_encoded(loop_factory: LoopFactory) -> None:
     async def main() -> tuple[bytes, int, int]:
-        app = make_app()
-        before = preemptions()
-        body, beats = await beside_a_heartbeat(body_of(app, "/rows"))
-        return body, beats, preemptions() - before
+        return await beside_a_heartbeat(body_of(make_app(), "/rows"))
 
     expected = asyncio.run(body_of(make_app(), "/rows"))
     body, beats, count = pulse.run(main(), loop_factory=loop_factory)
@@ -98,6 +90,31 @@ def test_a_large_answer_is_left_while_it_is_encoded(loop_factory: LoopFactory) -
     assert body.count(b"values") == len(ROWS)
     # It takes some hundred milliseconds, and 20 ms at a time.
     assert beats >= count > 3
+
+
+@pytest.mark.parametrize("wrap", [lambda: STATE, lambda: {"state": STATE}, STATE.items, lambda: iter(STATE.values())])
+def test_nothing_is_left_that_other_tasks_can_change(wrap: Callable[[], Any], loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        app = fastapi.FastAPI()
+
+        @app.get("/state", response_model=None)  # type: ignore[untyped-decorator]
+        async def state() -> Any:
+            return wrap()
+
+        async def change() -> None:
+            for number in itertools.count():
+                STATE[f"new {number}"] = number
+                del STATE[f"new {number}"]
+                await asyncio.sleep(0.001)
+
+        changing = asyncio.create_task(change())
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            await body_of(app, "/state")
+        assert gave_up() > 0
+        changing.cancel()
+
+    pulse.run(main(), loop_factory=loop_factory)
 
 
 def gave_up() -> int:

@@ -111,6 +111,31 @@ def endanger(
     run_preempting(main(), loop_factory, **{"poll_budget_us": AT_ONCE_US, **settings})
 
 
+@contextlib.contextmanager
+def asking_as_for_programs() -> Iterator[None]:
+    """Ask tasks as seldom as in programs."""
+    _core.set_ask_percent(1)
+    try:
+        yield
+    finally:
+        _core.set_ask_percent(ASK_PERCENT)
+
+
+async def beside_a_heartbeat(work: Coroutine[Any, Any, T], *, preemptible: bool | None = None) -> tuple[T, int, int]:
+    """Run some work.
+
+    Returns:
+        Its result, how often a heartbeat of 1 ms came while it computed, and how many preemptions there were.
+    """
+    beats, before = 0, preemptions()
+    task = pulse.spawn(work, preemptible=preemptible)
+    await asyncio.sleep(0)
+    while not task.done():
+        beats += 1
+        await asyncio.sleep(0.001)
+    return await task, beats, preemptions() - before
+
+
 def put_at_yield(task: asyncio.Task[Any]) -> None:
     """Put a task at the tier Yield, as if it had offended."""
     coro = task.get_coro()

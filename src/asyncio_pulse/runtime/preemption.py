@@ -18,7 +18,7 @@ from asyncio_pulse import _core
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.origin import origin_of
 from asyncio_pulse.runtime.trial import suspending_works
-from asyncio_pulse.runtime.vetted import modules_by_function
+from asyncio_pulse.runtime.vetted import by_function
 
 __all__ = ["PROTECTED_MODULES", "PURE_MODULES", "no_preempt", "refusals", "start", "stop"]
 
@@ -219,7 +219,7 @@ def start(is_requested: bool) -> None:
             _say_once("; ".join(reasons) or "every signal that could be used is handled by the program")
         return
     try:
-        _core.start_preemption(number, PROTECTED_MODULES, LIBRARY_PATHS, modules_by_function())
+        _core.start_preemption(number, PROTECTED_MODULES, LIBRARY_PATHS, by_function())
     except BaseException:
         _signal.give_back()
         raise

@@ -16,7 +16,6 @@
 
 // One index for the whole process. It belongs to the interpreter's code objects, which outlive any import of this module.
 static Py_ssize_t extra_index = -1;
-static PyObject *vetted_functions;
 
 // A code object under examination.
 typedef struct {
@@ -209,11 +208,19 @@ is_critical(PyCodeObject *code)
     return is_one_of(code->co_name, methods);
 }
 
+// Borrowed; NULL without an exception if the globals name no module.
+static PyObject *
+module_of(PyObject *globals)
+{
+    PyObject *name = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
+    return name != NULL && PyUnicode_CheckExact(name) ? name : NULL;
+}
+
 PyObject *
 pulse_code_marks_package(PyObject *globals)
 {
-    PyObject *name = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
-    if (name == NULL || !PyUnicode_CheckExact(name)) {
+    PyObject *name = module_of(globals);
+    if (name == NULL) {
         return NULL;
     }
     Py_ssize_t length = PyUnicode_GET_LENGTH(name), dot = PyUnicode_FindChar(name, '.', 0, length, 1);
@@ -222,26 +229,6 @@ pulse_code_marks_package(PyObject *globals)
         PyUnicode_InternInPlace(&package);
     }
     return package;
-}
-
-// Whether the code is that of a vetted function, or is defined inside one. -1 with an exception on failure.
-static int
-is_vetted(PyCodeObject *code, PyObject *globals)
-{
-    PyObject *module = PyDict_Check(globals) ? PyDict_GetItemString(globals, "__name__") : NULL;
-    PyObject *locals = PyUnicode_FromString(".<locals>");
-    if (vetted_functions == NULL || module == NULL || locals == NULL) {
-        Py_XDECREF(locals);
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    Py_ssize_t length = PyUnicode_GET_LENGTH(code->co_qualname);
-    Py_ssize_t end = PyUnicode_Find(code->co_qualname, locals, 0, length, 1);
-    PyObject *name = PyUnicode_Substring(code->co_qualname, 0, end < 0 ? length : end);
-    PyObject *modules = name == NULL ? NULL : PyDict_GetItemWithError(vetted_functions, name);
-    int result = modules != NULL ? PySet_Contains(modules, module) : PyErr_Occurred() ? -1 : 0;
-    Py_DECREF(locals);
-    Py_XDECREF(name);
-    return result;
 }
 
 static void
@@ -270,8 +257,8 @@ new_marks(PyCodeObject *code, PyObject *globals)
         marks->length = seen.length;
         marks->critical = is_critical(code);
         marks->settles = is_one_of(code->co_name, settling);
-        marks->vetted = is_vetted(code, globals) == 1;
-        marks->package = PyErr_Occurred() ? NULL : pulse_code_marks_package(globals);
+        bool is_found = pulse_vetted_find(code, module_of(globals), &marks->vetted) == 0;
+        marks->package = is_found ? pulse_code_marks_package(globals) : NULL;
     }
     else {
         PyErr_NoMemory();
@@ -286,7 +273,7 @@ new_marks(PyCodeObject *code, PyObject *globals)
 }
 
 int
-pulse_code_marks_init(PyObject *vetted)
+pulse_code_marks_init(void)
 {
     if (extra_index < 0) {
         extra_index = PyUnstable_Eval_RequestCodeExtraIndex(free_marks);
@@ -294,15 +281,8 @@ pulse_code_marks_init(PyObject *vetted)
             PyErr_SetString(PyExc_RuntimeError, "code objects have no room for what preemption has to know of them");
             return -1;
         }
-        vetted_functions = Py_NewRef(vetted);
     }
     return 0;
-}
-
-bool
-pulse_code_marks_may_be_vetted(PyCodeObject *code)
-{
-    return vetted_functions != NULL && PyDict_GetItemWithError(vetted_functions, code->co_qualname) != NULL;
 }
 
 const pulse_code_marks *

@@ -6,6 +6,7 @@
 #define PULSE_CODE_MARKS_H
 
 #include "base/compat.h"
+#include "bytecode/vetted.h"
 
 enum {
     // The call begins here; nothing of it has run yet.
@@ -32,8 +33,8 @@ typedef struct {
     bool critical;
     // Named __aenter__, __aexit__ or aclose.
     bool settles;
-    // In the table of vetted functions, or defined inside one of them.
-    bool vetted;
+    // What the table of vetted functions says of it, or of the function that it is defined in.
+    pulse_vetted vetted;
     // First part of the name of its module, interned; NULL if unknown.
     PyObject *package;
     int length;
@@ -42,15 +43,11 @@ typedef struct {
     uint8_t marks[];
 } pulse_code_marks;
 
-// Reserve the index under which code objects keep their marks. `vetted` maps qualified names of functions to frozensets of
-// module names. Later calls change nothing. -1 with an exception on failure.
-int pulse_code_marks_init(PyObject *vetted);
+// Reserve the index under which code objects keep their marks. Later calls change nothing. -1 with an exception on failure.
+int pulse_code_marks_init(void);
 
 // The marks of a code object, which owns them. `globals` names its module. NULL with an exception on failure.
 const pulse_code_marks *pulse_code_marks_of(PyCodeObject *code, PyObject *globals);
-
-// Whether a function has the name of a vetted one. Costs little.
-bool pulse_code_marks_may_be_vetted(PyCodeObject *code);
 
 // First part of the name of the module with these globals, interned. New reference, or NULL; without an exception if they
 // name no module.

@@ -150,6 +150,31 @@ pulse_frame_value(const pulse_frame *seen, int index)
 #endif
 }
 
+bool
+pulse_frame_counts(const pulse_frame *seen, int index)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return PyStackRef_RefcountOnObject(seen->frame->localsplus[index]);
+#else
+    (void)seen;
+    (void)index;
+    return true;
+#endif
+}
+
+PyObject *
+pulse_frame_variable(const pulse_frame *seen, PyObject *name)
+{
+    PyObject *names = seen->code->co_localsplusnames;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); i++) {
+        if (PyUnicode_Compare(PyTuple_GET_ITEM(names, i), name) == 0) {
+            PyObject *value = pulse_frame_value(seen, (int)i);
+            return value != NULL && PyCell_Check(value) ? PyCell_GET(value) : value;
+        }
+    }
+    return NULL;
+}
+
 PyObject *
 pulse_frame_first_argument(const pulse_frame *seen)
 {

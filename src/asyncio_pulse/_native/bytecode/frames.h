@@ -47,6 +47,12 @@ bool pulse_frame_is_of(const pulse_frame *frame, PyObject *coroutine);
 // if there is none.
 PyObject *pulse_frame_value(const pulse_frame *frame, int index);
 
+// Whether that value counts as a reference to its object. Some versions borrow it from another variable.
+bool pulse_frame_counts(const pulse_frame *frame, int index);
+
+// The variable of this name. Borrowed, or NULL if there is none, or it has no value.
+PyObject *pulse_frame_variable(const pulse_frame *frame, PyObject *name);
+
 // The variable of the function's first argument, in which a method has its object. Borrowed, or NULL if there is none.
 PyObject *pulse_frame_first_argument(const pulse_frame *frame);
 

@@ -134,8 +134,9 @@ implements(PyObject *operand, const pulse_frame *frame)
     return false;
 }
 
+// The caller's instruction, and the lowest bits of its argument. -1 if it cannot be read.
 static int
-opcode_of(const pulse_frame *caller)
+instruction_of(const pulse_frame *caller, int *oparg)
 {
     pulse_instructions instructions;
     if (pulse_instructions_read(&instructions, caller->code) < 0) {
@@ -146,8 +147,16 @@ opcode_of(const pulse_frame *caller)
     while (position > 0 && pulse_opcode_at(&instructions, position) == CACHE) {
         position--;
     }
-    int opcode = pulse_opcode_at(&instructions, position), oparg = pulse_low_oparg_at(&instructions, position);
+    int opcode = pulse_opcode_at(&instructions, position);
+    *oparg = pulse_low_oparg_at(&instructions, position);
     Py_DECREF(instructions.bytes);
+    return opcode;
+}
+
+static int
+opcode_of(const pulse_frame *caller)
+{
+    int oparg, opcode = instruction_of(caller, &oparg);
 #if PY_VERSION_HEX >= 0x030c0000
     // It loads a method, and so puts two values.
     if (opcode == LOAD_ATTR && oparg & 1) {
@@ -214,6 +223,23 @@ only_passes_on(const pulse_frame *frame, const pulse_frame *caller, int live)
         return false;
     }
     return operand != NULL && implements(operand, frame);
+}
+
+int
+pulse_pass_through_operands(const pulse_frame *caller)
+{
+    int oparg, opcode = instruction_of(caller, &oparg);
+    // The callable and a place for `self` lie beneath the arguments.
+    switch (opcode) {
+    case CALL:
+        return oparg + 2;
+#ifdef CALL_KW
+    case CALL_KW:
+        return oparg + 3;
+#endif
+    default:
+        return 0;
+    }
 }
 
 bool

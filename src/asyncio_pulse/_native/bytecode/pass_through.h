@@ -18,4 +18,8 @@ int pulse_pass_through_init(void);
 bool pulse_pass_through_holds_nothing(const pulse_frame *frame, const pulse_frame *caller,
                                       const pulse_code_marks *marks);
 
+// How many values of the caller's stack its instruction still holds, above those that it does not touch, while C code runs that
+// the instruction called. There may be more.
+int pulse_pass_through_operands(const pulse_frame *caller);
+
 #endif

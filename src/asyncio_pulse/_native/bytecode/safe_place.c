@@ -2,6 +2,7 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/held_generators.h"
+#include "bytecode/owned.h"
 #include "bytecode/pass_through.h"
 
 const char *
@@ -63,14 +64,11 @@ is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package
     return false;
 }
 
-// Whether this frame may be suspended between two statements: 1 or 0, or -1 with an exception on failure.
+// Whether this frame's package opted in to suspensions between two statements: 1 or 0, or -1 with an exception on failure.
 static int
 opted_in(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_marks *marks)
 {
     PyObject *package = marks->package;
-    if (marks->vetted && is_library(reach, frame, package)) {
-        return 1;
-    }
     if (reach->mode != PULSE_PREEMPT_ANYWHERE) {
         return 0;
     }
@@ -89,6 +87,55 @@ opted_in(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
     }
     int is_named = PySet_Contains(reach->modules, package);
     return is_named == 0 && reach->is_for_program ? !is_library(reach, frame, package) : is_named;
+}
+
+// Whether this frame may be suspended between two statements, together with those that it called. `inner_of` is that of
+// pulse_vetted_extends. Notes what must belong to the step.
+static bool
+consents(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_marks *marks, uint32_t *inner_of,
+         pulse_owned *owned)
+{
+    if (*inner_of == 0 && opted_in(reach, frame, marks) == 1) {
+        return true;
+    }
+    return is_library(reach, frame, marks->package) && pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
+           pulse_owned_note(owned, frame, &marks->vetted);
+}
+
+static bool
+is_of_step(const pulse_reach *reach, const pulse_frame *frame)
+{
+    return pulse_frame_is_of(frame, reach->polls[reach->polls_count - 1].coroutine);
+}
+
+// How many values on the stack of a frame are valid for sure. `called_c`: C code runs that it called.
+static int
+valid_values(const pulse_frame *frame, const pulse_code_marks *marks, bool called_c)
+{
+    if (frame->position < 0 || frame->position >= marks->length || marks->live[frame->position] == UINT8_MAX) {
+        return 0;
+    }
+    int valid = marks->live[frame->position] + (called_c ? pulse_pass_through_operands(frame) : 0);
+    return valid <= frame->code->co_stacksize ? valid : 0;
+}
+
+// Whether what was noted belongs to the step.
+static bool
+owns(const pulse_reach *reach, pulse_frame frame, pulse_owned *owned)
+{
+    if (owned->count == 0) {
+        return true;
+    }
+    bool called_c = false;
+    for (bool more = true; more; more = !is_of_step(reach, &frame) && pulse_frame_beneath(&frame)) {
+        const pulse_code_marks *marks = pulse_code_marks_of(frame.code, frame.globals);
+        if (marks == NULL) {
+            return false;
+        }
+        pulse_owned_count(owned, &frame, valid_values(&frame, marks, called_c));
+        called_c = frame.entered_from_c;
+    }
+    return pulse_owned_are(owned);
 }
 
 static bool
@@ -148,7 +195,8 @@ expects_to_wait(const pulse_reach *reach, const pulse_frame *frame, const pulse_
     uint8_t here, beneath;
     const pulse_code_marks *marks = marks_at(frame, &here), *of_caller = marks_at(caller, &beneath);
     // Both packages are interned, so pointers suffice.
-    return marks != NULL && of_caller != NULL && (marks->vetted || marks->package != of_caller->package) &&
+    return marks != NULL && of_caller != NULL &&
+           (marks->vetted.libraries != 0 || marks->package != of_caller->package) &&
            is_library(reach, caller, of_caller->package);
 }
 
@@ -157,7 +205,10 @@ expects_to_wait(const pulse_reach *reach, const pulse_frame *frame, const pulse_
 static pulse_rule
 judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
 {
+    const pulse_frame innermost = *frame;
     int poll = 0;
+    uint32_t inner_of = 0;
+    pulse_owned owned = {.count = 0};
     for (bool may_be_critical = false;;) {
         uint8_t here;
         const pulse_code_marks *marks = marks_at(frame, &here);
@@ -167,11 +218,11 @@ judge_links(const pulse_reach *reach, pulse_frame *frame, bool in_segment)
         if ((in_segment || reach->mode == PULSE_PREEMPT_WAITS) && !may_be_critical && is_critical(frame, marks, here)) {
             return PULSE_RULE_CRITICAL;
         }
-        if (in_segment && opted_in(reach, frame, marks) != 1) {
+        if (in_segment && !consents(reach, frame, marks, &inner_of, &owned)) {
             return PULSE_RULE_MODULE;
         }
-        if (poll == reach->polls_count - 1 && pulse_frame_is_of(frame, reach->polls[poll].coroutine)) {
-            return PULSE_PLACE_SAFE;
+        if (poll == reach->polls_count - 1 && is_of_step(reach, frame)) {
+            return owns(reach, innermost, &owned) ? PULSE_PLACE_SAFE : PULSE_RULE_MODULE;
         }
         pulse_frame caller = *frame;
         bool is_await;
@@ -255,7 +306,7 @@ judge_without_consent(const pulse_reach *reach, pulse_frame *frame)
     }
     uint8_t ignored;
     const pulse_code_marks *marks = marks_at(&here, &ignored);
-    if (marks == NULL || !marks->vetted) {
+    if (marks == NULL || marks->vetted.libraries == 0) {
         return rule;
     }
     *frame = here;

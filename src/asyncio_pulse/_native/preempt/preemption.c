@@ -2,6 +2,7 @@
 
 #include "bytecode/code_marks.h"
 #include "bytecode/pass_through.h"
+#include "bytecode/vetted.h"
 #include "preempt/eval_hook.h"
 #include "preempt/signal_thread.h"
 #include "preempt/slice.h"
@@ -28,7 +29,8 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_RuntimeError, "preemption works in the main interpreter only");
         return NULL;
     }
-    if (pulse_code_marks_init(vetted) < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
+    pulse_vetted_init(vetted);
+    if (pulse_code_marks_init() < 0 || pulse_pass_through_init() < 0 || pulse_wakeup_fd_init() < 0 ||
         pulse_signal_thread_start(signal_number) < 0) {
         return NULL;
     }

@@ -1,8 +1,8 @@
 #include "preempt/request.h"
 
-#include "bytecode/code_marks.h"
 #include "bytecode/joined_jumps.h"
 #include "bytecode/profilers.h"
+#include "bytecode/vetted.h"
 #include "preempt/asking.h"
 #include "preempt/consent.h"
 #include "preempt/eval_hook.h"
@@ -361,8 +361,7 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
 static bool
 may_be_place(const pulse_frame *starting)
 {
-    return starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) ||
-           pulse_code_marks_may_be_vetted(starting->code);
+    return starting->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) || pulse_vetted_has_name(starting->code);
 }
 
 // A frame begins to run while a request waits for an await. 0 to let it run, -1 to raise an exception in it.
@@ -381,6 +380,9 @@ on_await(const pulse_frame *starting)
     }
     pulse_frame where;
     if (judge(thread, slice, starting, &where) >= 0) {
+        if (pulse_the_preemption.request.boundaries_left-- <= 0) {
+            pulse_eval_hook_end();
+        }
         return 0;
     }
     pulse_eval_hook_end();

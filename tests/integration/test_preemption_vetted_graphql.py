@@ -1,0 +1,116 @@
+"""Large answers of graphql-core are left in their middle by default, unless a resolver or a mutation is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+import asyncio_pulse as pulse
+from tests.support.loops import LoopFactory
+from tests.support.preempting import asking_as_for_programs, beside_a_heartbeat, preemptions
+
+graphql = pytest.importorskip("graphql")
+
+ROWS = 4_000
+
+QUERY = "{ items { id text name tags } }"
+
+
+@pytest.fixture(autouse=True)
+def _as_for_programs() -> Iterator[None]:
+    with asking_as_for_programs():
+        yield
+
+
+async def name_of(row: dict[str, Any], _: object) -> str:
+    return f"name {row['id']}"
+
+
+def text_of(row: dict[str, Any], _: object) -> str:
+    return str(row["text"])
+
+
+def rows(*_: object) -> list[dict[str, Any]]:
+    return [{"id": number, "text": "x" * 20, "tags": ["a", "b", str(number)]} for number in range(ROWS)]
+
+
+async def rows_later(*_: object) -> list[dict[str, Any]]:
+    await asyncio.sleep(0.01)
+    return rows()
+
+
+def fields_of(items: Callable[..., object]) -> dict[str, Any]:
+    item = graphql.GraphQLObjectType(
+        "Item",
+        {
+            "id": graphql.GraphQLField(graphql.GraphQLNonNull(graphql.GraphQLInt)),
+            "text": graphql.GraphQLField(graphql.GraphQLString, resolve=text_of),
+            "name": graphql.GraphQLField(graphql.GraphQLString, resolve=name_of),
+            "tags": graphql.GraphQLField(graphql.GraphQLList(graphql.GraphQLString)),
+        },
+    )
+    return {"items": graphql.GraphQLField(graphql.GraphQLList(item), resolve=items)}
+
+
+def schema_of(items: Callable[..., object]) -> Any:
+    return graphql.GraphQLSchema(graphql.GraphQLObjectType("Query", fields_of(items)))
+
+
+async def answer(schema: Any, query: str = QUERY) -> Any:
+    result = await graphql.graphql(schema, query)
+    assert not result.errors
+    return result.data
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("items", [rows, rows_later])
+def test_a_large_answer_is_left_while_it_is_completed(items: Callable[..., object], loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        # The first one is looked at only some time after it began.
+        suspended = 0
+        for _ in range(4):
+            data, _, count = await beside_a_heartbeat(answer(schema_of(items)))
+            suspended += count
+            assert data == expected
+        assert suspended > 3
+
+    expected = asyncio.run(answer(schema_of(items)))
+    assert len(expected["items"]) == ROWS
+    pulse.run(main(), loop_factory=loop_factory)
+
+
+def nested_in_a_resolver() -> Coroutine[Any, Any, object]:
+    schema = schema_of(rows)
+
+    def execute(*_: object) -> int:
+        # This resolver's own query: its engine's frames stand above the resolver.
+        return len(graphql.graphql_sync(schema, "{ items { id text } }").data["items"])
+
+    field = graphql.GraphQLField(graphql.GraphQLInt, resolve=execute)
+    return answer(graphql.GraphQLSchema(graphql.GraphQLObjectType("Query", {"count": field})), "{ count }")
+
+
+def mutation() -> Coroutine[Any, Any, object]:
+    schema = graphql.GraphQLSchema(
+        graphql.GraphQLObjectType("Query", {"one": graphql.GraphQLField(graphql.GraphQLInt)}),
+        graphql.GraphQLObjectType("Mutation", fields_of(rows)),
+    )
+    return answer(schema, "mutation { items { id text tags } }")
+
+
+@pytest.mark.parametrize("work", [nested_in_a_resolver, mutation])
+def test_neither_a_resolver_nor_a_mutation_is_left(
+    work: Callable[[], Coroutine[Any, Any, object]], loop_factory: LoopFactory
+) -> None:
+    async def main() -> int:
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            await asyncio.create_task(work())
+        assert pulse.get_manager().governor.preemption_record()["gave_up"] > 0
+        return preemptions()
+
+    assert pulse.run(main(), loop_factory=loop_factory) == 0
