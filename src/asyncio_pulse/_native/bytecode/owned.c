@@ -36,36 +36,47 @@ references(PyObject *holder, PyObject *wanted, int depth)
 }
 
 static bool
-reads_something_else(PyObject *value)
+has_iterator(const pulse_frame *frame, int live)
 {
-    return PyIter_Check(value) || PyDictViewSet_Check(value) || PyDictValues_Check(value);
+    for (int i = 0; i < frame->code->co_nlocalsplus + live; i++) {
+        PyObject *value = pulse_frame_value(frame, i);
+        if (value != NULL && PyIter_Check(value)) {
+            return true;
+        }
+    }
+    return false;
 }
 
+// Whether another task can change the value while an iteration over it is under way.
 static bool
-note(pulse_owned *owned, PyObject *value)
+is_changeable(PyObject *value)
 {
-    // What cannot contain anything cannot change.
-    if (value == NULL || !PyObject_IS_GC(value)) {
-        return true;
-    }
-    if (owned->count > 0 && owned->values[owned->count - 1] == value) {
-        return true;
-    }
-    if (owned->count == PULSE_OWNED_MOST || reads_something_else(value)) {
-        return false;
-    }
-    owned->values[owned->count] = value;
-    owned->found[owned->count++] = 0;
-    return true;
+    return PyList_Check(value) || PyDict_Check(value) || PyAnySet_Check(value);
+}
+
+// Whether the frame may iterate over the value, and nobody knows what that reads.
+static bool
+reads_something_else(const pulse_frame *frame, int live, PyObject *value)
+{
+    bool is_view = PyIter_Check(value) || PyDictViewSet_Check(value) || PyDictValues_Check(value);
+    return is_view || (!is_changeable(value) && !PyTuple_Check(value) && has_iterator(frame, live));
 }
 
 bool
-pulse_owned_note(pulse_owned *owned, const pulse_frame *frame, const pulse_vetted *vetted)
+pulse_owned_note(pulse_owned *owned, const pulse_frame *frame, const pulse_vetted *vetted, int live)
 {
     for (Py_ssize_t i = 0; vetted->owned != NULL && i < PyTuple_GET_SIZE(vetted->owned); i++) {
-        if (!note(owned, pulse_frame_variable(frame, PyTuple_GET_ITEM(vetted->owned, i)))) {
+        PyObject *value = pulse_frame_variable(frame, PyTuple_GET_ITEM(vetted->owned, i));
+        if (value == NULL || !PyObject_IS_GC(value)) {
+            // It cannot contain anything.
+            continue;
+        }
+        if (owned->count == PULSE_OWNED_MOST || reads_something_else(frame, live, value)) {
             return false;
         }
+        owned->values[owned->count] = value;
+        owned->required[owned->count] = is_changeable(value);
+        owned->found[owned->count++] = 0;
     }
     return true;
 }
@@ -97,14 +108,15 @@ pulse_owned_are(const pulse_owned *owned)
 {
     // An object may have its attributes in a dictionary.
     enum { DEPTH_OF_OBJECTS = 1 };
-    for (int i = 0; i < owned->count; i++) {
-        Py_ssize_t others = Py_REFCNT(owned->values[i]) - owned->found[i];
-        // Those further out are looked at, too.
-        bool is_inside =
-            i + 1 < owned->count && references(owned->values[i + 1], owned->values[i], DEPTH_OF_OBJECTS) >= others;
-        if (others > 0 && !is_inside) {
+    PyObject *holder = NULL;
+    for (int i = owned->count - 1; i >= 0; i--) {
+        PyObject *value = owned->values[i];
+        Py_ssize_t others = Py_REFCNT(value) - owned->found[i];
+        bool is_owned = others <= 0 || (holder != NULL && references(holder, value, DEPTH_OF_OBJECTS) >= others);
+        if (owned->required[i] && !is_owned) {
             return false;
         }
+        holder = is_owned ? value : NULL;
     }
     return true;
 }

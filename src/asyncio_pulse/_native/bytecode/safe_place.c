@@ -89,6 +89,17 @@ opted_in(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
     return is_named == 0 && reach->is_for_program ? !is_library(reach, frame, package) : is_named;
 }
 
+// How many values on the stack of a frame are valid for sure. `called_c`: C code runs that it called.
+static int
+valid_values(const pulse_frame *frame, const pulse_code_marks *marks, bool called_c)
+{
+    if (frame->position < 0 || frame->position >= marks->length || marks->live[frame->position] == UINT8_MAX) {
+        return 0;
+    }
+    int valid = marks->live[frame->position] + (called_c ? pulse_pass_through_operands(frame) : 0);
+    return valid <= frame->code->co_stacksize ? valid : 0;
+}
+
 // Whether this frame may be suspended between two statements, together with those that it called. `inner_of` is that of
 // pulse_vetted_extends. Notes what must belong to the step.
 static bool
@@ -99,24 +110,13 @@ consents(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
         return true;
     }
     return is_library(reach, frame, marks->package) && pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
-           pulse_owned_note(owned, frame, &marks->vetted);
+           pulse_owned_note(owned, frame, &marks->vetted, valid_values(frame, marks, false));
 }
 
 static bool
 is_of_step(const pulse_reach *reach, const pulse_frame *frame)
 {
     return pulse_frame_is_of(frame, reach->polls[reach->polls_count - 1].coroutine);
-}
-
-// How many values on the stack of a frame are valid for sure. `called_c`: C code runs that it called.
-static int
-valid_values(const pulse_frame *frame, const pulse_code_marks *marks, bool called_c)
-{
-    if (frame->position < 0 || frame->position >= marks->length || marks->live[frame->position] == UINT8_MAX) {
-        return 0;
-    }
-    int valid = marks->live[frame->position] + (called_c ? pulse_pass_through_operands(frame) : 0);
-    return valid <= frame->code->co_stacksize ? valid : 0;
 }
 
 // Whether what was noted belongs to the step.
