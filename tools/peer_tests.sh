@@ -19,7 +19,7 @@ peer_suite() {
 
 # The source without its package, so that its tests find the one that is installed.
 unpack() {
-    local name=$1 directory=$2 version repository
+    local name=$1 directory=$2 version repository package
     rm -rf "$directory"
     version=$("$venv/bin/python" -c 'import importlib.metadata as m, sys; print(m.version(sys.argv[1]))' "$name")
     repository=$("$venv/bin/python" tools/foreign_tests/peer_suite.py "$name" --repository)
@@ -30,7 +30,12 @@ unpack() {
         "$venv/bin/pip" download --quiet --no-deps --no-binary "$name" --dest "$directory" "$name==$version"
         tar -x -f "$directory"/*.tar.gz -C "$directory" --strip-components 1
     fi
-    rm -rf "${directory:?}/$name"
+    package=$directory/$("$venv/bin/python" tools/foreign_tests/peer_suite.py "$name" --package)
+    if [ -d "$package/tests" ]; then
+        find "$package" -mindepth 1 -maxdepth 1 ! -name tests -exec rm -rf {} +
+    else
+        rm -rf "$package"
+    fi
 }
 
 test_peer() {

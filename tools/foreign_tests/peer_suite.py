@@ -3,9 +3,10 @@
     python peer_suite.py NAME SOURCE [--chaos SEED] [--modules NAME ...]
     python peer_suite.py NAME --requirements
     python peer_suite.py NAME --repository
+    python peer_suite.py NAME --package
 
 SOURCE is the source of the version that is installed. The other forms tell what its tests need, and where they are if
-they are not in the source distribution.
+they are not in the source distribution, and which directory has the package.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from peers import PEERS, Peer
 
 PARK = 0.5
 """Higher than the default, because each test has a loop of its own with few resumptions."""
-
-PREEMPT = 0.5
 
 
 def matches(module: str, patterns: list[str]) -> bool:
@@ -51,7 +50,7 @@ def suite_of(name: str, source: Path, seed: int | None) -> Suite:
         without_tasks={module for module in names if matches(module, peer.without_tasks)},
         directory=source,
         arguments=peer.arguments,
-        chaos="" if seed is None else f"{seed},{PARK},{PREEMPT}",
+        chaos="" if seed is None else f"{seed},{PARK},{peer.preempt}",
     )
 
 
@@ -61,6 +60,7 @@ if __name__ == "__main__":
     parser.add_argument("source", type=Path, nargs="?", metavar="SOURCE")
     parser.add_argument("--requirements", action="store_true")
     parser.add_argument("--repository", action="store_true")
+    parser.add_argument("--package", action="store_true")
     parser.add_argument("--chaos", type=int, metavar="SEED")
     parser.add_argument("--modules", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
@@ -68,6 +68,8 @@ if __name__ == "__main__":
         print(*PEERS[arguments.name].requirements, sep="\n")
     elif arguments.repository:
         print(PEERS[arguments.name].repository)
+    elif arguments.package:
+        print(PEERS[arguments.name].package or arguments.name)
     elif arguments.source is None:
         parser.error("SOURCE is missing")
     else:
