@@ -49,7 +49,7 @@ def test_gevent(way: Way, tmp_path: Path, use: str) -> None:
     assert (code, stdout) == (0, f"{[*answers, ['THREAD']]}{ticks}\n")
     # Chaos asks for preemption, which is refused there.
     refused = way.seed is not None and use == "active"
-    said = "asyncio-pulse: nothing is preempted: gevent has patched the standard library, or its hub runs; "
+    said = ": nothing is preempted: gevent has patched the standard library, or its hub runs; "
     assert (stderr, said in ending.report) == ("", refused)
 
 
