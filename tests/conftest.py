@@ -37,7 +37,7 @@ NEEDS_PREEMPTION = ("/test_preemption", "test_chaos.py::test_a_correct_program",
 UNDER_ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
 if UNDER_ASAN:
     # Preemption was not tried under the address sanitizer. Offenders would be preempted, too.
-    preemption.start = lambda: None
+    preemption.start = lambda is_requested: None
 
 # Properties are the same in every run, and no machine is too slow for them; where all is traced each example is dear.
 settings.register_profile(
