@@ -178,7 +178,7 @@ static int on_await(const pulse_frame *starting);
 static uint64_t
 wait_for_await(const pulse_governed *giver)
 {
-    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 4000000 };
+    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 2000000 };
     pulse_eval_hook_set(on_await);
     return is_requested(giver) ? CHARGE_NS : CHARGE_BY_DEFAULT_NS;
 }
