@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, settings
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
-from asyncio_pulse.runtime import preemption
 from asyncio_pulse.runtime.install import _installations
 from tests.support.loops import LoopFactory, Run
 
@@ -35,9 +34,6 @@ SIGNALS = tuple(map(int, signal.valid_signals()))
 NEEDS_PREEMPTION = ("/test_preemption", "test_chaos.py::test_a_correct_program", "[preempt")
 
 UNDER_ASAN = "asan" in os.environ.get("LD_PRELOAD", "")
-if UNDER_ASAN:
-    # Preemption was not tried under the address sanitizer. Offenders would be preempted, too.
-    preemption.start = lambda is_requested: None
 
 # Properties are the same in every run, and no machine is too slow for them; where all is traced each example is dear.
 settings.register_profile(
@@ -68,20 +64,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave preemption out where it cannot be: nothing is preempted while it is traced, nor tried under the sanitizer.
+    """Leave preemption out where everything is traced, as for coverage: nothing is preempted there.
 
     What compares times gets more than one attempt, for the machine may be busy with something else; a safety test never.
     """
-    reason = None
-    if UNDER_ASAN:
-        reason = "preemption was not tried under the address sanitizer"
-    elif sys.gettrace() is not None:
-        reason = "nothing is preempted under a trace function, such as that of coverage"
+    traced = pytest.mark.skip(reason="nothing is preempted under a trace function, such as that of coverage")
     for item in items:
         if item.get_closest_marker("timing") is not None:
             item.add_marker(pytest.mark.flaky(reruns=ATTEMPTS - 1))
-        if reason is not None and any(name in item.nodeid for name in NEEDS_PREEMPTION):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        if sys.gettrace() is not None and any(name in item.nodeid for name in NEEDS_PREEMPTION):
+            item.add_marker(traced)
 
 
 def _leave_out_of_collections() -> None:

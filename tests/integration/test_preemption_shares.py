@@ -17,6 +17,7 @@ BUDGET_US = 500
 WEIGHTS = {TaskPriority.HIGH: 3, TaskPriority.NORMAL: 2, TaskPriority.LOW: 1}
 
 
+@pytest.mark.timing  # on a busy machine one of them may come to Yield long before another
 @pytest.mark.parametrize(
     "priorities",
     [[TaskPriority.NORMAL] * 5, [TaskPriority.HIGH, TaskPriority.LOW]],

@@ -13,16 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import UNDER_ASAN
 from tests.stress.loops import kinds
 from tests.stress.scripts import FAULTS, ROOT, SCRIPTS, run_script
 from tests.support.building import compile_c
 from tests.support.running import PULSE
 
-pytestmark = [
-    pytest.mark.skipif(os.name != "posix", reason="signals and forks"),
-    pytest.mark.skipif(UNDER_ASAN, reason="preemption was not tried under the address sanitizer"),
-]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and forks")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
