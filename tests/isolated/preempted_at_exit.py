@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 
 import asyncio_pulse as pulse
 
@@ -37,8 +38,24 @@ async def main() -> None:
         await asyncio.sleep(0)
 
 
+def close(task: asyncio.Task[None]) -> None:
+    try:
+        task.get_coro().close()  # type: ignore[union-attr]
+    except RuntimeError as error:
+        refused.append(str(error))
+
+
 tasks: list[asyncio.Task[None]] = []
+refused: list[str] = []
 loop = asyncio.new_event_loop()
 pulse.install(pulse.TierConfig(poll_budget_us=500), loop=loop)
 loop.run_until_complete(main())
+assert not cleaned
+
+# Another thread cannot end them, and changes nothing by trying to.
+for task in tasks:
+    thread = threading.Thread(target=close, args=(task,))
+    thread.start()
+    thread.join()
+assert refused == ["this coroutine was suspended on the stack of another thread"] * 3
 assert not cleaned

@@ -153,6 +153,8 @@ go_on(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *ex
 {
     pulse_suspension *suspension = governed->suspension;
     pulse_slice *slice = suspension->slice;
+    // The caller enlists it again if it is suspended again, or stays suspended.
+    delist(suspension);
     if (slices != suspension->slices) {
         PyErr_SetString(PyExc_RuntimeError, "this coroutine was suspended on the stack of another thread");
         *suspended = slice;
@@ -164,7 +166,6 @@ go_on(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *ex
     else if (exception != NULL) {
         Py_XSETREF(suspension->exception, Py_NewRef(exception));
     }
-    delist(suspension);
     suspension->slice = NULL;
     return pulse_slice_go_on(slices, slice, is_step, result, suspended);
 }
