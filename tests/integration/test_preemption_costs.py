@@ -91,3 +91,25 @@ def test_requests_in_vain_become_rare(loop_factory: LoopFactory) -> None:
     asked = pulse.run(main(), loop_factory=loop_factory)
     # At most every 200 ms in the end, and as often again while the wait grew.
     assert 0 < asked < 10 + (time.thread_time() - began) / 0.05
+
+
+def test_c_code_between_two_boundaries_is_no_cost_of_asking(loop_factory: LoopFactory) -> None:
+    """GIVEN statements of several long calls of C code; THEN requests in their middle do not make later ones rare."""
+    numbers = [number * 7919 % 100_003 for number in range(50_000)]
+
+    async def job() -> None:
+        total = 0
+        for _ in range(60):
+            # The budget ends inside one of the calls.
+            total += len(sorted(numbers)) + len(sorted(numbers)) + len(sorted(numbers))
+            total += 1
+
+    async def main() -> int:
+        await pulse.spawn(job(), preemptible=True)
+        record = pulse.get_manager().governor.preemption_record()
+        # Requests came in the middle of a statement.
+        assert record["refused"]["instruction"] > 0
+        return int(record["preemptions"])
+
+    # Two where the calls counted as the cost of asking.
+    assert pulse.run(main(), loop_factory=loop_factory) > 30

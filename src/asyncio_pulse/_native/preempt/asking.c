@@ -5,6 +5,8 @@
 enum {
     // Bytecode boundaries that one request tries before it waits.
     BURST = 1000,
+    // What one boundary costs at most. The code between two boundaries may take longer, such as a call of C code.
+    BOUNDARY_NS = 10000,
     // What one signal costs, with its way through kernel and interpreter.
     SIGNAL_NS = 20000,
     // Beyond this, a request in vain does not lengthen the wait.
@@ -40,9 +42,10 @@ pulse_asking_begin_burst(pulse_request *request, bool is_hopeless)
 static uint64_t
 end_burst(pulse_request *request, uint64_t cpu_ns)
 {
-    uint64_t spent = request->burst_began_ns == 0 ? 0 : cpu_ns - request->burst_began_ns;
+    uint64_t spent = request->burst_began_ns == 0 ? 0 : cpu_ns - request->burst_began_ns,
+             most = (uint64_t)(BURST + 1 - request->boundaries_left) * BOUNDARY_NS;
     request->burst_began_ns = 0;
-    return spent;
+    return spent < most ? spent : most;
 }
 
 static void
