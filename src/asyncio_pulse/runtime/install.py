@@ -196,6 +196,7 @@ def _after_fork_in_child() -> None:
     is_free = free_in_child()
     AFTERWARDS.start_anew()
     _core.after_fork_in_child()
+    preemption.after_fork_in_child()
     managers = [installation.manager for installation in _installations.values()]
     for manager in managers:
         manager._start_anew()

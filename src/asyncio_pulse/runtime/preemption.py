@@ -132,6 +132,7 @@ def refusals() -> tuple[str, ...]:
         "the JIT compiler is enabled; start Python with PYTHON_JIT=0": _jit_is_enabled(),
         "gevent has patched the standard library, or its hub runs": _gevent_is_active(),
         "eventlet has patched the standard library": _eventlet_is_active(),
+        "Python 3.13 and later call no signal handler in a process that a thread has forked": _handlers_are_lost(),
     }
     of_core = _core.preemption_refusal()
     if of_core is None and not suspending_works():
@@ -155,6 +156,12 @@ def _gevent_is_active() -> bool:
 def _eventlet_is_active() -> bool:
     patcher = sys.modules.get("eventlet.patcher")
     return patcher is not None and bool(getattr(patcher, "already_patched", None))
+
+
+def _handlers_are_lost() -> bool:
+    # The interpreter goes on to notify the main thread of the parent, which the child does not have.
+    is_first_thread = isinstance(threading.main_thread(), threading._MainThread)  # type: ignore[attr-defined]
+    return sys.version_info >= (3, 13) and not is_first_thread
 
 
 class _Signal:
@@ -230,6 +237,13 @@ def stop() -> None:
     _core.stop_preemption()
     if threading.current_thread() is threading.main_thread():
         _signal.give_back()
+
+
+def after_fork_in_child() -> None:
+    """End preemption in a forked child where it no longer works. Who asks for it there is told."""
+    if _handlers_are_lost() and _core.preemption_facts()["active"]:
+        stop()
+        _core.set_preemption_starter(start)
 
 
 def at_exit() -> None:
