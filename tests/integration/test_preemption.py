@@ -172,6 +172,25 @@ def test_a_group_opts_in_by_its_policy() -> None:
     assert run_preempting(main(), groups={"reports": pulse.GroupPolicy(preempt="anywhere")}) > 0
 
 
+def test_the_policy_of_the_group_covers_the_first_poll_of_a_decorated_task(loop_factory: LoopFactory) -> None:
+    @pulse.governed(group="reports")
+    async def report(done: asyncio.Event) -> None:
+        end = time.monotonic() + 5
+        while not done.is_set() and time.monotonic() < end:
+            pass
+
+    async def main() -> None:
+        done = asyncio.Event()
+        task = asyncio.create_task(report(done))
+        await until_preempted(10, within_s=4)
+        done.set()
+        await task
+        [group] = [group for group in pulse.get_manager().groups() if group.name == "reports"]
+        assert group.forced_yields >= 10
+
+    run_preempting(main(), loop_factory, groups={"reports": pulse.GroupPolicy(preempt="anywhere")})
+
+
 def test_a_group_that_opts_in_later_does_so_for_its_running_tasks() -> None:
     async def main() -> int:
         async def computing(done: asyncio.Event) -> None:

@@ -71,8 +71,13 @@ async def with_pauses(end: float) -> None:
         burn(0.0005)
 
 
+@pulse.governed(group="consumers")
+async def in_a_group(end: float) -> None:
+    await over_a_queue(end)
+
+
 @pytest.mark.timing
-@pytest.mark.parametrize("work", [over_a_queue, over_a_lock, over_items, with_pauses])
+@pytest.mark.parametrize("work", [over_a_queue, over_a_lock, over_items, with_pauses, in_a_group])
 def test_a_first_offence_over_ready_awaits_does_not_hold_the_loop(work: Work, loop_factory: LoopFactory) -> None:
     seconds = 0.6
 

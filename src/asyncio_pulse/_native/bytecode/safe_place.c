@@ -34,13 +34,30 @@ is_awaitable(const pulse_frame *frame)
     return frame->code->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE);
 }
 
+// Whether the caller awaits the frame's coroutine through a governed call that is not measured.
+static bool
+is_inside_awaited(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller,
+                  const pulse_code_marks *marks)
+{
+    // What is awaited lies on top of the values that live. 255 stands for more.
+    int live = caller->position < marks->length ? marks->live[caller->position] : 0;
+    bool is_known = live > 0 && live < UINT8_MAX;
+    PyObject *awaited = is_known ? pulse_frame_value(caller, caller->code->co_nlocalsplus + live - 1) : NULL;
+    bool is_governed = awaited != NULL && Py_IS_TYPE(awaited, Py_TYPE(reach->polls[0].owner));
+    PyObject *coroutine = is_governed ? reach->inside(awaited) : NULL;
+    return coroutine != NULL && PyCoro_CheckExact(coroutine) && pulse_frame_is_of(frame, coroutine);
+}
+
 // Code that awaits has declared that other tasks may run. A plain generator at the same instruction only delegates. What is
 // awaited may be C code that calls other Python code, such as an iterator that sorts; then the frame is not awaited.
+// `marks` are those of the caller's code, `here` those of its instruction.
 static bool
-is_await_edge(const pulse_frame *frame, const pulse_frame *caller, uint8_t here)
+is_await_edge(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame *caller,
+              const pulse_code_marks *marks, uint8_t here)
 {
     return (here & PULSE_MARK_AWAITS) && is_awaitable(caller) &&
-           (!frame->entered_from_c || pulse_frame_is_awaited_by(frame, caller));
+           (!frame->entered_from_c || pulse_frame_is_awaited_by(frame, caller) ||
+            is_inside_awaited(reach, frame, caller, marks));
 }
 
 // Foreign code: protected, or installed and not named by the program as its own.
@@ -182,7 +199,7 @@ judge_link(const pulse_reach *reach, const pulse_frame *frame, const pulse_frame
             (beneath & PULSE_MARK_AWAITS) && is_awaitable(caller) && pulse_frame_holds(caller, polled->owner);
         return awaited ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
     }
-    *is_await = is_await_edge(frame, caller, beneath);
+    *is_await = is_await_edge(reach, frame, caller, marks, beneath);
     return *is_await || !has_c_between(reach, frame, caller, marks, beneath) ? PULSE_PLACE_SAFE : PULSE_RULE_C_CODE;
 }
 
@@ -285,7 +302,7 @@ judge_await_point(const pulse_reach *reach, pulse_frame *frame)
     }
     pulse_frame caller = *frame;
     const pulse_code_marks *of_caller = pulse_frame_beneath(&caller) ? marks_at(&caller, &here) : NULL;
-    if (of_caller == NULL || !is_await_edge(frame, &caller, here)) {
+    if (of_caller == NULL || !is_await_edge(reach, frame, &caller, of_caller, here)) {
         return PULSE_RULE_INSTRUCTION;
     }
     if (!may_wait(reach, frame, marks->package, &caller, of_caller->package)) {

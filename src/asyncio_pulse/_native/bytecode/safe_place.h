@@ -64,6 +64,8 @@ typedef struct {
     // The polls under way, from the innermost to the task's step. They keep their coroutines.
     const pulse_polled *polls;
     int polls_count;
+    // The coroutine inside an object of the type of the polls' owners, measured or not. Borrowed; may be NULL.
+    PyObject *(*inside)(PyObject *owner);
 } pulse_reach;
 
 // Take or release references to all objects of a reach.

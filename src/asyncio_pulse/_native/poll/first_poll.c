@@ -4,6 +4,7 @@
 // poll on. This also keeps creation cheap.
 #include "poll/first_poll.h"
 
+#include "bytecode/safe_place.h"
 #include "model/implicit_group.h"
 
 // Name of the explicit group to enter. New reference; NULL without an exception if there is none.
@@ -165,21 +166,25 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     return result;
 }
 
-// A task that gets its options from its own function is already in its first poll, too late to run that poll on a slice of
-// the stack. Its call can still run on one.
-static int
+// Whether the task may be suspended anywhere from its first poll on, because its code asks for that, or its group's policy.
+static bool
+is_preemptible(const pulse_governed *outer)
+{
+    const pulse_options *options = (const pulse_options *)outer->options;
+    return (options != NULL && options->preemptible == 1) || outer->group->preempt == PULSE_PREEMPT_ANYWHERE;
+}
+
+// A task that gets its options from its own function is already in its first poll, too late to ask that poll as they say.
+// Its call can still be asked.
+static void
 stand_in_for(pulse_governed *outer, pulse_governed *call)
 {
-    if (give_options_to(outer, call) < 0) {
-        return -1;
-    }
     outer->flags |= PULSE_GOVERNED_DELEGATES;
     call->governor = (pulse_governor *)Py_NewRef((PyObject *)outer->governor);
     call->group = (pulse_group *)Py_NewRef((PyObject *)outer->group);
     call->priority = outer->priority;
     call->flags |= PULSE_GOVERNED_OPTED | (outer->flags & PULSE_GOVERNED_BUDGET);
     Py_XSETREF(call->options, Py_XNewRef(outer->options));
-    return 0;
 }
 
 static int
@@ -192,11 +197,16 @@ begin_call(pulse_governed *call)
         return 0;
     }
     if (is_decorator_of(outer, call)) {
-        if (((pulse_options *)call->options)->preemptible == 1) {
-            return stand_in_for(outer, call);
+        if (give_options_to(outer, call) < 0) {
+            return -1;
         }
-        call->flags |= PULSE_GOVERNED_TRANSPARENT;
-        return give_options_to(outer, call);
+        if (is_preemptible(outer)) {
+            stand_in_for(outer, call);
+        }
+        else {
+            call->flags |= PULSE_GOVERNED_TRANSPARENT;
+        }
+        return 0;
     }
     call->governor = (pulse_governor *)Py_NewRef(outer->governor);
     call->priority = outer->priority;

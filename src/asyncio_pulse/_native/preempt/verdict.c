@@ -39,6 +39,12 @@ list_polls(const pulse_slice *slice, polls_under_way *polls)
     return false;
 }
 
+static PyObject *
+coroutine_inside(PyObject *owner)
+{
+    return ((const pulse_governed *)owner)->coro;
+}
+
 // Held: judging allocates, so that the collector and then another thread may run and change the configuration.
 static pulse_reach
 reach_of(const pulse_governed *governed, const polls_under_way *polls)
@@ -59,6 +65,7 @@ reach_of(const pulse_governed *governed, const polls_under_way *polls)
         .through_iteration = preemption->through_iteration,
         .polls = polls->polled,
         .polls_count = polls->count,
+        .inside = coroutine_inside,
     };
     pulse_reach_hold(&reach);
     return reach;
