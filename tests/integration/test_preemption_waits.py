@@ -16,6 +16,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
+from asyncio_pulse.runtime import preemption
 from tests.support import preempting
 from tests.support.loops import LoopFactory
 from tests.support.preempting import WITHIN_S, preemptions
@@ -306,5 +307,21 @@ def test_a_program_that_takes_the_signal_gets_it_hardly_ever(loop_factory: LoopF
             assert 0 < len(strays) <= 5
         finally:
             signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
+
+    pulse.run(main(), loop_factory=loop_factory)
+
+
+def _overlong_step() -> None:
+    before, end = gave_up(), time.perf_counter() + WITHIN_S
+    while gave_up() == before and time.perf_counter() < end:
+        burn(0.002)
+
+
+def test_nothing_is_searched_for_after_preemption_has_stopped(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        _overlong_step()
+        preemption.stop()
+        # A crash, if the search for an await went on: a coroutine begins.
+        await asyncio.sleep(0)
 
     pulse.run(main(), loop_factory=loop_factory)

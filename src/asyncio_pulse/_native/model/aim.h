@@ -13,6 +13,8 @@
 
 enum { PULSE_AIM_ALERT_LOOKS = 100 };
 
+enum { PULSE_NOT_ASKED, PULSE_ASKED_UNHEARD, PULSE_ASKED_HEARD };
+
 typedef struct {
     // The deadline that the running poll published, ticks; 0 for none.
     _Atomic(uint64_t) deadline;
@@ -22,8 +24,8 @@ typedef struct {
     // The step that was asked in vain, and when it is asked next.
     _Atomic(uint64_t) put_off_step;
     _Atomic(uint64_t) put_off_until;
-    // A step was asked, and no handler of ours has heard it yet.
-    _Atomic(bool) is_unheard;
+    // Whether a step was asked that has not ended, and whether our handler has heard that.
+    _Atomic(int) asked;
     // A step was suspended lately: for so many looks more, the signal thread must not be late.
     _Atomic(int) alert_for;
     // The signal thread looks at nothing before this time unless it is woken; 0 while it is awake.

@@ -49,11 +49,29 @@ pulse_preemption_start(PyObject *module, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+int
+pulse_preemption_take_asked(void)
+{
+    return atomic_exchange(&pulse_the_aim.asked, PULSE_NOT_ASKED);
+}
+
+void
+pulse_preemption_end_step(void)
+{
+    bool is_unheard = pulse_preemption_take_asked() == PULSE_ASKED_UNHEARD;
+    pulse_eval_hook_end();
+    pulse_wakeup_fd_restore(pulse_the_preemption.signal_number);
+    if (is_unheard && pulse_the_preemption.state != NULL) {
+        pulse_preemption_check_heard(pulse_the_preemption.state);
+    }
+}
+
 PyObject *
 pulse_preemption_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     if (pulse_the_preemption.state == pulse_state_of_module(module)) {
         pulse_signal_thread_stop();
+        pulse_preemption_end_step();
         pulse_the_preemption.state = NULL;
         pulse_the_preemption.request = (pulse_request){0};
     }
@@ -136,7 +154,6 @@ void
 pulse_preemption_check_heard(pulse_state *state)
 {
     // The program may handle our signal itself by now. The next poll that may be preempted has another signal chosen.
-    atomic_store(&pulse_the_aim.is_unheard, false);
     pulse_exception raised = pulse_exception_take();
     PyObject *handler = PyObject_CallFunction(pulse_the_preemption.getsignal, "i", pulse_the_preemption.signal_number);
     if (handler != NULL && handler != pulse_the_preemption.handler) {

@@ -4,6 +4,7 @@
 #ifndef PULSE_PREEMPTION_H
 #define PULSE_PREEMPTION_H
 
+#include "model/aim.h"
 #include "preempt/asking.h"
 
 typedef struct {
@@ -25,6 +26,19 @@ extern pulse_preemption_process pulse_the_preemption;
 
 // A poll took longer than it should. If requests were not heard, the program may have taken over the signal: then send no more.
 void pulse_preemption_check_heard(pulse_state *state);
+
+// Whether a step was asked. The end of a plain poll that runs on a slice must then be told.
+PULSE_INLINE bool
+pulse_preemption_is_asked(void)
+{
+    return atomic_load_explicit(&pulse_the_aim.asked, memory_order_relaxed) != PULSE_NOT_ASKED;
+}
+
+// Whether it was asked, and whether that was heard. Afterwards it counts as not asked.
+int pulse_preemption_take_asked(void);
+
+// That poll has ended, or was suspended: nothing of the request remains. Keeps an exception.
+void pulse_preemption_end_step(void);
 
 // In a forked child.
 void pulse_preemption_after_fork(void);

@@ -141,7 +141,7 @@ pulse_request_begin(pulse_governed *governed, pulse_thread *thread)
 static bool
 has_not_heard(const pulse_request *enclosing)
 {
-    if (PULSE_UNLIKELY(atomic_load_explicit(&pulse_the_aim.is_unheard, memory_order_relaxed))) {
+    if (PULSE_UNLIKELY(pulse_preemption_is_asked()) && pulse_preemption_take_asked() == PULSE_ASKED_UNHEARD) {
         return true;
     }
     return pulse_the_preemption.request.poll != 0 && pulse_the_preemption.request.poll != enclosing->poll &&
@@ -322,7 +322,7 @@ PyObject *
 pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments), Py_ssize_t Py_UNUSED(count))
 {
     pulse_thread *thread = pulse_thread_find(pulse_state_of_module(module), false);
-    atomic_store(&pulse_the_aim.is_unheard, false);
+    atomic_store(&pulse_the_aim.asked, PULSE_ASKED_HEARD);
     if (!is_due(thread)) {
         Py_RETURN_NONE;
     }

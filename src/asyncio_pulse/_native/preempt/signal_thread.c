@@ -142,7 +142,7 @@ ask(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now, bool is_of_step
     watchdog->asked = deadline;
     watchdog->asked_at = now;
     if (is_of_step) {
-        atomic_store(&pulse_the_aim.is_unheard, true);
+        atomic_store(&pulse_the_aim.asked, PULSE_ASKED_UNHEARD);
     }
     request(watchdog);
 }

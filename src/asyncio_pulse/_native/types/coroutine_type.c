@@ -11,6 +11,7 @@
 #include "poll/last_poll.h"
 #include "poll/poll.h"
 #include "poll/step.h"
+#include "preempt/preemption.h"
 #include "preempt/suspension.h"
 #include "types/awaiter.h"
 
@@ -161,6 +162,9 @@ governed_am_send(PyObject *self, PyObject *value, PyObject **result)
     if (thread->slices != NULL && PyCoro_CheckExact(governed->coro)) {
         pulse_slice *suspended;
         outcome = pulse_slice_begin(thread->slices, governed, true, governed->coro, value, NULL, result, &suspended);
+        if (PULSE_UNLIKELY(pulse_preemption_is_asked())) {
+            pulse_preemption_end_step();
+        }
         if (PULSE_UNLIKELY(suspended != NULL)) {
             pulse_suspension_keep(governed, suspended);
             return pulse_step_suspended(governed, &poll, result);
