@@ -135,8 +135,10 @@ def test_an_eager_task_inside_a_preemptible_one_suspends_to_it(loop_factory: Loo
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.set_task_factory(loop.get_task_factory())
-        await asyncio.wait_for(pulse.spawn(outer(), preemptible=True), 60)
-        assert preemptions() > 5
+        # Eager steps refuse most requests, and the next ones then come later.
+        async with asyncio.timeout(60):
+            while preemptions() <= 5:
+                await pulse.spawn(outer(), preemptible=True)
 
     run_preempting(main(), loop_factory)
     assert wrong == 0
