@@ -325,3 +325,27 @@ def test_nothing_is_searched_for_after_preemption_has_stopped(loop_factory: Loop
         await asyncio.sleep(0)
 
     pulse.run(main(), loop_factory=loop_factory)
+
+
+def test_the_wake_up_descriptor_comes_back_if_another_thread_stops_preemption(loop_factory: LoopFactory) -> None:
+    async def overlong() -> None:
+        # The descriptor is diverted until this poll ends.
+        _overlong_step()
+        thread = threading.Thread(target=preemption.stop)
+        thread.start()
+        thread.join()
+
+    async def main() -> None:
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+        await asyncio.create_task(overlong())
+        # Nothing else wakes the loop.
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        try:
+            async with asyncio.timeout(WITHIN_S / 10):
+                await heard.wait()
+        finally:
+            loop.remove_signal_handler(signal.SIGUSR1)
+
+    pulse.run(main(), loop_factory=loop_factory)
+    preemption.stop()

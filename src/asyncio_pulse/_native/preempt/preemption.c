@@ -71,7 +71,8 @@ pulse_preemption_stop(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     if (pulse_the_preemption.state == pulse_state_of_module(module)) {
         pulse_signal_thread_stop();
-        pulse_preemption_end_step();
+        // The wake-up descriptor goes back when the poll under way ends: only the main thread may set it.
+        pulse_eval_hook_end();
         pulse_the_preemption.state = NULL;
         pulse_the_preemption.request = (pulse_request){0};
     }
