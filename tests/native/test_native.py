@@ -21,9 +21,10 @@ RUN_QUEUE = [f"queue/{name}.c" for name in ("runqueue", "flows", "credit", "lott
         ("check_clock", ["base/thread_clock.c"]),
         ("check_diagnosis", ["base/diagnosis.c", "base/os_thread.c"]),
         ("check_off_cpu", ["base/off_cpu.c", "base/os_thread.c", "base/thread_clock.c"]),
+        ("check_alarm", ["base/alarm.c", "base/os_thread.c"]),
         ("check_runqueue", RUN_QUEUE),
     ],
-    ids=["histogram", "totals", "allowance", "clock", "diagnosis", "off_cpu", "runqueue"],
+    ids=["histogram", "totals", "allowance", "clock", "diagnosis", "off_cpu", "alarm", "runqueue"],
 )
 def test_what_needs_no_interpreter(program: str, parts: list[str], tmp_path: Path) -> None:
     sources = [C_TESTS / f"{program}.c", *(NATIVE / part for part in parts)]

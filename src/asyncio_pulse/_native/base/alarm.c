@@ -20,8 +20,10 @@
 
 enum {
     NS_PER_S = 1000000000,
-    // Without a timer on CPU time, the thread wakes up this much more rarely: there may be nothing to see.
+    // Without a timer on CPU time, the thread wakes up this much more rarely, as there may be nothing to see, and never at
+    // once.
     RARER = 5,
+    SHORTEST_NS = 4000000,
 };
 
 // The clock of another thread's CPU time in the kernel's numbering, as pthread_getcpuclockid makes it.
@@ -77,7 +79,7 @@ pulse_alarm_sleep_while_computing(pulse_alarm *alarm, uint64_t ns)
     // A value of 0 would stop the timer.
     struct itimerspec when = {.it_value = timespec_of(ns > 0 ? ns : 1)};
     bool is_set = alarm->has_timer && timer_settime(alarm->timer, 0, &when, NULL) == 0;
-    pulse_alarm_sleep(alarm, is_set ? PULSE_ALARM_NEVER : RARER * ns);
+    pulse_alarm_sleep(alarm, is_set ? PULSE_ALARM_NEVER : RARER * (ns > SHORTEST_NS ? ns : SHORTEST_NS));
 }
 
 void

@@ -380,6 +380,7 @@ on_await(const pulse_frame *starting)
     }
     pulse_frame where;
     if (judge(thread, slice, starting, &where) >= 0) {
+        // Judging takes longer than a call, so the number of places is bounded, too.
         if (pulse_the_preemption.request.boundaries_left-- <= 0) {
             pulse_eval_hook_end();
         }
