@@ -16,9 +16,10 @@ pulse_diagnosis_snapshot(pulse_os_snapshot *snapshot, uint64_t now_ns)
 void
 pulse_diagnosis_snapshot_runs(pulse_os_snapshot *snapshot, const pulse_os_snapshot *before, uint64_t now_ns)
 {
+    int count = before->count;
     snapshot->taken_ns = now_ns;
     snapshot->count = 0;
-    for (int i = 0; i < before->count; i++) {
+    for (int i = 0; i < count; i++) {
         pulse_os_thread *thread = &snapshot->threads[snapshot->count];
         *thread = before->threads[i];
         snapshot->count += pulse_os_thread_read_run_ns(thread->thread, &thread->run_ns);

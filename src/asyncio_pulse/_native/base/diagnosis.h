@@ -44,8 +44,8 @@ enum { PULSE_MOST_SUSPECTS = 8 };
 
 void pulse_diagnosis_snapshot(pulse_os_snapshot *snapshot, uint64_t now_ns);
 
-// Take the second snapshot, in a twentieth of the time, because the GIL is held meanwhile. It has the threads of the first
-// one, and only how long each has run. That is enough to find suspects. A thread to be diagnosed must be read again.
+// Take a snapshot in a twentieth of the time. It has the threads of an earlier one, which may be the same record, and only
+// how long each has run. That is enough to find suspects. A thread to be diagnosed must be read again.
 void pulse_diagnosis_snapshot_runs(pulse_os_snapshot *snapshot, const pulse_os_snapshot *before, uint64_t now_ns);
 void pulse_diagnosis_read_again(pulse_os_snapshot *snapshot, uint64_t thread);
 

@@ -62,20 +62,24 @@ can_change_nothing(const pulse_governed *governed, uint64_t now)
            (is_spoken_for || is_settled(governed->account, now));
 }
 
-void
-pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended)
+bool
+pulse_decisions_are_open(pulse_governed *governed, const pulse_verdict *verdict, uint64_t ended)
 {
-    pulse_governor *governor = governed->governor;
+    const pulse_governor *governor = governed->governor;
     break_run(governed->account);
     break_run(pulse_governed_group_account(governed));
     if (can_change_nothing(governed, ended)) {
         count_untold(governed->account, verdict);
         count_untold(pulse_governed_group_account(governed), verdict);
-        return;
+        return false;
     }
-    if (governor->decisions == NULL || governor->due_count == PULSE_MOST_DUE) {
-        return;
-    }
+    return governor->decisions != NULL && governor->due_count < PULSE_MOST_DUE;
+}
+
+void
+pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack, uint64_t ended)
+{
+    pulse_governor *governor = governed->governor;
     governor->due[governor->due_count++] = (pulse_due){
         .governed = (PyObject *)governed,
         .stack = Py_XNewRef(stack),

@@ -9,7 +9,11 @@
 
 #include "model/governed.h"
 
-// Note a judged poll that was bad. `slow`: it took long by its own doing. `stack` may be NULL. Never calls Python code.
+// End the runs of good polls, because of a bad poll that ended at `ended`. Returns whether this poll can change a tier. If it
+// cannot, it is counted, and need not be noted.
+bool pulse_decisions_are_open(pulse_governed *governed, const pulse_verdict *verdict, uint64_t ended);
+
+// Note a bad poll that can change a tier. `slow`: it took long by its own doing. `stack` may be NULL. Never calls Python code.
 void pulse_decisions_note(pulse_governed *governed, const pulse_verdict *verdict, bool slow, PyObject *stack,
                           uint64_t ended);
 

@@ -20,12 +20,29 @@ later(uint64_t one, uint64_t other)
     return one > other ? one : other;
 }
 
+// Whether a wait has lasted long enough to be looked at.
+static bool
+is_long(pulse_turns *turns, uint64_t wait)
+{
+    return wait != 0 && pulse_overdue_age(wait) > atomic_load(&turns->stall_after_ticks) / 4;
+}
+
+// The loop is busy, or has just begun to wait.
 static void
-look_for_gil(pulse_turns *turns, const pulse_os_thread *thread, uint64_t now_ns, uint64_t switch_interval_ns)
+forget_wait(pulse_turns *turns)
+{
+    atomic_store(&turns->gil_since, 0);
+    turns->look.wait = 0;
+    turns->look.is_new = false;
+}
+
+static void
+look_for_gil(pulse_turns *turns, const pulse_os_thread *thread, uint64_t wait, uint64_t now_ns,
+             uint64_t switch_interval_ns)
 {
     pulse_turns_look *last = &turns->look;
-    uint64_t wait = wait_now(turns), window_ns = pulse_less(now_ns, last->taken_ns), now = pulse_clock_ticks();
-    bool is_same = wait != 0 && wait == last->wait;
+    uint64_t window_ns = pulse_less(now_ns, last->taken_ns), now = pulse_clock_ticks();
+    bool is_same = wait == last->wait;
     if (!is_same) {
         // The loop came back at `wait`, and has waited since a little later.
         last->gil_since = wait;
@@ -41,8 +58,10 @@ look_for_gil(pulse_turns *turns, const pulse_os_thread *thread, uint64_t now_ns,
         atomic_store(&turns->gil_since,
                      was_idle ? later(last->gil_since, now - pulse_clock_from_ns(awake_ns)) : last->gil_since);
     }
-    last->is_new = !is_same && wait != 0 && pulse_overdue_age(wait) > atomic_load(&turns->stall_after_ticks) / 4;
+    last->is_new = !is_same;
     last->wait = wait;
+    last->thread = *thread;
+    last->taken_ns = now_ns;
 }
 
 static void
@@ -55,17 +74,20 @@ begin_window(pulse_turns *turns, const pulse_os_thread *thread, uint64_t now_ns)
     };
 }
 
+static bool
+is_window_over(pulse_turns *turns, const pulse_thread *thread, uint64_t now_ns)
+{
+    uint64_t limit_ns = pulse_clock_to_ns(atomic_load(&turns->stall_after_ticks)) * WINDOW_STALLS;
+    return turns->window.thread.thread != thread->os_thread || pulse_less(now_ns, turns->window.began_ns) >= limit_ns;
+}
+
 static void
 look_for_blocking(pulse_turns *turns, const pulse_os_thread *thread, uint64_t now_ns)
 {
     pulse_turns_window *window = &turns->window;
-    uint64_t limit_ns = pulse_clock_to_ns(atomic_load(&turns->stall_after_ticks)) * WINDOW_STALLS;
     uint64_t passed_ns = pulse_less(now_ns, window->began_ns);
     if (window->thread.thread != thread->thread) {
         begin_window(turns, thread, now_ns);
-        return;
-    }
-    if (passed_ns < limit_ns) {
         return;
     }
     // Stalls are reported on their own, so only turns that were none count.
@@ -79,21 +101,41 @@ look_for_blocking(pulse_turns *turns, const pulse_os_thread *thread, uint64_t no
     begin_window(turns, thread, now_ns);
 }
 
+static void
+forget_all(pulse_turns *turns)
+{
+    turns->look = (pulse_turns_look){0};
+    turns->window = (pulse_turns_window){0};
+}
+
 void
 pulse_waits_look(pulse_turns *turns, uint64_t now_ns, uint64_t switch_interval_ns)
 {
     const pulse_thread *thread = atomic_load(&turns->thread);
-    pulse_os_thread now;
-    if (thread == NULL || atomic_load(&turns->stall_after_ticks) == UINT64_MAX ||
-        !pulse_os_thread_read(thread->os_thread, &now)) {
-        turns->look = (pulse_turns_look){0};
-        turns->window = (pulse_turns_window){0};
+    if (thread == NULL || atomic_load(&turns->stall_after_ticks) == UINT64_MAX) {
+        forget_all(turns);
         return;
     }
-    look_for_gil(turns, &now, now_ns, switch_interval_ns);
-    look_for_blocking(turns, &now, now_ns);
-    turns->look.thread = now;
-    turns->look.taken_ns = now_ns;
+    uint64_t wait = wait_now(turns);
+    bool waits_long = is_long(turns, wait), window_is_over = is_window_over(turns, thread, now_ns);
+    if (!waits_long) {
+        forget_wait(turns);
+    }
+    // A reading costs up to 50 us where the system's code has left the caches.
+    pulse_os_thread now;
+    if (!waits_long && !window_is_over) {
+        return;
+    }
+    if (!pulse_os_thread_read(thread->os_thread, &now)) {
+        forget_all(turns);
+        return;
+    }
+    if (waits_long) {
+        look_for_gil(turns, &now, wait, now_ns, switch_interval_ns);
+    }
+    if (window_is_over) {
+        look_for_blocking(turns, &now, now_ns);
+    }
 }
 
 bool

@@ -22,6 +22,8 @@ enum {
     // below 20 us.
     PROBES = 3,
     FREE_GIL_US = 200,
+    // The threads of the process are listed anew after this long.
+    LISTED_FOR_MS = 1000,
 };
 
 typedef struct pulse_watchdog {
@@ -47,6 +49,8 @@ typedef struct pulse_watchdog {
     uint64_t switch_interval_ns;
     pulse_os_snapshot before;
     pulse_os_snapshot after;
+    // When the threads in `before` were listed.
+    uint64_t listed_ns;
 } pulse_watchdog;
 
 static void
@@ -71,18 +75,36 @@ observe(pulse_os_snapshot *snapshot)
     pulse_diagnosis_snapshot(snapshot, now_ns());
 }
 
-// Called with the GIL, for which the program waits. There may be hundreds of threads, so only the few whose loops are
-// overdue are read in full.
+// Take the second reading with the GIL, for which the program waits, or the first one for a poll that is no stall. There
+// may be hundreds of threads, so only the few that run a loop in question are read in full.
 static void
-observe_at_once(pulse_watchdog *watchdog)
+observe_at_once(pulse_watchdog *watchdog, pulse_os_snapshot *snapshot, bool (*is_in_question)(pulse_turns *))
 {
-    pulse_diagnosis_snapshot_runs(&watchdog->after, &watchdog->before, now_ns());
+    pulse_diagnosis_snapshot_runs(snapshot, &watchdog->before, now_ns());
     for (pulse_turns *each = atomic_load(&watchdog->state->turns); each != NULL; each = each->next) {
         pulse_thread *thread = atomic_load(&each->thread);
-        if (thread != NULL && pulse_stalls_is_in_question(each)) {
-            pulse_diagnosis_read_again(&watchdog->after, thread->os_thread);
+        if (thread != NULL && is_in_question(each)) {
+            pulse_diagnosis_read_again(snapshot, thread->os_thread);
         }
     }
+}
+
+static bool
+is_busy(pulse_turns *turns)
+{
+    return pulse_turns_key(turns) != 0;
+}
+
+// Take the first reading. Few polls turn out to be stalls, so a list of threads is used again for a while.
+static void
+observe_before(pulse_watchdog *watchdog, bool stalled)
+{
+    if (!stalled && now_ns() - watchdog->listed_ns < LISTED_FOR_MS * 1000000ull) {
+        observe_at_once(watchdog, &watchdog->before, is_busy);
+        return;
+    }
+    observe(&watchdog->before);
+    watchdog->listed_ns = watchdog->before.taken_ns;
 }
 
 // Needs the GIL. The poll cannot end meanwhile, but may have ended before.
@@ -197,7 +219,7 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
     };
     uint64_t waited = 0, collected = pulse_threads_collected(state);
     int kept = 0;
-    observe(&watchdog->before);
+    observe_before(watchdog, stalled);
     if (stalled) {
         kept = watch_threads(watchdog, &evidence, &waited);
     }
@@ -209,7 +231,7 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
     }
     bool kept_long = waited > pulse_clock_from_ns(OBSERVE_US * 1000);
     if (kept_long) {
-        observe_at_once(watchdog);
+        observe_at_once(watchdog, &watchdog->after, pulse_stalls_is_in_question);
         stalled = true;
     }
     // A single wait may be chance: the GIL changes hands even if no thread keeps it for long.
