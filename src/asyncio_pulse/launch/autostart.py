@@ -51,6 +51,8 @@ class GovernedProcess:
         self._signals_pid = 0
         self._signal_wakeup = SignalWakeup()
         self._finished_pid = 0
+        self._is_delivering = False
+        self._deadly_signal: int | None = None
 
     def govern(self, loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEventLoop]) -> None:
         """Govern a new loop. The first loop of a process also arranges the reports.
@@ -78,8 +80,14 @@ class GovernedProcess:
     def finish(self) -> None:
         """Deliver the final report, once in each process."""
         if self._finished_pid != os.getpid():
+            self._is_delivering = True
             self._finished_pid = os.getpid()
-            self._deliver()
+            try:
+                self._deliver()
+            finally:
+                self._is_delivering = False
+            if self._deadly_signal is not None:
+                _die_of(self._deadly_signal)
 
     def answer(self) -> bool:
         """Print the report so far, from a signal handler; False if no loop has run."""
@@ -112,11 +120,14 @@ class GovernedProcess:
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         # The default action would end the process without a report. A waiting parent must still see death by this signal.
+        if self._is_delivering:
+            # Masters of servers terminate workers twice, and also workers that are ending by themselves.
+            self._deadly_signal = number
+            return
         try:
             self._finish_quietly()
         finally:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            _die_of(number)
 
     def _on_hang_up(self, number: int, frame: FrameType | None) -> None:
         # A program must still end with its terminal. A program without one, such as a service, gets SIGHUP from an
@@ -143,6 +154,11 @@ class GovernedProcess:
             self.finish()
         except Exception as error:
             _complain(error)
+
+
+def _die_of(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _has_terminal() -> bool:

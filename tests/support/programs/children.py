@@ -54,8 +54,10 @@ if __name__ == "__main__":
             process = context.Process(target=work, args=(10**9,))
             process.start()
             process.join(1.0)
-            process.terminate()
-            process.join()
+            # As masters of servers do: once, and again for all that are still alive.
+            while process.is_alive():
+                process.terminate()
+                process.join(0.001)
             print("child ended with", process.exitcode)
         case way:
             start_processes(way)
