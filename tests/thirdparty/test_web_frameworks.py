@@ -105,9 +105,9 @@ def serving(request: pytest.FixtureRequest) -> Any:
 
 @asynccontextmanager
 async def asking(app: Any, serving: Serving) -> AsyncIterator[tuple[httpx.AsyncClient, str]]:
-    limits = httpx.Limits(max_connections=3)
-    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits) as client:
-        client.timeout = httpx.Timeout(30)
+    # Without TLS: a client would otherwise read all certificates of the system first, for longer than it asks here.
+    options: dict[str, Any] = {"limits": httpx.Limits(max_connections=3), "timeout": 30, "verify": False}
+    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", **options) as client:
         yield client, f"ws://127.0.0.1:{port}/talk"
 
 
