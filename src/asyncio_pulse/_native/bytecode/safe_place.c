@@ -60,9 +60,8 @@ is_await_edge(const pulse_reach *reach, const pulse_frame *frame, const pulse_fr
             is_inside_awaited(reach, frame, caller, marks));
 }
 
-// Foreign code: protected, or installed and not named by the program as its own.
-static bool
-is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+bool
+pulse_reach_is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 {
     if (package != NULL) {
         if (PySet_Contains(reach->protected_modules, package) != 0) {
@@ -99,11 +98,11 @@ opted_in(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
         return is_protected < 0 ? -1 : 0;
     }
     // Both are interned, so pointers suffice.
-    if (package == reach->package || reach->modules == NULL) {
+    if ((package == reach->package && !reach->is_for_program) || reach->modules == NULL) {
         return 1;
     }
     int is_named = PySet_Contains(reach->modules, package);
-    return is_named == 0 && reach->is_for_program ? !is_library(reach, frame, package) : is_named;
+    return is_named == 0 && reach->is_for_program ? !pulse_reach_is_library(reach, frame, package) : is_named;
 }
 
 // How many values on the stack of a frame are valid for sure. `called_c`: C code runs that it called.
@@ -126,7 +125,8 @@ consents(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
     if (*inner_of == 0 && opted_in(reach, frame, marks) == 1) {
         return true;
     }
-    return is_library(reach, frame, marks->package) && pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
+    return pulse_reach_is_library(reach, frame, marks->package) &&
+           pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
            pulse_owned_note(owned, frame, &marks->vetted, valid_values(frame, marks, false));
 }
 
@@ -214,7 +214,7 @@ expects_to_wait(const pulse_reach *reach, const pulse_frame *frame, const pulse_
     // Both packages are interned, so pointers suffice.
     return marks != NULL && of_caller != NULL &&
            (marks->vetted.libraries != 0 || marks->package != of_caller->package) &&
-           is_library(reach, caller, of_caller->package);
+           pulse_reach_is_library(reach, caller, of_caller->package);
 }
 
 // Judge every link from this frame down to the beginning of the task's step. Up to the first await edge, the code must have
@@ -276,7 +276,8 @@ static bool
 may_wait(const pulse_reach *reach, const pulse_frame *frame, PyObject *package, const pulse_frame *caller,
          PyObject *package_of_caller)
 {
-    bool from_library = is_library(reach, caller, package_of_caller), to_library = is_library(reach, frame, package);
+    bool from_library = pulse_reach_is_library(reach, caller, package_of_caller),
+         to_library = pulse_reach_is_library(reach, frame, package);
     if (reach->mode != PULSE_PREEMPT_WAITS) {
         return !from_library || !to_library;
     }

@@ -50,8 +50,8 @@ typedef struct {
     pulse_preempt_mode mode;
     // Its top-level package, interned; or NULL.
     PyObject *package;
-    // The package itself is protected, as the middleware's is. The program's code that it runs has opted in, installed
-    // libraries have not.
+    // The package is protected, as the middleware's is, or is a library whose task only a policy opted in. The program's code
+    // that it runs has opted in, installed libraries have not.
     bool is_for_program;
     // Further packages that opted in: a frozenset, or NULL for all that are not protected.
     PyObject *modules;
@@ -71,6 +71,9 @@ typedef struct {
 // Take or release references to all objects of a reach.
 void pulse_reach_hold(const pulse_reach *reach);
 void pulse_reach_let_go(const pulse_reach *reach);
+
+// Whether a frame runs foreign code: protected, or installed and not named by the program as its own.
+bool pulse_reach_is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package);
 
 // Judge the place where the calling thread is, or where it will be if `starting` is about to run. `where` receives the frame
 // that the verdict is about; its `code` is NULL if there is none.

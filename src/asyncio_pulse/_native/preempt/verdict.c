@@ -45,6 +45,16 @@ coroutine_inside(PyObject *owner)
     return ((const pulse_governed *)owner)->coro;
 }
 
+// Whether only a policy or the configuration lets this task be suspended between two statements, and no code named the task
+// or its group. A task that a library creates in a group is such a task.
+static bool
+is_opted_in_by_policy(const pulse_governed *governed)
+{
+    const pulse_options *options = (const pulse_options *)governed->options;
+    return pulse_consent_mode(governed) == PULSE_PREEMPT_ANYWHERE &&
+           (options == NULL || (options->preemptible != 1 && options->group == NULL));
+}
+
 // Held: judging allocates, so that the collector and then another thread may run and change the configuration.
 static pulse_reach
 reach_of(const pulse_governed *governed, const polls_under_way *polls)
@@ -58,7 +68,6 @@ reach_of(const pulse_governed *governed, const polls_under_way *polls)
     pulse_reach reach = {
         .mode = pulse_consent_mode(governed),
         .package = package,
-        .is_for_program = package != NULL && PySet_Contains(protected_modules, package) == 1,
         .modules = preemption->modules,
         .protected_modules = protected_modules,
         .library_paths = library_paths,
@@ -67,6 +76,9 @@ reach_of(const pulse_governed *governed, const polls_under_way *polls)
         .polls_count = polls->count,
         .inside = coroutine_inside,
     };
+    reach.is_for_program =
+        package != NULL && (PySet_Contains(protected_modules, package) == 1 ||
+                            (is_opted_in_by_policy(governed) && pulse_reach_is_library(&reach, &frame, package)));
     pulse_reach_hold(&reach);
     return reach;
 }
