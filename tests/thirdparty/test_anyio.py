@@ -10,10 +10,12 @@ from tests.thirdparty.conftest import Run
 
 
 def test_the_first_error_ends_the_others_and_their_clean_up_runs(run: Run) -> None:
+    begun: list[int] = []
     cleaned: list[int] = []
 
     async def wait(number: int) -> None:
         try:
+            begun.append(number)
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
@@ -21,12 +23,14 @@ def test_the_first_error_ends_the_others_and_their_clean_up_runs(run: Run) -> No
                 cleaned.append(number)
 
     async def scenario() -> object:
+        begun.clear()
         cleaned.clear()
         try:
             async with anyio.create_task_group() as group:
                 for number in range(10):
                     group.start_soon(wait, number)
-                await anyio.wait_all_tasks_blocked()
+                while len(begun) < 10:
+                    await anyio.sleep(0.001)
                 raise ValueError("first")
         except ExceptionGroup as error:
             return [repr(each) for each in error.exceptions], sorted(cleaned)

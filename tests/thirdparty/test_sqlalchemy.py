@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import ForeignKey, func, select
-from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tests.thirdparty.conftest import Run
-
-AUTHORS = 8
-BOOKS = 3
-
-
-class Base(AsyncAttrs, DeclarativeBase):
-    pass
-
-
-class Author(Base):
-    __tablename__ = "author"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    books: Mapped[list[Book]] = relationship(order_by="Book.id")
-
-
-class Book(Base):
-    __tablename__ = "book"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    author_id: Mapped[int] = mapped_column(ForeignKey("author.id"))
-    title: Mapped[str]
+from tests.thirdparty.library import AUTHORS, BOOKS, Author, Book, library, titles_of, write
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -40,33 +17,6 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('sqlite') / 'library.db'}?timeout=30"
     return f"postgresql+asyncpg://{request.getfixturevalue('postgres')}"
-
-
-@asynccontextmanager
-async def library(url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(url, pool_size=3, max_overflow=0)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
-        yield engine
-    finally:
-        await engine.dispose()
-
-
-async def write(sessions: async_sessionmaker[AsyncSession], number: int) -> None:
-    async with sessions.begin() as session:
-        author = Author(id=number, name=f"author {number}")
-        session.add(author)
-        await session.flush()
-        session.add_all(Book(author_id=number, title=f"{number}.{part}") for part in range(BOOKS))
-
-
-async def titles_of(sessions: async_sessionmaker[AsyncSession], number: int) -> list[str]:
-    async with sessions() as session:
-        author = await session.get_one(Author, number)
-        # A lazy load: an attribute awaits the database.
-        return [book.title for book in await author.awaitable_attrs.books]
 
 
 def test_concurrent_transactions(run: Run, url: str) -> None:

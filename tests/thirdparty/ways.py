@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import asyncio_pulse as pulse
 from asyncio_pulse.testing import chaos
 from tests.support.loops import LoopFactory
+from tests.support.preempting import AT_ONCE_US
 
 T = TypeVar("T")
 Scenario = Callable[[], Coroutine[Any, Any, T]]
@@ -25,6 +26,9 @@ PREEMPT = 0.5
 
 SEEDS = int(os.environ.get("ASYNCIO_PULSE_TEST_SEEDS", "2"))
 """How many seeds of chaos each scenario meets; `make test-thirdparty` asks for a hundred."""
+
+OPTED_IN = pulse.TierConfig(poll_budget_us=AT_ONCE_US, groups={"*": pulse.GroupPolicy(preempt="anywhere")})
+"""Suspends the scenario's own code between any two statements, and libraries nowhere but at awaits."""
 
 TIMEOUT_S = 60.0
 """For one scenario, which takes well under a second: a wake-up was lost."""
@@ -68,6 +72,11 @@ class Way:
     governed: bool
     seed: int | None = None
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether all tasks of the scenario are in a group that opted in, those of its libraries among them."""
+        return self.seed is not None and self.seed % 2 == 1
+
     def __str__(self) -> str:
         if self.seed is not None:
             return f"chaos{self.seed}"
@@ -90,8 +99,8 @@ class Way:
         """
         with self._chaos(), asyncio.Runner(loop_factory=loop_factory) as runner:
             loop = runner.get_loop()
-            manager = pulse.install(config, loop=loop) if self.governed else None
-            result = runner.run(asyncio.wait_for(scenario(), timeout_s))
+            manager = pulse.install(config or self._config(), loop=loop) if self.governed else None
+            result = runner.run(asyncio.wait_for(self._grouped(scenario), timeout_s))
             self._check_danger(manager)
         # A library may keep the closed loop, and with it the watchdog.
         pulse.uninstall(loop=loop)
@@ -103,6 +112,12 @@ class Way:
 
     def _chaos(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self.seed is None else chaos(self.seed, park=PARK, preempt=PREEMPT)
+
+    def _config(self) -> pulse.TierConfig | None:
+        return OPTED_IN if self.anywhere else None
+
+    async def _grouped(self, scenario: Scenario[T]) -> T:
+        return await (pulse.spawn(scenario(), group="scenario") if self.anywhere else scenario())
 
     def _check_danger(self, manager: pulse.TierManager | None) -> None:
         if manager is None:
