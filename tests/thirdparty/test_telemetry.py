@@ -114,6 +114,8 @@ def test_errors_carry_the_marks_of_their_own_request(run: Run, sentry: Kept) -> 
         sentry_sdk.set_tag("number", number)
         await part(number)
         await asyncio.sleep(0.001)
+        for _ in range(100):
+            pass  # a place of the program's own, between whose statements an opted-in task is suspended
         raise ValueError(number)
 
     async def scenario() -> object:
