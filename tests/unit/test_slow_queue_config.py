@@ -21,7 +21,6 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         "starvation_threshold_ms": 1_000,
         "lottery_seed": None,
         "isolated_loop_share": 0.10,
-        "turn_budget_ms": 0,
     }
     given = {name: setting.default for name, setting in SETTINGS.items() if name != "lottery_seed"}
     assert SlowQueueConfig(**given) == SlowQueueConfig()  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def test_every_fault_is_named_at_once() -> None:
     ("mapping", "message"),
     [
         ({"pol_budget_us": 1}, r"pol_budget_us is not a setting \(did you mean poll_budget_us\?\)"),
-        ({"zzz": 1}, r"zzz is not a setting \(known: profile, poll_budget_us, .*, tiers, groups, slow_queue\)"),
+        ({"zzz": 1}, r"zzz is not a setting \(known: profile, latency_target_ms, .*, tiers, groups, slow_queue\)"),
         ({"promotion_threshold": 1}, r"did you mean tiers\.<tier>\.promotion_threshold\?"),
         ({"tiers": {"wran": {}}}, r"tiers\.wran is not a setting \(did you mean tiers\.warn\?\)"),
         (

@@ -22,10 +22,12 @@ WARN = InterventionAction.WARN
 def test_the_defaults_are_those_of_the_specification() -> None:
     scalars = {name: getattr(TierConfig(), name) for name in SETTINGS}
     assert scalars == {
+        "latency_target_ms": 20,
         "poll_budget_us": 2000,
         "operation_budget": 128,
         "slow_poll_threshold_ms": 10,
         "stall_threshold_ms": 100,
+        "turn_limit_ms": 20,
         "max_groups": 1024,
         "cpu_sample_interval_us": 200,
         "mode": "act",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from asyncio_pulse.policy.tier_config import InterventionAction, TierConfig
 from asyncio_pulse.runtime.chaos import CHAOS_VARIABLE
-from asyncio_pulse.runtime.settings import TracedConfig
+from asyncio_pulse.runtime.settings import DERIVED_ORIGIN, TracedConfig
 
 __all__ = ["Ability", "Fact", "configuration_facts", "tier_abilities"]
 
@@ -46,7 +46,7 @@ class Ability:
 def configuration_facts(traced: TracedConfig) -> Iterator[Fact]:
     """Yield the configuration of a program that is run here, and the origins of its values."""
     config = traced.config
-    others = sorted({origin for path, origin in traced.origins.items() if origin != "default"})
+    others = sorted({origin for path, origin in traced.origins.items() if origin not in ("default", DERIVED_ORIGIN)})
     yield Fact("configuration", "profile", traced.profile)
     yield Fact("configuration", "what differs", f"from {', '.join(others)}" if others else "nothing")
     for name, value in (

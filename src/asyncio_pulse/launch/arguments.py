@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from asyncio_pulse.errors import ConfigError
+
 __all__ = ["USAGE_ERROR", "Parser", "options_end", "run_parser"]
 
 USAGE_ERROR = 2
-OPTIONS_WITH_VALUE = ("--config", "--json", "--worst")
+OPTIONS_WITH_VALUE = ("--config", "--json", "--target", "--worst")
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,6 +39,9 @@ def run_parser() -> Parser:
         metavar="FILE",
         type=Path,
         help="TOML file with the settings, or pyproject.toml; read again on SIGHUP",
+    )
+    parser.add_argument(
+        "--target", metavar="TIME", type=_target, help="latency target, such as 5ms, instead of the configuration's"
     )
     parser.add_argument("--json", metavar="FILE", type=_writable_file, help="write the report as JSON as well")
     parser.add_argument("--quiet", action="store_true", help="no text report at the end")
@@ -68,6 +73,15 @@ def _writable_file(path: str) -> str:
     if not os.access(directory if replaced else path, os.W_OK):
         raise argparse.ArgumentTypeError(f"{path!r} cannot be written; choose another file")
     return path
+
+
+def _target(text: str) -> str:
+    from asyncio_pulse.policy.target import parse_target  # imported late, because most runs give no target
+
+    try:
+        return f"{parse_target('TIME', text)}ms"
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(error.faults[0].message) from error
 
 
 def _worst_count(text: str) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asyncio_pulse.errors import ConfigError, PulseError
-from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, find_config_file
+from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, TARGET_VARIABLE, find_config_file
 
 from .arguments import options_end, run_parser
 from .options import RunOptions, count_child_faults
@@ -70,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
         starts_off=config_path is not None and _says_off(config_path),
     )
     environment = {**os.environ, **run_options.to_environment(), "PYTHONPATH": _python_path()}
+    if options.target is not None:
+        environment[TARGET_VARIABLE] = options.target
     if sys.platform == "win32":
         from .delivery import Delivery
 

@@ -93,7 +93,7 @@ class SlowQueueMetrics:
     isolated: QueueMetrics = QueueMetrics()
     """The queue of tasks at Isolate."""
     overlong_turns: QueueMetrics = QueueMetrics()
-    """The queue of NORMAL and LOW non-offenders that wait for a turn with room for them: `turn_budget_ms`."""
+    """The queue of non-offenders with long polls that wait for a turn with room for them: `turn_limit_ms`."""
     kept_waiting: tuple[KeptWaiting, ...] = ()
     """Waits of non-offenders for parked offenders, longest first. Only asyncio's loops show what is ready."""
 

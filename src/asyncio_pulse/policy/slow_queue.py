@@ -32,7 +32,6 @@ SETTINGS: Mapping[str, Setting] = {
     "starvation_threshold_ms": Range(1_000, 1, 600_000),
     "lottery_seed": Range(0, 0, 2**64 - 1),
     "isolated_loop_share": Share(0.10),
-    "turn_budget_ms": Range(0, 0, 60_000),
 }
 
 
@@ -48,8 +47,6 @@ class SlowQueueConfig:
         starvation_threshold_ms: How long a flow may wait before it is rescued, milliseconds, 1..600,000.
         lottery_seed: Makes the lottery draw the same in every run, 0..2**64-1; None draws differently each time.
         isolated_loop_share: Share of the loop's time for all tasks at Isolate together while other tasks wait, 0..1.
-        turn_budget_ms: Time for all polls of one turn of the loop while a CRITICAL or HIGH task is alive, milliseconds,
-            0..60,000. Further NORMAL and LOW polls wait for a later turn. 0 sets no limit.
 
     Raises:
         ConfigError: Lists every value that is of the wrong type or out of its range.
@@ -61,7 +58,6 @@ class SlowQueueConfig:
     starvation_threshold_ms: int = 1_000
     lottery_seed: int | None = None
     isolated_loop_share: float = 0.10
-    turn_budget_ms: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values out of range; accept an algorithm by its value."""

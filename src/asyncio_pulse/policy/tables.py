@@ -67,7 +67,8 @@ def _read_slow_queue(table: object, faults: list[ConfigFault]) -> dict[str, Any]
     if not isinstance(table, Mapping):
         faults.append(must_be("slow_queue", "a table", table))
         return {}
-    faults += unknown_faults(SLOW_QUEUE_SETTINGS, table, path="slow_queue.")
+    moved = {"turn_budget_ms": "turn_limit_ms"}
+    faults += unknown_faults(SLOW_QUEUE_SETTINGS, table, path="slow_queue.", elsewhere=moved)
     faults += setting_faults(SLOW_QUEUE_SETTINGS, table, path="slow_queue.")
     return dict(table)
 

@@ -31,6 +31,7 @@ from asyncio_pulse.policy.ranges import (
     setting_faults,
 )
 from asyncio_pulse.policy.slow_queue import SlowQueueConfig
+from asyncio_pulse.policy.target import DERIVED, LATENCY_TARGET_MS, Derived, derive
 from asyncio_pulse.policy.tier_policy import (
     BALANCED_TIERS,
     InterventionAction,
@@ -56,10 +57,12 @@ PreemptThroughC: TypeAlias = Literal["off", "iteration"]
 """Which C code may stand between a task and its suspended part: none, or code that iterates over a generator."""
 
 SETTINGS: Mapping[str, Setting] = {
+    "latency_target_ms": LATENCY_TARGET_MS,
     "poll_budget_us": POLL_BUDGET_US,
     "operation_budget": OPERATION_BUDGET,
     "slow_poll_threshold_ms": Range(10, 1, 60_000),
     "stall_threshold_ms": Range(100, 10, 600_000),
+    "turn_limit_ms": Range(20, 0, 60_000),
     # 2.2 KiB each. An operator cannot read more names than this; further ones are counted together.
     "max_groups": Range(1_024, 8, 65_536),
     # One reading of the CPU clock costs about 200 ns: at most 0.1 % of the time at 200 us.
@@ -88,7 +91,10 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 _SLOW_QUEUE = SlowQueueConfig()
-_DEFAULT: Mapping[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
+_DEFAULT: Mapping[str, Any] = {
+    name: derive(name, LATENCY_TARGET_MS.default) if name in DERIVED else setting.default
+    for name, setting in SETTINGS.items()
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,11 +102,16 @@ class TierConfig:
     """How a loop is governed.
 
     Args:
+        latency_target_ms: How long a ready callback may wait, milliseconds, 1..60,000. `poll_budget_us` is a tenth of it,
+            `slow_poll_threshold_ms` half of it, `stall_threshold_ms` five times as much, and `turn_limit_ms` equal to it,
+            unless they are given.
         poll_budget_us: CPU time that one poll of a NORMAL task may use, microseconds, 50..10,000,000.
         operation_budget: Operations that one poll of a NORMAL task may spend at checkpoints, 1..1,000,000.
         slow_poll_threshold_ms: Wall time past which a poll counts as slow, milliseconds, 1..60,000.
         stall_threshold_ms: Time away from the selector after which a loop counts as stalled, whatever runs,
             milliseconds, 10..600,000.
+        turn_limit_ms: Time after which a turn of the loop is overlong, milliseconds, 0..60,000. Then tasks whose last poll
+            was longer than its budget wait for another turn. 0 sets no limit.
         max_groups: Maximum number of separate groups, 8..65,536. The rest are counted together as `(other)`.
         cpu_sample_interval_us: Maximum age of the last reading of the CPU clock when a poll starts, microseconds,
             10..100,000: the error bound of a poll's CPU time.
@@ -142,10 +153,12 @@ class TierConfig:
             contradict each other.
     """
 
+    latency_target_ms: int = _DEFAULT["latency_target_ms"]
     poll_budget_us: int = _DEFAULT["poll_budget_us"]
     operation_budget: int = _DEFAULT["operation_budget"]
     slow_poll_threshold_ms: int = _DEFAULT["slow_poll_threshold_ms"]
     stall_threshold_ms: int = _DEFAULT["stall_threshold_ms"]
+    turn_limit_ms: int = _DEFAULT["turn_limit_ms"]
     max_groups: int = _DEFAULT["max_groups"]
     cpu_sample_interval_us: int = _DEFAULT["cpu_sample_interval_us"]
     mode: Mode = _DEFAULT["mode"]
@@ -176,7 +189,9 @@ class TierConfig:
         tiers = () if faults else tuple(self.tier_policies)
         refuse("configuration", [*config_faults(scalars, tiers), *faults])
         for name, setting in SETTINGS.items():
-            object.__setattr__(self, name, setting.normal(scalars[name]))
+            is_derived = isinstance(scalars[name], Derived)
+            value = derive(name, self.latency_target_ms) if is_derived else setting.normal(scalars[name])
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "tier_policies", tiers)
         object.__setattr__(self, "groups", GroupPolicies(self.groups))
 

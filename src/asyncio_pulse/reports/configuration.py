@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncio_pulse.policy.group_policy import group_path
 from asyncio_pulse.policy.tables import config_to_table, flatten
+from asyncio_pulse.policy.target import Derived
 from asyncio_pulse.runtime.settings import TracedConfig
 
 __all__ = ["FORMATS"]
@@ -44,7 +45,11 @@ FORMATS: Mapping[str, Callable[[TracedConfig], str]] = {"text": format_text, "to
 
 def _toml_lines(table: Mapping[str, Any], path: str, origins: Mapping[str, str]) -> list[str]:
     # A TOML comment cannot hold control characters, but the path of a file may.
-    return [f"{name} = {_value(value)}  # {_value(origins[path + name])[1:-1]}" for name, value in table.items()]
+    lines = [f"{name} = {_value(value)}  # {_value(origins[path + name])[1:-1]}" for name, value in table.items()]
+    # A derived value that is left out follows the target.
+    return [
+        f"# {line}" if isinstance(value, Derived) else line for line, value in zip(lines, table.values(), strict=True)
+    ]
 
 
 def _value(value: object) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["MODE_VARIABLE", "PROFILE_VARIABLE", "RUN_VARIABLE", "TABLE_NAMES", "find_config_file"]
+__all__ = ["MODE_VARIABLE", "PROFILE_VARIABLE", "RUN_VARIABLE", "TABLE_NAMES", "TARGET_VARIABLE", "find_config_file"]
 
 MODE_VARIABLE = "ASYNCIO_PULSE_MODE"
 PROFILE_VARIABLE = "ASYNCIO_PULSE_PROFILE"
+TARGET_VARIABLE = "ASYNCIO_PULSE_TARGET"
 RUN_VARIABLE = "ASYNCIO_PULSE_RUN"
 """The options of `asyncio-pulse run`, as JSON. `config_path` is the absolute path of the file, or null."""
 FILE_NAME = "pulse.toml"

@@ -96,7 +96,7 @@ def _configure_slow_queue(governor: _core.Governor, config: TierConfig) -> None:
         slice_us=settings.slice_time_per_turn_us or config.poll_budget_us,
         isolated_share=settings.isolated_loop_share,
         breaker_ms=config.park_breaker_ms,
-        turn_budget_ms=settings.turn_budget_ms,
+        turn_limit_ms=config.turn_limit_ms,
     )
 
 

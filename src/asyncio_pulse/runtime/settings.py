@@ -1,9 +1,9 @@
 """Finds the configuration, in this order: code, the operator's file, the environment's profile, the defaults.
 
 A configuration set in code holds. Code that sets none gets the operator's: the file of `asyncio-pulse run`, or else the
-profile named by `ASYNCIO_PULSE_PROFILE`. `ASYNCIO_PULSE_MODE` overrides the mode of all of these, so that an operator can
-stop interventions without a new release. A library call never searches for a file, because a program must not behave
-differently in another working directory.
+profile named by `ASYNCIO_PULSE_PROFILE`, in both cases with the latency target of `ASYNCIO_PULSE_TARGET`.
+`ASYNCIO_PULSE_MODE` overrides the mode of all of these, so that an operator can stop interventions without a new release.
+A library call never searches for a file, because a program must not behave differently in another working directory.
 
 A mistake in code raises an error. A mistake of the operator never prevents a program from starting. It is logged once, and
 the program runs with less intervention, never with more.
@@ -24,12 +24,20 @@ from typing import Any, NamedTuple, TypeAlias
 from asyncio_pulse.errors import ConfigError
 from asyncio_pulse.policy.profiles import ConfigProfile
 from asyncio_pulse.policy.tables import PROFILES, config_from_table, config_to_table, flatten, profile_named
+from asyncio_pulse.policy.target import Derived, parse_target
 from asyncio_pulse.policy.tier_config import SETTINGS, Mode, TierConfig
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
-from asyncio_pulse.runtime.config_sources import MODE_VARIABLE, PROFILE_VARIABLE, RUN_VARIABLE, TABLE_NAMES
+from asyncio_pulse.runtime.config_sources import (
+    MODE_VARIABLE,
+    PROFILE_VARIABLE,
+    RUN_VARIABLE,
+    TABLE_NAMES,
+    TARGET_VARIABLE,
+)
 from asyncio_pulse.runtime.origin import origin_of
 
 __all__ = [
+    "DERIVED_ORIGIN",
     "ConfigSource",
     "TracedConfig",
     "follow_file",
@@ -44,6 +52,9 @@ __all__ = [
 
 logger = logging.getLogger("asyncio_pulse.settings")
 
+DERIVED_ORIGIN = "latency_target_ms"
+"""The origin of a value that follows from the latency target."""
+
 ConfigSource: TypeAlias = "TierConfig | ConfigProfile | str | os.PathLike[str] | None"
 
 
@@ -55,7 +66,8 @@ class TracedConfig:
     profile: str
     """The profile that fills values not given elsewhere; `custom` for a TierConfig."""
     origins: Mapping[str, str]
-    """Origins by path of the setting: "default", "code", or a kind and the name of a profile, file or variable."""
+    """Origins by path of the setting: "default", "code", "latency_target_ms" for a value that follows from it, or a kind
+    and the name of a profile, file or variable."""
 
 
 def resolve_config(source: ConfigSource) -> TierConfig:
@@ -86,7 +98,8 @@ def trace_config(source: ConfigSource) -> TracedConfig:
     origins = {}
     for path, value in flatten(config_to_table(config)):
         # The table of a group has only the given values, and `exempt`, which is false by default.
-        origins[path] = found.named.get(path) or ("default" if defaults.get(path, False) == value else found.origin)
+        default = "default" if defaults.get(path, False) == value else found.origin
+        origins[path] = found.named.get(path) or (DERIVED_ORIGIN if isinstance(value, Derived) else default)
     if forced_mode() is not None:
         origins["mode"] = f"environment {MODE_VARIABLE}"
     return TracedConfig(config, found.profile, origins)
@@ -212,7 +225,28 @@ def _resolve_with_mode(source: ConfigSource) -> tuple[_Resolved, TierConfig]:
     return found, dataclasses.replace(found.config, mode=mode)
 
 
+def _target() -> int | None:
+    """Return the latency target of the environment, milliseconds; None if there is none. A wrong one is logged once."""
+    text = os.environ.get(TARGET_VARIABLE)
+    if not text:
+        return None
+    try:
+        return parse_target(TARGET_VARIABLE, text)
+    except ConfigError as error:
+        _warn_once(f"{error}; the target of the configuration holds")
+        return None
+
+
 def _resolve_operators() -> _Resolved:
+    found = _resolve_source()
+    target_ms = _target()
+    if target_ms is None:
+        return found
+    named = {**found.named, "latency_target_ms": f"environment {TARGET_VARIABLE}"}
+    return found._replace(config=dataclasses.replace(found.config, latency_target_ms=target_ms), named=named)
+
+
+def _resolve_source() -> _Resolved:
     if _file.path is not None:
         return _file.read(_file.path)
     name = os.environ.get(PROFILE_VARIABLE)

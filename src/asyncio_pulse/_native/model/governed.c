@@ -117,17 +117,6 @@ pulse_governed_is_observed(const pulse_governed *governed)
 }
 
 void
-pulse_governed_count_urgent(pulse_governed *governed)
-{
-    bool is_urgent = governed->counted_alive && governed->priority < PULSE_PRIORITY_NORMAL;
-    if (is_urgent != governed->counted_urgent) {
-        governed->counted_urgent = is_urgent;
-        governed->governor->urgent_alive += is_urgent ? 1 : -1;
-        pulse_governor_turn_budget_changed(governed->governor);
-    }
-}
-
-void
 pulse_governed_no_longer_alive(pulse_governed *governed)
 {
     if (governed->counted_alive) {
@@ -138,6 +127,5 @@ pulse_governed_no_longer_alive(pulse_governed *governed)
         if (governed->group != NULL) {
             atomic_fetch_sub_explicit(&governed->group->alive, 1, memory_order_relaxed);
         }
-        pulse_governed_count_urgent(governed);
     }
 }

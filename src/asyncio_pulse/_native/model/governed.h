@@ -44,6 +44,8 @@ enum {
     PULSE_GOVERNED_BINDING = 1u << 11,
     // One of its bad polls is due to be reported.
     PULSE_GOVERNED_DUE = 1u << 12,
+    // Its last poll was bad or cut short by a suspension, so it waits if its next one comes late in an overlong turn.
+    PULSE_GOVERNED_LONG = 1u << 13,
 };
 
 typedef struct pulse_governed {
@@ -55,7 +57,6 @@ typedef struct pulse_governed {
     uint8_t priority;
     // Together with the flags these are eight bytes, because every task has them.
     bool counted_alive : 1;
-    bool counted_urgent : 1;
     // Number of no_preempt() blocks that it is in.
     uint8_t guards;
     // A pulse_preempt_mode, with PULSE_PREEMPT_OBSERVED if it is only observed.
@@ -117,8 +118,5 @@ pulse_governed_group_account(const pulse_governed *governed)
 
 // Whether its tier is only observed.
 bool pulse_governed_is_observed(const pulse_governed *governed);
-
-// Update the number of urgent coroutines: this one has another priority now, or is no longer alive.
-void pulse_governed_count_urgent(pulse_governed *governed);
 
 #endif

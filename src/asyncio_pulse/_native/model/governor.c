@@ -31,15 +31,3 @@ pulse_governor_settle_decisions(pulse_governor *governor, PyObject *result)
     }
     pulse_state_settle(governor->state, result);
 }
-
-void
-pulse_governor_turn_budget_changed(pulse_governor *governor)
-{
-    bool cuts = governor->urgent_alive > 0 && governor->pump != NULL && governor->turn_ticks > 0;
-    if (cuts) {
-        governor->flags |= PULSE_GOVERNOR_CUTS_TURNS;
-    }
-    else {
-        governor->flags &= ~(uint32_t)PULSE_GOVERNOR_CUTS_TURNS;
-    }
-}

@@ -29,8 +29,6 @@ enum {
     PULSE_GOVERNOR_CHAOS = 1u << 5,
     // Something is parked. A coroutine that begins to await it releases it.
     PULSE_GOVERNOR_PARKS = 1u << 6,
-    // Turns have a budget, and an urgent coroutine is alive.
-    PULSE_GOVERNOR_CUTS_TURNS = 1u << 7,
     PULSE_GOVERNOR_UNMEASURED = PULSE_GOVERNOR_DETACHED | PULSE_GOVERNOR_OFF,
 };
 
@@ -105,8 +103,6 @@ typedef struct pulse_governor {
     uint64_t slow_ticks;
     pulse_counter tasks;
     pulse_counter alive;
-    // Number of live coroutines more urgent than NORMAL.
-    uint32_t urgent_alive;
     uint64_t governed_since;
     // 0 while polls are measured.
     uint64_t governed_until;
@@ -136,7 +132,7 @@ typedef struct pulse_governor {
     bool observes;
     // NULL if nothing is ever parked.
     struct pulse_pump *pump;
-    // Time budget for the polls of one turn together; 0 for no limit.
+    // How long a turn may last until long polls are put aside; 0 for no limit.
     uint64_t turn_ticks;
     pulse_chaos chaos;
     pulse_counter would_park;
@@ -159,9 +155,6 @@ void pulse_governor_look_after(pulse_thread *thread, uint64_t ticks);
 
 // Find the slot of the calling thread, which has begun to run this governor's loop. NULL with an exception on failure.
 pulse_thread *pulse_governor_bind_thread(pulse_governor *governor);
-
-// The budget of a turn, or the number of urgent coroutines, has changed.
-void pulse_governor_turn_budget_changed(pulse_governor *governor);
 
 // Take over what a call of the decisions returned, NULL if it failed. Decisions that fail are switched off, because they
 // would fail again at every poll. Leaves no exception.

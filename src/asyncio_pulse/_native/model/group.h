@@ -29,7 +29,7 @@ typedef struct {
     uint64_t last_used;
     pulse_counter tasks;
     pulse_counter alive;
-    // Average time of a slice of its tasks; 0 before the first slice.
+    // What a slice or a long poll of its tasks took on average of late; 0 before the first.
     uint64_t slice_ticks;
     // Not yet reported to the decisions: releases from the slow queue, releases that came later than the breaker allows,
     // and the longest wait.
@@ -37,6 +37,9 @@ typedef struct {
     uint64_t late_releases;
     uint64_t longest_wait_ticks;
     uint64_t releases_told_at;
+    // How many more of its tasks' first polls were long than short of late, within a bound. A first poll is expected to be as
+    // most were.
+    int8_t long_firsts;
     bool is_explicit;
     // The decisions have seen it.
     bool introduced;

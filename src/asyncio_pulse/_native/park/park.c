@@ -192,11 +192,18 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
     return NULL;
 }
 
-// A non-offender waits only for the next turn, and only if this one is overlong.
+static bool
+is_expected_long(const pulse_governed *governed)
+{
+    return governed->flags & PULSE_GOVERNED_LONG ||
+           (pulse_counter_read(&governed->polls) == 0 && governed->group->long_firsts > 0);
+}
+
+// A non-offender waits only for another turn, only if this one has lasted long enough, and only with a long poll.
 static PyObject *
 wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
 {
-    if (!(governed->governor->flags & PULSE_GOVERNOR_CUTS_TURNS) || !pulse_pump_turn_is_over(governed) ||
+    if (governed->governor->turn_ticks == 0 || !is_expected_long(governed) || !pulse_pump_turn_is_over(governed) ||
         !begin_deciding(governed)) {
         return NULL;
     }
@@ -346,18 +353,35 @@ take_off_allowance(pulse_pump *pump, const pulse_parking *parking, uint64_t own_
 }
 
 static void
+expect(pulse_group *group, uint64_t own_ticks)
+{
+    group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
+}
+
+void
+pulse_park_expect(pulse_governed *governed, uint64_t own_ticks)
+{
+    // The length of a slice is noted when it is charged.
+    if (governed->parking == NULL || governed->parking->state != PULSE_IN_SLICE) {
+        expect(governed->group, own_ticks);
+    }
+}
+
+static void
 charge_slice(pulse_governed *governed, uint64_t own_ticks)
 {
     pulse_parking *parking = governed->parking;
+    pulse_pump *pump = governed->governor->pump;
     pulse_waiting_charge(parking, own_ticks);
-    // A poll that waited for a turn is like any other poll.
-    if (parking->waits != PULSE_WAITS_FOR_TURN) {
-        take_off_allowance(governed->governor->pump, parking, own_ticks);
+    if (parking->waits == PULSE_WAITS_FOR_TURN) {
+        // A poll that waited for a turn is like any other poll.
+        pump->turn_polls++;
+    }
+    else {
+        take_off_allowance(pump, parking, own_ticks);
     }
     parking->expected_ticks = 0;
-    // What the next slice of this group is expected to take.
-    pulse_group *group = governed->group;
-    group->slice_ticks = group->slice_ticks == 0 ? own_ticks : (group->slice_ticks * 3 + own_ticks) / 4;
+    expect(governed->group, own_ticks);
 }
 
 void

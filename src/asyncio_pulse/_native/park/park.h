@@ -23,6 +23,9 @@ bool pulse_park(pulse_governed *governed, pulse_delivery *delivery, PyObject **f
 // released at once. Never fails.
 void pulse_park_suspended(pulse_governed *governed, PyObject *awaited);
 
+// A poll was long: those of its group that wait are expected to take as long.
+void pulse_park_expect(pulse_governed *governed, uint64_t own_ticks);
+
 // A poll has ended that may have been a slice, or that was preempted.
 void pulse_park_poll_ended(pulse_governed *governed, uint64_t own_ticks, bool preempted);
 

@@ -14,7 +14,8 @@ enum {
     TURNS_BETWEEN_GRANTS_IDLE = 2,
     // While others have work in every turn, they go first, but not for ever.
     MOST_TURNS_BETWEEN_GRANTS = 4,
-    // Turns are told apart, at the cost of a callback each, while their polls take at least a quarter of the budget.
+    // Where the selector is not seen, turns are told apart, at the cost of a callback each, while their polls take at least a
+    // quarter of what a turn may last.
     TRACKED_PART = 4,
 };
 
@@ -81,6 +82,8 @@ grant(pulse_governor *governor, bool is_quiet)
     bool others_wait = !is_quiet || pulse_waiting_count(pump, PULSE_WAITS_AS_OFFENDER) > 0;
     pump->turns = 0;
     pump->allowance_ticks = (int64_t)pump->slice_ticks;
+    pulse_waiting_release(governor, PULSE_WAITS_FOR_TURN,
+                          governor->turn_ticks > 0 ? (int64_t)governor->turn_ticks : INT64_MAX);
     grant_isolated(governor, others_wait);
     pump->allowance_ticks = pulse_waiting_release(governor, PULSE_WAITS_AS_OFFENDER, pump->allowance_ticks);
 }
@@ -120,20 +123,19 @@ is_time_to_grant(const pulse_governor *governor, bool is_quiet)
     return turns >= TURNS_BETWEEN_GRANTS_IDLE && is_quiet && pulse_pump_ready(governor->pump) == 0;
 }
 
-// Also true with nothing queued, until the allowance is whole again.
+// Whether anything waits. Also true with nothing queued, until the allowance is whole again.
 static bool
-has_offenders(const pulse_pump *pump)
+has_work(const pulse_pump *pump)
 {
     bool is_whole = pump->turns == 0 && pump->allowance_ticks >= (int64_t)pump->slice_ticks;
-    return !is_whole || pulse_waiting_count(pump, PULSE_WAITS_AS_OFFENDER) > 0 ||
-           pulse_waiting_count(pump, PULSE_WAITS_ISOLATED) > 0;
+    return !is_whole || !pulse_waiting_is_empty(pump);
 }
 
 static void
 run_pump(pulse_governor *governor)
 {
     pulse_pump *pump = governor->pump;
-    uint64_t polls = pulse_counter_read(&governor->polls) - pulse_counter_read(&pump->slices);
+    uint64_t polls = pulse_counter_read(&governor->polls) - pulse_counter_read(&pump->slices) - pump->turn_polls;
     bool is_quiet = polls == pump->polls_seen;
     pump->polls_seen = polls;
     pump->cancel_allowance_ticks = (int64_t)pump->slice_ticks;
@@ -177,39 +179,61 @@ is_needed(pulse_governed *governed)
     return priority < PULSE_PRIORITY_NORMAL || pulse_holders_has_urgent_call(governed);
 }
 
+// When this turn began, ticks; 0 if that is not seen.
+static uint64_t
+turn_began(const pulse_governor *governor)
+{
+    return governor->turns == NULL ? 0 : atomic_load_explicit(&governor->turns->busy_since, memory_order_relaxed);
+}
+
+// How long this turn has lasted, ticks. Where its beginning is not seen, only its polls count, from the pump's call on.
+static uint64_t
+turn_age(pulse_governor *governor)
+{
+    uint64_t began = turn_began(governor);
+    if (began != 0) {
+        return pulse_clock_ticks() - began;
+    }
+    if (governor->pump->armed != NULL) {
+        return used_in_turn(governor);
+    }
+    if (used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks) {
+        // Let it begin now.
+        arm_here(governor);
+    }
+    return 0;
+}
+
+// Whether a poll that begins now would mostly be beyond the end of an overlong turn.
+static bool
+is_overlong(pulse_governor *governor, uint64_t expected)
+{
+    uint64_t age = turn_age(governor), limit = governor->turn_ticks;
+    return age > limit || (age > limit / 2 && age + expected / 2 > limit);
+}
+
 bool
 pulse_pump_turn_is_over(pulse_governed *governed)
 {
     pulse_governor *governor = governed->governor;
-    pulse_pump *pump = governor->pump;
-    // A call is a part of a step that has begun.
-    if (governor->observes || governed->flags & PULSE_GOVERNED_CALL || governed->priority < PULSE_PRIORITY_NORMAL) {
+    const pulse_thread *thread = governor->thread;
+    // A call, and the first step of an eager task, are parts of a step that has begun.
+    if (governor->observes || governed->flags & PULSE_GOVERNED_CALL || (thread != NULL && thread->current != NULL) ||
+        governed->priority < PULSE_PRIORITY_NORMAL) {
         return false;
     }
-    if (pump->armed == NULL) {
-        // The beginning of this turn is unknown. Let it begin now, if there has been enough work.
-        if (used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks) {
-            arm_here(governor);
-        }
-        return false;
-    }
-    bool is_overlong = used_in_turn(governor) > governor->turn_ticks;
-    return (is_overlong || pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) > 0) && !is_needed(governed);
+    bool others_wait = pulse_waiting_count(governor->pump, PULSE_WAITS_FOR_TURN) > 0;
+    return (others_wait || is_overlong(governor, governed->group->slice_ticks)) && !is_needed(governed);
 }
 
-// A turn begins: release what it has room for. Returns whether the beginning of the next turn must be seen, too.
+// A turn begins. Returns whether the beginning of the next one must be seen, too.
 static bool
 begin_turn(pulse_governor *governor)
 {
-    pulse_pump *pump = governor->pump;
-    bool cuts = governor->flags & PULSE_GOVERNOR_CUTS_TURNS;
-    bool was_busy = cuts && used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks;
-    pump->used_before_turn = pulse_counter_read(&governor->totals.wall_ticks);
-    if (pulse_waiting_count(pump, PULSE_WAITS_FOR_TURN) == 0) {
-        return was_busy;
-    }
-    pulse_waiting_release(governor, PULSE_WAITS_FOR_TURN, cuts ? (int64_t)governor->turn_ticks : INT64_MAX);
-    return true;
+    bool was_busy = governor->turn_ticks > 0 && turn_began(governor) == 0 &&
+                    used_in_turn(governor) * TRACKED_PART >= governor->turn_ticks;
+    governor->pump->used_before_turn = pulse_counter_read(&governor->totals.wall_ticks);
+    return was_busy;
 }
 
 static PyObject *
@@ -229,7 +253,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
         Py_RETURN_NONE;
     }
     bool is_tracked = begin_turn(governor);
-    if (has_offenders(pump)) {
+    if (has_work(pump)) {
         if (governor->turns != NULL) {
             // The pump itself keeps the loop from waiting: this is not spinning.
             atomic_store(&governor->turns->last_waited, pulse_clock_ticks());
@@ -240,7 +264,7 @@ token_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t nargsf, PyOb
     if (pulse_waiting_is_empty(pump)) {
         governor->flags &= ~(uint32_t)PULSE_GOVERNOR_PARKS;
     }
-    if (is_tracked || has_offenders(pump)) {
+    if (is_tracked || has_work(pump)) {
         arm_here(governor);
     }
     else {

@@ -4,11 +4,10 @@
 // the loop has been round since the last slices, so that everything that those slices kept waiting, timers and sockets
 // included, comes first.
 //
-// The budget of a turn: while an urgent task lives, all other tasks wait for a later turn once this one is overlong. Only
-// the selector knows whether an urgent task is ready, and a loop asks it once per turn. Before that, a timer that fell due
-// or a socket that became readable cannot be seen. So it is enough that a CRITICAL or HIGH task lives: the turn is cut
-// short, and the loop comes round. The tasks that wait form one line. Those of the last turn stand before those that would
-// come again, so that equal tasks stay equal. Needs the GIL; in the loop's thread, except for counting.
+// An overlong turn is cut: once it has lasted as long as the latency target, tasks whose polls are long wait for another one.
+// Only the selector knows whether a timer fell due or a socket became readable, and a loop asks it once per turn. The tasks
+// that wait form one line, and are released when the loop has been round, as many as fill a turn. Needs the GIL; in the loop's
+// thread, except for counting.
 #ifndef PULSE_PUMP_H
 #define PULSE_PUMP_H
 
@@ -23,7 +22,7 @@ Py_ssize_t pulse_pump_ready(const pulse_pump *pump);
 // Release everything that is parked. Any thread may call this; the tasks are released in the loop's thread.
 void pulse_pump_release_all(pulse_governor *governor);
 
-// Whether a resumption of a non-offender has to wait. Only with PULSE_GOVERNOR_CUTS_TURNS. Python code may run.
+// Whether a resumption of a non-offender whose polls are long has to wait for another turn. Python code may run.
 bool pulse_pump_turn_is_over(pulse_governed *governed);
 
 extern PyType_Spec pulse_pump_token_spec;

@@ -131,7 +131,6 @@ pulse_waiting_configure(pulse_governor *governor, const pulse_pump_settings *set
     pump->breaker_ticks = settings->breaker_ticks;
     pump->starvation_ticks = pulse_clock_from_ns(settings->starvation_threshold_ns);
     governor->turn_ticks = settings->turn_ticks;
-    pulse_governor_turn_budget_changed(governor);
     return 0;
 }
 

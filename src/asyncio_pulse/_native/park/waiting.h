@@ -86,6 +86,8 @@ typedef struct pulse_pump {
     // Turns since the last grant.
     unsigned turns;
     uint64_t polls_seen;
+    // Polls that had waited for a turn.
+    uint64_t turn_polls;
     // Polls that were slices. All other polls are of tasks that come first.
     pulse_counter slices;
     pulse_counter parked;

@@ -123,14 +123,6 @@ enter_options(pulse_governed *governed, pulse_options *options)
     return 0;
 }
 
-static int
-apply(pulse_governed *governed, pulse_options *options)
-{
-    int result = enter_options(governed, options);
-    pulse_governed_count_urgent(governed);
-    return result;
-}
-
 // A task made of a decorated function runs the decorator's coroutine, which awaits the governed call at once. In that case
 // the options are meant for the task. `code` is the code object that all those coroutines share.
 static int
@@ -161,7 +153,7 @@ give_options_to(pulse_governed *outer, pulse_governed *call)
     if (merged == NULL) {
         return -1;
     }
-    int result = apply(outer, (pulse_options *)merged);
+    int result = enter_options(outer, (pulse_options *)merged);
     Py_DECREF(merged);
     return result;
 }
@@ -210,7 +202,7 @@ begin_call(pulse_governed *call)
     }
     call->governor = (pulse_governor *)Py_NewRef(outer->governor);
     call->priority = outer->priority;
-    return apply(call, (pulse_options *)call->options);
+    return enter_options(call, (pulse_options *)call->options);
 }
 
 void
@@ -226,7 +218,7 @@ pulse_first_poll_begin(pulse_governed *governed)
         governed->flags |= PULSE_GOVERNED_TRANSPARENT;
     }
     else {
-        result = apply(governed, (pulse_options *)governed->options);
+        result = enter_options(governed, (pulse_options *)governed->options);
     }
     if (result < 0) {
         governed->flags |= PULSE_GOVERNED_TRANSPARENT;
@@ -264,11 +256,11 @@ pulse_first_poll_update(PyObject *self, PyObject *options)
         pulse_options *kept = (pulse_options *)merged;
         PyObject *group = kept->group;
         kept->group = NULL;
-        result = apply(governed, kept);
+        result = enter_options(governed, kept);
         kept->group = group;
     }
     else {
-        result = apply(governed, (pulse_options *)merged);
+        result = enter_options(governed, (pulse_options *)merged);
     }
     Py_DECREF(merged);
     if (result < 0) {

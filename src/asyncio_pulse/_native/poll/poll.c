@@ -74,6 +74,18 @@ keep_place(pulse_governed *governed, PyObject *stack, const pulse_verdict *verdi
     pulse_worst_enter_poll(&governor->worst, &place, verdict, poll->thread->gc_ticks);
 }
 
+static void
+set_long(pulse_governed *governed, bool is_long, uint64_t own)
+{
+    if (is_long) {
+        governed->flags |= PULSE_GOVERNED_LONG;
+        pulse_park_expect(governed, own);
+    }
+    else {
+        governed->flags &= ~(uint32_t)PULSE_GOVERNED_LONG;
+    }
+}
+
 uint64_t
 pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall)
 {
@@ -96,6 +108,7 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     pulse_totals_book(&governed->totals, &verdict);
     pulse_totals_book(&governor->totals, &verdict);
     pulse_totals_book(&governed->group->totals, &verdict);
+    set_long(governed, bad && !importing, verdict.own_wall);
     if (bad) {
         PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
@@ -142,6 +155,22 @@ pulse_poll_begin_special(pulse_poll *poll, pulse_thread *thread, pulse_governed 
     pulse_poll_begin(poll, thread, governed);
 }
 
+// After a poll that was not plain: a poll past its alarm was judged. First polls are never plain.
+static void
+note_length(pulse_governed *governed, uint64_t own, bool was_judged, bool preempted)
+{
+    enum { MOST_FIRSTS = 8 };
+    pulse_group *group = governed->group;
+    if (preempted || !was_judged) {
+        set_long(governed, preempted, own);
+    }
+    if (pulse_counter_read(&governed->polls) == 1) {
+        bool is_long = governed->flags & PULSE_GOVERNED_LONG;
+        bool is_sure = group->long_firsts == (is_long ? MOST_FIRSTS : -MOST_FIRSTS);
+        group->long_firsts += is_sure ? 0 : is_long ? 1 : -1;
+    }
+}
+
 void
 pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_poll_result result, bool bare_yield)
 {
@@ -152,6 +181,7 @@ pulse_poll_end_special(const pulse_poll *poll, pulse_governed *governed, pulse_p
     // A call that stands in for its task counts in the group of both. All that is left of the task is its decorator.
     bool in_group = !(governed->flags & PULSE_GOVERNED_DELEGATES);
     uint64_t own = pulse_poll_end(poll, governed, alarm, is_step, in_group, bare_yield);
+    note_length(governed, own, own > alarm, poll->preempted);
     bool is_forced = poll->preempted && pulse_counter_read(&governed->totals.violations) == violations;
     pulse_record_count(governed, own, is_forced);
     if (!poll->preempted && result == PULSE_POLL_PENDING && poll->thread->suspensions != poll->suspensions) {

@@ -97,14 +97,14 @@ PyObject *
 pulse_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"algorithm", "max_size",       "seed",       "starvation_threshold_ms",
-                            "slice_us",  "isolated_share", "breaker_ms", "turn_budget_ms",
+                            "slice_us",  "isolated_share", "breaker_ms", "turn_limit_ms",
                             NULL};
     int algorithm;
     unsigned int max_size;
-    unsigned long long seed, starvation_ms, slice_us, breaker_ms, turn_budget_ms;
+    unsigned long long seed, starvation_ms, slice_us, breaker_ms, turn_limit_ms;
     double share;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iIKKKdKK:configure_slow_queue", names, &algorithm, &max_size,
-                                     &seed, &starvation_ms, &slice_us, &share, &breaker_ms, &turn_budget_ms)) {
+                                     &seed, &starvation_ms, &slice_us, &share, &breaker_ms, &turn_limit_ms)) {
         return NULL;
     }
     if (algorithm < PULSE_CREDIT_BASED || algorithm > PULSE_DEFICIT_ROUND_ROBIN) {
@@ -119,7 +119,7 @@ pulse_configure_slow_queue(PyObject *self, PyObject *args, PyObject *kwargs)
         .slice_ticks = from_us(slice_us),
         .isolated_share = share,
         .breaker_ticks = from_us(breaker_ms * 1000),
-        .turn_ticks = from_us(turn_budget_ms * 1000),
+        .turn_ticks = from_us(turn_limit_ms * 1000),
     };
     if (pulse_waiting_configure((pulse_governor *)self, &settings) < 0) {
         return NULL;
