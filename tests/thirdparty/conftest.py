@@ -43,8 +43,10 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 def _seed_of(item: pytest.Item) -> int:
+    # Items of other folders come here as well, and theirs may have another kind of "way".
     way = item.callspec.params.get("way") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    return -1 if way is None or way.seed is None else way.seed
+    seed = way.seed if isinstance(way, Way) else None
+    return -1 if seed is None else seed
 
 
 # After pytest itself, which sorts by the parameters of what a session shares.
