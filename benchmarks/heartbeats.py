@@ -47,7 +47,7 @@ def _lateness(factory: LoopFactory, hogs: int, preemptible: bool) -> list[float]
         await asyncio.gather(*tasks)
         return await beat
 
-    return sorted(run(factory, main(), poll_budget_us=1000))
+    return sorted(run(factory, main(), latency_target_ms=10))
 
 
 def _lateness_beside_threads(hogs: int) -> list[float]:

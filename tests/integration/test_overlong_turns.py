@@ -238,8 +238,8 @@ def test_urgent_ones_never_wait(loop_factory: LoopFactory) -> None:
         stop.set()
         await asyncio.gather(*tasks)
         await crowd.end()
-        # Once in each of the turns that it takes to serve everybody: ten of them, and not one for each.
-        assert all(3 <= polls[name] / polls["other"] <= 60 for name in ("urgent", "awaited", "caller")), polls
+        # At least once in each of the turns that it takes to serve everybody.
+        assert all(polls[name] >= 3 * polls["other"] for name in ("urgent", "awaited", "caller")), polls
 
     run(loop_factory, main)
 

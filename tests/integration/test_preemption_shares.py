@@ -10,8 +10,9 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority
 from asyncio_pulse.config import SchedulingAlgorithm, SlowQueueConfig
+from asyncio_pulse.runtime.loop_values import slow_queue
 from tests.support.loops import LoopFactory
-from tests.support.preempting import MANY, preemptions, run_preempting
+from tests.support.preempting import MANY, compute_until, preemptions, run_preempting
 
 BUDGET_US = 500
 WEIGHTS = {TaskPriority.HIGH: 3, TaskPriority.NORMAL: 2, TaskPriority.LOW: 1}
@@ -70,3 +71,26 @@ def test_being_left_costs_them_little(loop_factory: LoopFactory) -> None:
         ratios.append(run_preempting(main(True), loop_factory, poll_budget_us=2_000) / plain)
     # The figure itself is the benchmark's.
     assert min(ratios) < 1.15
+
+
+def test_new_hogs_join_those_of_their_group_that_wait(loop_factory: LoopFactory) -> None:
+    """Else each would overtake them with its first poll, and these polls would fill whole turns."""
+    count = 20
+
+    async def main() -> None:
+        governor = pulse.get_manager().governor
+        done = asyncio.Event()
+        tasks = [pulse.spawn(compute_until(done), preemptible=True) for _ in range(count)]
+        while sum(slow_queue(governor).queue.queued) < count // 2:
+            await asyncio.sleep(0)
+        parked, left = slow_queue(governor).parked, preemptions()
+        assert left > 0
+        tasks += [pulse.spawn(compute_until(done), preemptible=True) for _ in range(count)]
+        await asyncio.sleep(0)
+        # They are parked before they are ever suspended.
+        assert slow_queue(governor).parked - parked >= count
+        assert preemptions() - left <= count // 2
+        done.set()
+        await asyncio.gather(*tasks)
+
+    run_preempting(main(), loop_factory)

@@ -59,6 +59,15 @@ way_of(const pulse_governed *governed)
     return pulse_governed_tier(governed) > PULSE_TIER_YIELD ? PULSE_WAITS_ISOLATED : PULSE_WAITS_AS_OFFENDER;
 }
 
+// Whether others of its flow wait among the offenders.
+static bool
+is_flow_queued(const pulse_governed *governed, unsigned priority)
+{
+    const pulse_runqueue *queue = governed->governor->pump->queues[PULSE_WAITS_AS_OFFENDER];
+    const pulse_flow *flow = pulse_runqueue_find_flow(queue, (uint8_t)priority, (uintptr_t)governed->group);
+    return flow != NULL && flow->queued > 0;
+}
+
 // Whether it may run at once: some allowance is left, and nothing of its flow is queued.
 static bool
 is_admitted(const pulse_governed *governed, unsigned priority)
@@ -67,9 +76,7 @@ is_admitted(const pulse_governed *governed, unsigned priority)
     if (governed->parking->waits == PULSE_WAITS_ISOLATED || pump->allowance_ticks <= 0) {
         return false;
     }
-    const pulse_runqueue *queue = pump->queues[PULSE_WAITS_AS_OFFENDER];
-    const pulse_flow *flow = pulse_runqueue_find_flow(queue, (uint8_t)priority, governed->parking->node.key);
-    return flow == NULL || flow->queued == 0;
+    return !is_flow_queued(governed, priority);
 }
 
 static void
@@ -193,23 +200,43 @@ put_aside(pulse_governed *governed, pulse_delivery *delivery, unsigned priority,
 }
 
 static bool
-is_expected_long(const pulse_governed *governed)
+is_first_expected_long(const pulse_governed *governed)
 {
-    return governed->flags & PULSE_GOVERNED_LONG ||
-           (pulse_counter_read(&governed->polls) == 0 && governed->group->long_firsts > 0);
+    return pulse_counter_read(&governed->polls) == 0 && governed->group->long_firsts > 0;
 }
 
-// A non-offender waits only for another turn, only if this one has lasted long enough, and only with a long poll.
+// Whether a poll that begins now is a step of its own, may wait, and is expected to be long.
+static bool
+may_wait_for_turn(const pulse_governed *governed)
+{
+    const pulse_governor *governor = governed->governor;
+    // A call, and the first step of an eager task, are parts of a step that has begun.
+    bool is_step = !(governed->flags & PULSE_GOVERNED_CALL) && governor->thread->current == NULL;
+    bool is_long = governed->flags & PULSE_GOVERNED_LONG || is_first_expected_long(governed);
+    return governor->turn_ticks > 0 && is_long && is_step && !governor->observes &&
+           governed->priority >= PULSE_PRIORITY_NORMAL;
+}
+
+// A non-offender waits for another turn if this one has lasted long enough. A new task joins those of its flow that were
+// suspended: it would overtake them, and be suspended as they were.
 static PyObject *
 wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
 {
-    if (governed->governor->turn_ticks == 0 || !is_expected_long(governed) || !pulse_pump_turn_is_over(governed) ||
-        !begin_deciding(governed)) {
+    if (!may_wait_for_turn(governed)) {
+        return NULL;
+    }
+    bool joins = is_first_expected_long(governed) && is_flow_queued(governed, governed->priority);
+    if ((!joins && !pulse_pump_turn_is_over(governed)) || !begin_deciding(governed)) {
         return NULL;
     }
     pulse_parking *parking = governed->parking;
+    parking->expected_ticks = parking->waited_ticks = 0;
+    if (joins) {
+        parking->waits = PULSE_WAITS_AS_OFFENDER;
+        join_flow(governed, governed->priority);
+        return put_aside(governed, delivery, governed->priority, false);
+    }
     parking->waits = PULSE_WAITS_FOR_TURN;
-    parking->expected_ticks = 0;
     // All of them wait in one flow.
     parking->node.key = 0;
     return put_aside(governed, delivery, PULSE_PRIORITY_NORMAL, false);

@@ -216,12 +216,6 @@ bool
 pulse_pump_turn_is_over(pulse_governed *governed)
 {
     pulse_governor *governor = governed->governor;
-    const pulse_thread *thread = governor->thread;
-    // A call, and the first step of an eager task, are parts of a step that has begun.
-    if (governor->observes || governed->flags & PULSE_GOVERNED_CALL || (thread != NULL && thread->current != NULL) ||
-        governed->priority < PULSE_PRIORITY_NORMAL) {
-        return false;
-    }
     bool others_wait = pulse_waiting_count(governor->pump, PULSE_WAITS_FOR_TURN) > 0;
     return (others_wait || is_overlong(governor, governed->group->slice_ticks)) && !is_needed(governed);
 }

@@ -22,7 +22,7 @@ Py_ssize_t pulse_pump_ready(const pulse_pump *pump);
 // Release everything that is parked. Any thread may call this; the tasks are released in the loop's thread.
 void pulse_pump_release_all(pulse_governor *governor);
 
-// Whether a resumption of a non-offender whose polls are long has to wait for another turn. Python code may run.
+// Whether a poll that is expected to be long has to wait for another turn. Python code may run.
 bool pulse_pump_turn_is_over(pulse_governed *governed);
 
 extern PyType_Spec pulse_pump_token_spec;
