@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import sys
 import threading
+import warnings
+from collections.abc import Callable
 
 import asyncio_pulse as pulse
 
@@ -45,7 +48,24 @@ def close(task: asyncio.Task[None]) -> None:
         refused.append(str(error))
 
 
+def fork() -> None:
+    child = os.fork()
+    if child == 0:
+        failed: list[object] = []
+        sys.unraisablehook = failed.append
+        atexit._run_exitfuncs()
+        os._exit(len(failed) + len(cleaned))
+    exits.append(os.waitpid(child, 0)[1])
+
+
+def run_in_a_thread(function: Callable[..., None], *arguments: object) -> None:
+    thread = threading.Thread(target=function, args=arguments)
+    thread.start()
+    thread.join()
+
+
 tasks: list[asyncio.Task[None]] = []
+exits: list[int] = []
 refused: list[str] = []
 loop = asyncio.new_event_loop()
 pulse.install(pulse.TierConfig(poll_budget_us=500), loop=loop)
@@ -54,8 +74,11 @@ assert not cleaned
 
 # Another thread cannot end them, and changes nothing by trying to.
 for task in tasks:
-    thread = threading.Thread(target=close, args=(task,))
-    thread.start()
-    thread.join()
+    run_in_a_thread(close, task)
 assert refused == ["this coroutine was suspended on the stack of another thread"] * 3
 assert not cleaned
+
+# Neither does the end of a child that it forks. Python warns of that.
+warnings.simplefilter("ignore", DeprecationWarning)
+run_in_a_thread(fork)
+assert exits == [0]

@@ -28,6 +28,15 @@ delist(pulse_suspension *suspension)
     }
 }
 
+static const pulse_governed *
+step_of(const pulse_slice *slice)
+{
+    while (!pulse_slice_is_step(slice)) {
+        slice = pulse_slice_outer(slice);
+    }
+    return pulse_slice_owner(slice);
+}
+
 int
 pulse_suspension_suspend(pulse_governed *governed, pulse_slices *slices, bool opted_in)
 {
@@ -41,6 +50,7 @@ pulse_suspension_suspend(pulse_governed *governed, pulse_slices *slices, bool op
         governed->flags |= PULSE_GOVERNED_LEFT;
     }
     suspension->slices = slices;
+    suspension->step = step_of(pulse_slices_running(slices));
     suspension->opted_in = opted_in;
     return pulse_slice_suspend(slices);
 }
@@ -170,11 +180,30 @@ go_on(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *ex
     return pulse_slice_go_on(slices, slice, is_step, result, suspended);
 }
 
+// The call that a task awaits, if it was suspended in the middle of its code.
+static pulse_suspension *
+awaited_in_middle(const pulse_governed *step, const pulse_slices *slices)
+{
+    pulse_suspension *each = first_suspended;
+    while (each != NULL && (each->step != step || each->slices != slices)) {
+        each = each->next;
+    }
+    return each;
+}
+
 // Begin a poll at an await. A cancellation that waits goes before the value.
+//
+// A cancellation for a call in its middle is left with the call, and what awaits the call is sent on. `throw` would not link
+// the frames in between, so no place of the whole step would do, neither for a suspension nor for the cancellation.
 static PySendResult
 begin(pulse_governed *governed, pulse_slices *slices, bool is_step, PyObject *value, PyObject *exception,
       PyObject **result, pulse_slice **suspended)
 {
+    pulse_suspension *call = is_cancellation(governed, exception) ? awaited_in_middle(governed, slices) : NULL;
+    if (call != NULL) {
+        keep_cancellation(call, exception);
+        return pulse_slice_begin(slices, governed, is_step, governed->coro, Py_None, NULL, result, suspended);
+    }
     pulse_suspension *suspension = governed->suspension;
     if (PULSE_LIKELY(suspension == NULL || exception != NULL || !pulse_suspension_is_cancelled(suspension))) {
         return pulse_slice_begin(slices, governed, is_step, governed->coro, value, exception, result, suspended);
@@ -275,12 +304,20 @@ pulse_suspension_list(void)
     return list;
 }
 
+// A child that another thread forked has copies of what is suspended in a thread that does not exist there.
+static bool
+is_of_this_thread(const pulse_suspension *suspension)
+{
+    const pulse_thread *thread = pulse_thread_find(pulse_state_of_module(suspension->governed->module), false);
+    return thread != NULL && thread->slices == suspension->slices;
+}
+
 void
 pulse_suspension_unwind_all(void)
 {
     for (pulse_suspension *each = first_suspended; each != NULL; each = first_suspended) {
         pulse_governed *governed = (pulse_governed *)Py_NewRef((PyObject *)each->governed);
-        if (pulse_suspension_unwind(governed) < 0) {
+        if (is_of_this_thread(each) && pulse_suspension_unwind(governed) < 0) {
             PyErr_WriteUnraisable(governed->coro);
         }
         // Nothing more can be done about a coroutine that ignores it, or that belongs to another thread.

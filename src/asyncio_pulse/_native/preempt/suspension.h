@@ -16,6 +16,8 @@ typedef struct pulse_suspension {
     // Whose slice it is.
     pulse_slices *slices;
     pulse_governed *governed;
+    // The task's coroutine whose step this was; borrowed. It waits as long as the coroutine is suspended in its middle.
+    const pulse_governed *step;
     // Raised at the place where it was suspended, when it goes on.
     PyObject *exception;
     // A cancellation that waits for a place where it may be raised.
