@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 
 import asyncio_pulse as pulse
@@ -44,6 +46,15 @@ async def main() -> None:
     assert manager.get_metrics().internal_errors == 0
 
 
+async def deeper_than_the_limit() -> None:
+    """With 2 KiB of the stack for each of these calls, this would be a crash. Python 3.12 has a limit for C code, too."""
+    sys.setrecursionlimit(10**6)
+    with contextlib.suppress(RecursionError):
+        assert await dive(3_000) == 3_000
+
+
 pulse.run(main())
 assert asyncio.run(too_deep())
+if "asan" not in os.environ.get("LD_PRELOAD", ""):
+    pulse.run(deeper_than_the_limit())
 print("ok")

@@ -224,7 +224,7 @@ pulse_slice_begin(pulse_slices *slices, void *owner, bool is_step, PyObject *cor
                   PyObject **result, pulse_slice **suspended)
 {
     PyThreadState *ts = slices->thread_state;
-    if (PULSE_UNLIKELY(!pulse_slice_state_may_begin(ts))) {
+    if (PULSE_UNLIKELY(!pulse_slice_state_may_begin(ts) || slices->depth >= PULSE_SLICES_NESTED)) {
         *suspended = NULL;
         return exception == NULL ? PyIter_Send(coro, value, result) : throw_into(coro, exception, result);
     }

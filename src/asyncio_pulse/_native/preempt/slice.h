@@ -7,6 +7,9 @@
 
 #include "base/compat.h"
 
+// Polls that are nested deeper have no slice, and cannot be suspended. A slice takes 2 KiB more of the stack.
+enum { PULSE_SLICES_NESTED = 16 };
+
 typedef struct pulse_slice pulse_slice;
 
 // The slices of a thread. They are given back by the thread itself, or by a forked child.

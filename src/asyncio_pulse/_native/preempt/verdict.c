@@ -16,17 +16,16 @@ pulse_verdict_set_rules(PyObject *modules, PyObject *paths)
 
 // The polls of a task that are under way, from the innermost one.
 typedef struct {
-    pulse_polled polled[16];
+    pulse_polled polled[PULSE_SLICES_NESTED];
     int count;
 } polls_under_way;
 
-// False if the polls cannot all be left together: there are too many, or one of them is not awaited by the poll around it, as
-// the first step of an eager task.
+// False if the polls cannot all be left together: one of them is not awaited by the poll around it, as the first step of an
+// eager task.
 static bool
 list_polls(const pulse_slice *slice, polls_under_way *polls)
 {
-    enum { MOST = sizeof polls->polled / sizeof *polls->polled };
-    for (polls->count = 0; slice != NULL && polls->count < MOST; slice = pulse_slice_outer(slice)) {
+    for (polls->count = 0; slice != NULL && polls->count < PULSE_SLICES_NESTED; slice = pulse_slice_outer(slice)) {
         pulse_governed *governed = pulse_slice_owner(slice);
         polls->polled[polls->count++] = (pulse_polled){governed->coro, (PyObject *)governed};
         if (pulse_slice_is_step(slice)) {
