@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncio_pulse.integrations import asgi, route_templates
+from asyncio_pulse.integrations import request_rules, route_templates
 from asyncio_pulse.metrics import slow_queue
 from asyncio_pulse.policy import breaker, group_names, log_limit
 from asyncio_pulse.policy.slow_queue import SETTINGS as SLOW_QUEUE_SETTINGS
@@ -48,7 +48,7 @@ def constant(file: str, name: str) -> int:
         ("resumptions that wait", SLOW_QUEUE_SETTINGS["max_slow_queue_size"].default),
         ("idle flows", constant("queue/records.h", "PULSE_QUEUE_IDLE_FLOWS")),
         ("releases that a circuit breaker", breaker.MOST_BUCKETS + 1),
-        ("groups made by the middleware", asgi.MAX_GROUPS.default),
+        ("groups made by the middleware", request_rules.MAX_GROUPS.default),
         ("paths that the middleware", route_templates.MOST_PATHS),
         ("paths that the middleware", route_templates.LONGEST_KEY),
     ],

@@ -69,6 +69,6 @@ def test_nobody_inside_comes_in_through_a_door(path: Path) -> None:
 
 
 def test_an_optional_package_is_imported_in_one_file() -> None:
-    for package in ("uvloop", "rich", "fastapi", "uvicorn", "psutil", "prometheus_client", "opentelemetry"):
+    for package in ("uvloop", "rich", "fastapi", "uvicorn", "psutil", "wrapt", "prometheus_client", "opentelemetry"):
         users = [identify(path) for path in files() if any(name.split(".")[0] == package for name in imported(path))]
         assert len(users) <= 1, f"{package} is imported by {users}"

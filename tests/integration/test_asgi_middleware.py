@@ -92,6 +92,40 @@ def test_one_group_may_have_several_priorities(run: Run) -> None:
     run(main)
 
 
+def named(name: str) -> dict[str, Any]:
+    return {"group": lambda scope: name}
+
+
+def test_health_routes_are_urgent_unless_told_otherwise(run: Run) -> None:
+    async def main() -> None:
+        health, low = named("GET /healthz"), TaskPriority.LOW
+        assert (await seen(PulseMiddleware(note_view, **health), request()))[1] is TaskPriority.HIGH
+        told = PulseMiddleware(note_view, **health, priority={"GET /health*": low})
+        assert (await seen(told, request()))[1] is low
+        told = PulseMiddleware(note_view, **health, priority=lambda scope: low)
+        assert (await seen(told, request()))[1] is low
+        pulse.get_manager().update_config(pulse.TierConfig(groups={"GET /health*": pulse.GroupPolicy(priority=low)}))
+        assert (await seen(PulseMiddleware(note_view, **health), request()))[1] is low
+        pulse.get_manager().update_config(pulse.TierConfig(groups={"GET /health*": pulse.GroupPolicy(exempt=True)}))
+        assert (await seen(PulseMiddleware(note_view, **health), request()))[1] is TaskPriority.HIGH
+
+    run(main)
+
+
+def test_patterns_say_which_requests_may_be_suspended_anywhere() -> None:
+    middleware = PulseMiddleware(nothing, preemptible=["GET /report*", "* /export"])
+    found = {
+        name: middleware._rules.group(name).make_options(None).preemptible
+        for name in ("GET /report/{id}", "POST /export", "GET /other")
+    }
+    assert found == {"GET /report/{id}": True, "POST /export": True, "GET /other": None}
+
+
+def test_one_pattern_is_no_collection_of_patterns() -> None:
+    with pytest.raises(pulse.ConfigError, match="preemptible must be a collection of patterns"):
+        PulseMiddleware(nothing, preemptible="GET *")
+
+
 @pytest.mark.parametrize("answer", ["", "x" * 201, 42, b"bytes", LookupError("wrong rule")], ids=repr)
 def test_a_rule_that_fails_leaves_the_request_alone(run: Run, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     def rule(scope: Any) -> Any:
@@ -267,7 +301,7 @@ def test_an_ungoverned_loop_looks_nothing_up(loop_factory: LoopFactory) -> None:
     middleware = PulseMiddleware(app, group=never, priority=never)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert runner.run(middleware(request(), nothing, nothing)) == "answer"
-    assert not middleware._failed
+    assert not middleware._rules._failed
 
 
 def test_an_application_that_is_marked_itself(run: Run) -> None:

@@ -21,40 +21,23 @@ nothing is looked up, and the application is awaited directly.
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, MutableMapping
+from operator import itemgetter
+from typing import Any, cast
 
 from asyncio_pulse import _core
+from asyncio_pulse.integrations.request_rules import MAX_GROUPS, NO_ROUTE, RequestGroup, RequestRules, verb
 from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
-from asyncio_pulse.policy.group_names import bounded_name, check_group_name
 from asyncio_pulse.policy.priority import TaskPriority
-from asyncio_pulse.policy.ranges import Range, check_ranges
-from asyncio_pulse.runtime.afterwards import AFTERWARDS
-from asyncio_pulse.runtime.origin import origin_of
-from asyncio_pulse.runtime.task_options import make_options
+from asyncio_pulse.runtime.task_options import is_governed
 
 __all__ = ["PulseMiddleware"]
-
-logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-MAX_GROUPS = Range(512, 1, 100_000)
-"""Half of a loop's default maximum, so that other groups have room beside the routes."""
-
-NO_ROUTE = "(no route)"
-OTHER_ROUTES = "(other routes)"
-OTHER_METHOD = "(other)"
-
-# A client may send any word as a method. RFC 9110 and RFC 5789 define these.
-_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 
 class PulseMiddleware:
@@ -71,12 +54,13 @@ class PulseMiddleware:
             for the template. If it raises or returns anything else, the template is used; the first failure is logged.
         priority: Shell-style patterns of group names with their priorities ("GET /health*", case matters); the first match
             wins. Or a function of the scope that may return None. Requests without a priority get that of the server's
-            task, or NORMAL.
+            task, or NORMAL. Health routes (`/health*`, `/livez`, `/readyz`, `/ping`) then get HIGH.
+        preemptible: Shell-style patterns of group names whose requests may be suspended anywhere in their Python code.
         max_groups: Maximum number of groups, 1..100,000. Further requests share one group, "(other routes)". It bounds
             names that `group` makes; a router has no more templates than routes.
 
     Raises:
-        ConfigError: `max_groups` or a priority of the mapping is of the wrong type or out of range.
+        ConfigError: `max_groups`, `preemptible` or a priority of the mapping is of the wrong type or out of range.
     """
 
     def __init__(
@@ -85,48 +69,34 @@ class PulseMiddleware:
         *,
         group: Callable[[Scope], str | None] | None = None,
         priority: Mapping[str, TaskPriority] | Callable[[Scope], TaskPriority | None] | None = None,
+        preemptible: Collection[str] = (),
         max_groups: int = MAX_GROUPS.default,
     ) -> None:
         """Prepare without looking at any request."""
-        check_ranges("PulseMiddleware", {"max_groups": (max_groups, MAX_GROUPS)})
         self.app = app
-        self._group_rule = group
-        self._priority_rule = priority if callable(priority) else None
-        self._patterns = {} if priority is None or callable(priority) else dict(priority)
-        for of_pattern in self._patterns.values():
-            make_options(priority=of_pattern)
-        self._max_groups = max_groups
-        self._groups: dict[str, _Group] = {}
+        self._rules: RequestRules[Scope] = RequestRules(
+            "PulseMiddleware",
+            itemgetter("path"),
+            group=group,
+            priority=priority,
+            preemptible=preemptible,
+            max_groups=max_groups,
+        )
         self._routes = self._routes_of(find_router(app))
-        self._failed: set[str] = set()
+        direct = _only_makes_coroutines(app)
+        self._coroutine_of: Callable[..., Coroutine[Any, Any, Any]] = cast(Any, app) if direct else self._serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, as the ASGI specification describes."""
         if scope["type"] not in ("http", "websocket") or _core.current() is None:
             return await self.app(scope, receive, send)
-        # The application's own coroutine is not used directly. If it came from a function marked with `governed`, the core
-        # would take this call for that function's task, and give it the function's options.
-        return await _core.GovernedCoroutine(self._serve(scope, receive, send), self._options_for(scope))
+        options = self._rules.options(scope, self._group_by_route)
+        return await _core.GovernedCoroutine(self._coroutine_of(scope, receive, send), options)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
         return await self.app(scope, receive, send)
 
-    def _options_for(self, scope: Scope) -> _core.Options:
-        group = None if self._group_rule is None else self._group_by_rule(self._group_rule, scope)
-        if group is None:
-            group = self._group_by_route(scope)
-        priority = None if self._priority_rule is None else self._priority_by_rule(self._priority_rule, scope)
-        return group.by_priority.get(priority) or group.make_options(priority)
-
-    def _group_by_rule(self, rule: Callable[[Scope], str | None], scope: Scope) -> _Group | None:
-        try:
-            name = check_group_name(rule(scope))
-        except Exception:
-            self._complain("group", scope)
-            return None
-        return None if name is None else self._group(name)
-
-    def _group_by_route(self, scope: Scope) -> _Group:
+    def _group_by_route(self, scope: Scope) -> RequestGroup:
         if self._routes is None:
             # The router below comes first, because only its routes are certain to be matched against the scope's path.
             self._routes = self._routes_of(find_router(scope.get("app")))
@@ -134,60 +104,22 @@ class PulseMiddleware:
             try:
                 return self._routes.find(scope)
             except Exception:
-                self._complain("route", scope)
+                self._rules.complain("route", scope)
         return self._group_of_template(scope, None)
 
-    def _routes_of(self, router: Any | None) -> RouteTemplates[_Group] | None:
+    def _routes_of(self, router: Any | None) -> RouteTemplates[RequestGroup] | None:
         return None if router is None else RouteTemplates(router, self._group_of_template)
 
-    def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> _Group:
-        return self._group(bounded_name(f"{_verb(scope)} {template or NO_ROUTE}"))
-
-    def _group(self, name: str) -> _Group:
-        group = self._groups.get(name)
-        if group is None:
-            if len(self._groups) >= self._max_groups:
-                name = OTHER_ROUTES
-            group = self._groups.setdefault(name, _Group(name, self._priority_of(name)))
-        return group
-
-    def _priority_of(self, name: str) -> TaskPriority | None:
-        return next((priority for pattern, priority in self._patterns.items() if fnmatchcase(name, pattern)), None)
-
-    def _priority_by_rule(self, rule: Callable[[Scope], TaskPriority | None], scope: Scope) -> TaskPriority | None:
-        try:
-            priority = rule(scope)
-            return None if priority is None else TaskPriority(priority)
-        except Exception:
-            self._complain("priority", scope)
-            return None
-
-    def _complain(self, what: str, scope: Scope) -> None:
-        """Log an error of the program's own rule or route. It is no reason to refuse the request."""
-        if what not in self._failed:
-            self._failed.add(what)
-            text = "%s: PulseMiddleware has no %s for %.200r; later failures are not logged"
-            AFTERWARDS.call(partial(logger.error, text, origin_of(), what, scope["path"], exc_info=sys.exception()))
+    def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> RequestGroup:
+        method = "WS" if scope["type"] == "websocket" else verb(scope["method"])
+        return self._rules.group(f"{method} {template or NO_ROUTE}")
 
 
-class _Group:
-    """The options of one group's requests, by the priority from a rule."""
+def _only_makes_coroutines(app: Any) -> bool:
+    """Whether a call of the application makes a coroutine, which may be the governed call itself, and does nothing else.
 
-    __slots__ = ("_name", "_priority", "by_priority")
-
-    def __init__(self, name: str, priority: TaskPriority | None) -> None:
-        self._name = name
-        self._priority = priority
-        self.by_priority: dict[TaskPriority | None, _core.Options] = {}
-
-    def make_options(self, by_rule: TaskPriority | None) -> _core.Options:
-        options = make_options(group=self._name, priority=self._priority if by_rule is None else by_rule)
-        self.by_priority[by_rule] = options
-        return options
-
-
-def _verb(scope: Mapping[str, Any]) -> str:
-    if scope["type"] == "websocket":
-        return "WS"
-    method: str = scope["method"]
-    return method if method in _METHODS else OTHER_METHOD
+    If the coroutine came from a function marked with `governed`, the core would take our call for that function's task, and
+    give it the function's options.
+    """
+    function = app if inspect.isroutine(app) else type(app).__call__
+    return inspect.iscoroutinefunction(function) and not is_governed(function)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Generic, TypeVar
 
-__all__ = ["RouteTemplates", "find_router"]
+__all__ = ["RouteTemplates", "applications", "find_router"]
 
 MOST_PATHS = 1024
 """Number of cached paths. A service has fewer fixed paths, and those return at once after a stream of others."""
@@ -31,19 +31,25 @@ T = TypeVar("T")
 _FRAMEWORKS = ("starlette", "fastapi")
 
 
+def applications(app: Any) -> Iterator[Any]:
+    """Yield an application, and the ones that its middleware wraps, from outside to inside.
+
+    Starlette's middleware keeps the wrapped application in its attribute `app`. So do others.
+    """
+    for _ in range(LONGEST_CHAIN):
+        if app is None:
+            return
+        yield app
+        app = getattr(app, "app", None)
+
+
 def find_router(app: Any) -> Any | None:
     """Return the object with the routes: the application, or the one that its middleware wraps.
-
-    Starlette's middleware keeps the wrapped application in its attribute `app`.
 
     Returns:
         An object whose attribute `routes` is a list, or None.
     """
-    for _ in range(LONGEST_CHAIN):
-        if app is None or isinstance(getattr(app, "routes", None), list):
-            return app
-        app = getattr(app, "app", None)
-    return None
+    return next((each for each in applications(app) if isinstance(getattr(each, "routes", None), list)), None)
 
 
 class RouteTemplates(Generic[T]):

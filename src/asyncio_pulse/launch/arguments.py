@@ -48,6 +48,9 @@ def run_parser() -> Parser:
     parser.add_argument(
         "--worst", metavar="N", type=_worst_count, default=10, help="number of worst polls to show (default: 10)"
     )
+    parser.add_argument(
+        "--no-routes", dest="routes", action="store_false", help="do not name the routes of web and gRPC servers"
+    )
     return parser
 
 

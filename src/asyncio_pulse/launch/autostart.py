@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from asyncio_pulse.integrations.recognise import recognise
 from asyncio_pulse.runtime import ledger
 from asyncio_pulse.runtime.hidden_factory import hide_task_factory
 from asyncio_pulse.runtime.install import install
@@ -42,6 +43,7 @@ class GovernedProcess:
             on_request: The handler of SIGUSR2, which calls `answer`.
         """
         follow_file(options.config_path)
+        self._names_routes = options.routes
         self._has_file = options.config_path is not None
         self._had_terminal = False
         self._deliver = finish
@@ -71,6 +73,8 @@ class GovernedProcess:
         if install(loop=loop).is_off:
             return
         hide_task_factory(loop_class)
+        if self._names_routes:
+            recognise()
         if threading.current_thread() is threading.main_thread():
             if self._signals_pid != pid:
                 self._take_free_signals()

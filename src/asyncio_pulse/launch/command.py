@@ -66,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         json_path=options.json and os.path.abspath(options.json),
         quiet=options.quiet,
         worst_count=options.worst,
+        routes=options.routes,
         child_faults=count_child_faults(),
         starts_off=config_path is not None and _says_off(config_path),
     )

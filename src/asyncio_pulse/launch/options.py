@@ -33,6 +33,8 @@ class RunOptions(NamedTuple):
     """Whether to omit the text report at the end."""
     worst_count: int = 10
     """Number of worst polls that the text shows, >= 0."""
+    routes: bool = True
+    """Whether the applications of known servers are wrapped, so that their routes have names."""
     child_faults: int = 0
     """Page faults of children from before the program began, for example of an interpreter that printed its version."""
     starts_off: bool = False

@@ -22,6 +22,7 @@ from asyncio_pulse.metrics.model import StackFrame, TierChange
 from asyncio_pulse.policy.breaker import Breaker, BreakerState
 from asyncio_pulse.policy.group_names import bounded_name
 from asyncio_pulse.policy.group_policy import NO_POLICY, PREEMPT_MODES
+from asyncio_pulse.policy.health_routes import HEALTH_PRIORITY, is_health_route
 from asyncio_pulse.policy.log_limit import LogLimit
 from asyncio_pulse.policy.machine_fault import MachineFault
 from asyncio_pulse.policy.priority import TaskPriority
@@ -173,7 +174,8 @@ class TierDecisions:
     def on_new_group(self, group: _core.Group) -> None:
         """Handle the first use of an explicit group."""
         policy = self._config.group_policy(group.name)
-        group.set_priority(policy.priority)
+        by_name = HEALTH_PRIORITY if is_health_route(group.name) else None
+        group.set_priority(by_name if policy.priority is None else policy.priority)
         group.set_max_tier(policy.max_tier)
         group.set_preempt(None if policy.preempt is None else PREEMPT_MODES.index(policy.preempt))
 

@@ -1,0 +1,137 @@
+"""Wraps the applications of known servers, so that a program without a line of ours has a group for each route.
+
+Each entry of `RECOGNISED` is a module, and a function that changes it once. The server then wraps an application in the
+middleware when it begins to serve it. Before that, the server and the program have found out what they want to know about
+the application, such as its interface. The lifespan may begin before, too. An application that has the middleware already
+is left alone.
+
+Loaded modules are changed when a loop is governed. If `wrapt` is installed, its post-import hooks also change modules that
+are loaded after the last loop was created. An unknown version of a server must not break the program. Every failure is
+therefore logged, once for each server, and the server uses the application as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from asyncio_pulse.integrations.asgi import PulseMiddleware
+from asyncio_pulse.integrations.route_templates import applications
+from asyncio_pulse.runtime.afterwards import AFTERWARDS
+from asyncio_pulse.runtime.origin import origin_of
+
+__all__ = ["RECOGNISED", "recognise"]
+
+logger = logging.getLogger(__name__)
+
+Function = Callable[..., Any]
+
+MARK = "__asyncio_pulse__"
+"""Attribute of functions that stand in for those of a server."""
+
+
+def recognise() -> None:
+    """Change the known modules that are loaded, and arrange the same for those that will be. May be repeated."""
+    for name in RECOGNISED:
+        module = sys.modules.get(name)
+        if module is not None and not _is_being_loaded(module):
+            _change(module)
+    _await_imports()
+
+
+@functools.cache
+def _await_imports() -> None:
+    try:
+        from wrapt import register_post_import_hook
+    except Exception:
+        return  # not installed, or not usable: later modules are found when the next loop is created
+    for name in RECOGNISED:
+        register_post_import_hook(_change, name)
+
+
+def _is_being_loaded(module: ModuleType) -> bool:
+    return bool(getattr(module.__spec__, "_initializing", False))
+
+
+def _change(module: ModuleType) -> None:
+    try:
+        RECOGNISED[module.__name__](module)
+    except Exception:
+        _complain(module.__name__)
+
+
+_failed: set[str] = set()
+
+
+def _complain(module_name: str) -> None:
+    """Log the present error, once for each framework."""
+    framework = module_name.partition(".")[0]
+    if framework not in _failed:
+        _failed.add(framework)
+        text = "%s: this version of %s is not recognised; its routes are not named"
+        AFTERWARDS.call(functools.partial(logger.warning, text, origin_of(), framework, exc_info=sys.exception()))
+
+
+def _prepend(owner: Any, name: str, act: Callable[..., None], module: ModuleType) -> None:
+    """Let a function of the server call ours first, with the same arguments. No error of ours reaches the server."""
+    function: Function = getattr(owner, name)
+    if hasattr(function, MARK):
+        return
+
+    def act_contained(*args: Any, **kwargs: Any) -> None:
+        try:
+            act(*args, **kwargs)
+        except Exception:
+            _complain(module.__name__)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        act_contained(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    @functools.wraps(function)
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        act_contained(*args, **kwargs)
+        return await function(*args, **kwargs)
+
+    stand_in = call_async if inspect.iscoroutinefunction(function) else call
+    setattr(stand_in, MARK, True)
+    setattr(owner, name, stand_in)
+
+
+def _wrapped(app: Any) -> Any:
+    return app if any(map(_is_middleware, _parts(app))) else PulseMiddleware(app)
+
+
+def _parts(app: Any) -> Iterator[Any]:
+    """Yield the applications that wrap each other, and the classes of middleware that Starlette will put round one."""
+    for each in applications(app):
+        yield each
+        for added in getattr(each, "user_middleware", None) or ():
+            yield getattr(added, "cls", None)
+        if hasattr(each, "middleware_stack"):
+            yield from applications(each.middleware_stack)
+
+
+def _is_middleware(part: Any) -> bool:
+    kind = part if isinstance(part, type) else type(part)
+    return issubclass(kind, PulseMiddleware)
+
+
+def _uvicorn(module: ModuleType) -> None:
+    def before_startup(server: Any, *_: Any, **__: Any) -> None:
+        # Each connection takes the application from here.
+        server.config.loaded_app = _wrapped(server.config.loaded_app)
+
+    _prepend(module.Server, "startup", before_startup, module)
+
+
+RECOGNISED: Mapping[str, Callable[[ModuleType], None]] = {
+    "uvicorn.server": _uvicorn,
+}
+"""Known modules, and what changes each of them. gunicorn's uvicorn workers run uvicorn's server."""
