@@ -1,9 +1,10 @@
 """Keeps an asyncio event loop responsive whatever its tasks do.
 
 This is the everyday door. The others are `asyncio_pulse.config` for the configuration, `asyncio_pulse.metrics` for measured
-values, `asyncio_pulse.errors`, `asyncio_pulse.testing`, `asyncio_pulse.integrations.asgi`, and `asyncio_pulse.lowlevel` for
-tools. Each public name goes through exactly one door. The exception is the few names of the configuration and the errors
-that every program needs: they are here too. So are `TierManager` and `TaskView`, the types of two results, for annotations.
+values, `asyncio_pulse.errors`, `asyncio_pulse.testing`, `asyncio_pulse.integrations.asgi`, `.aiohttp` and `.grpc`, and
+`asyncio_pulse.lowlevel` for tools. Each public name goes through exactly one door. The exception is the few names of the
+configuration and the errors that every program needs: they are here too. So are `TierManager` and `TaskView`, the types of
+two results, for annotations.
 """
 
 from __future__ import annotations

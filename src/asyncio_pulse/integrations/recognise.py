@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from asyncio_pulse.integrations.aiohttp import AiohttpMiddleware, middleware
 from asyncio_pulse.integrations.asgi import PulseMiddleware
 from asyncio_pulse.integrations.route_templates import applications
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
@@ -62,42 +63,45 @@ def _change(module: ModuleType) -> None:
     try:
         RECOGNISED[module.__name__](module)
     except Exception:
-        _complain(module.__name__)
+        _complain(module)
 
 
 _failed: set[str] = set()
 
 
-def _complain(module_name: str) -> None:
+def _complain(module: ModuleType) -> None:
     """Log the present error, once for each framework."""
-    framework = module_name.partition(".")[0]
+    framework = module.__name__.partition(".")[0]
     if framework not in _failed:
         _failed.add(framework)
         text = "%s: this version of %s is not recognised; its routes are not named"
         AFTERWARDS.call(functools.partial(logger.warning, text, origin_of(), framework, exc_info=sys.exception()))
 
 
-def _prepend(owner: Any, name: str, act: Callable[..., None], module: ModuleType) -> None:
-    """Let a function of the server call ours first, with the same arguments. No error of ours reaches the server."""
+def _before(owner: Any, name: str, act: Callable[[dict[str, Any]], None], module: ModuleType) -> None:
+    """Let ours run before a function of the server. It may change the arguments, which it gets by name."""
     function: Function = getattr(owner, name)
     if hasattr(function, MARK):
         return
+    signature = inspect.signature(function)
 
-    def act_contained(*args: Any, **kwargs: Any) -> None:
+    def changed(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        given = signature.bind(*args, **kwargs)
         try:
-            act(*args, **kwargs)
+            act(given.arguments)
         except Exception:
-            _complain(module.__name__)
+            _complain(module)
+        return given
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        act_contained(*args, **kwargs)
-        return function(*args, **kwargs)
+        given = changed(*args, **kwargs)
+        return function(*given.args, **given.kwargs)
 
     @functools.wraps(function)
     async def call_async(*args: Any, **kwargs: Any) -> Any:
-        act_contained(*args, **kwargs)
-        return await function(*args, **kwargs)
+        given = changed(*args, **kwargs)
+        return await function(*given.args, **given.kwargs)
 
     stand_in = call_async if inspect.iscoroutinefunction(function) else call
     setattr(stand_in, MARK, True)
@@ -124,14 +128,39 @@ def _is_middleware(part: Any) -> bool:
 
 
 def _uvicorn(module: ModuleType) -> None:
-    def before_startup(server: Any, *_: Any, **__: Any) -> None:
+    def before_startup(arguments: dict[str, Any]) -> None:
         # Each connection takes the application from here.
-        server.config.loaded_app = _wrapped(server.config.loaded_app)
+        config = arguments["self"].config
+        config.loaded_app = _wrapped(config.loaded_app)
 
-    _prepend(module.Server, "startup", before_startup, module)
+    _before(module.Server, "startup", before_startup, module)
+
+
+def _aiohttp(module: ModuleType) -> None:
+    def before_setup(arguments: dict[str, Any]) -> None:
+        app = getattr(arguments["self"], "app", None)
+        # A runner of a bare server has no application. One that was set up before cannot be changed.
+        if app is None or app.middlewares.frozen or any(type(each) is AiohttpMiddleware for each in app.middlewares):
+            return
+        app.middlewares.insert(0, middleware())
+
+    _before(module.BaseRunner, "setup", before_setup, module)
+
+
+def _grpc(module: ModuleType) -> None:
+    def before_init(arguments: dict[str, Any]) -> None:
+        from asyncio_pulse.integrations.grpc import PulseInterceptor  # it loads grpc.aio, which is now complete
+
+        interceptors = arguments["interceptors"] or ()
+        if not any(isinstance(each, PulseInterceptor) for each in interceptors):
+            arguments["interceptors"] = (PulseInterceptor(), *interceptors)
+
+    _before(module.Server, "__init__", before_init, module)
 
 
 RECOGNISED: Mapping[str, Callable[[ModuleType], None]] = {
+    "aiohttp.web_runner": _aiohttp,
+    "grpc.aio._server": _grpc,
     "uvicorn.server": _uvicorn,
 }
 """Known modules, and what changes each of them. gunicorn's uvicorn workers run uvicorn's server."""
