@@ -7,20 +7,19 @@ import http.client
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.support.running import PULSE, Ending, end_of
 from tests.support.servers import PATIENCE_S, free_port, serving
-
-Answer = tuple[int, bytes]
 
 
 @dataclasses.dataclass(frozen=True)
 class Served:
     """What a server answered, and how it ended."""
 
-    answers: list[Answer]
+    answers: list[Any]
     ending: Ending
 
     @property
@@ -35,7 +34,7 @@ class Served:
         return dict(counts)
 
 
-def get(port: int, path: str) -> Answer:
+def get(port: int, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
@@ -45,12 +44,14 @@ def get(port: int, path: str) -> Answer:
         connection.close()
 
 
-def serve(command: Sequence[str], paths: Sequence[str], json_path: Path | None = None, *options: str) -> Served:
-    """Run a module that serves on `{port}`, and ask for each path; plain without a file for the report."""
+def serve(
+    command: Sequence[str], paths: Sequence[str | Callable[[int], Any]], json_path: Path | None = None, *options: str
+) -> Served:
+    """Run a server on `{port}` and ask for each path, or by a function of the port; plain without a file for the report."""
     port = free_port()
     run = [sys.executable] if json_path is None else [*PULSE, "run", *options, "--json", json_path]
     with serving([*run, *(word.format(port=port) for word in command)], port) as process:
-        answers = [get(port, path) for path in paths]
+        answers = [path(port) if callable(path) else get(port, path) for path in paths]
         process.send_signal(signal.SIGTERM)
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
     return Served(answers, end_of(process.returncode, stdout, stderr, json_path))

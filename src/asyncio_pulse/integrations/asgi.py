@@ -27,8 +27,8 @@ from operator import itemgetter
 from typing import Any, cast
 
 from asyncio_pulse import _core
+from asyncio_pulse.integrations.framework_templates import find_templates
 from asyncio_pulse.integrations.request_rules import MAX_GROUPS, NO_ROUTE, RequestGroup, RequestRules, verb
-from asyncio_pulse.integrations.route_templates import RouteTemplates, find_router
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.runtime.task_options import is_governed
 
@@ -43,10 +43,10 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 class PulseMiddleware:
     """Puts each HTTP request and each websocket into the explicit group of its route's template.
 
-    The template is that of Starlette's and FastAPI's routers as the route's author wrote it, after the prefixes of mounts
-    and included routers: "GET /users/{id:int}", "WS /feed". Requests that match no route are "GET (no route)". Without a
-    router all requests are; a raw path is never a name. Exceptions, cancellation, `receive`, `send` and the lifespan pass
-    through unchanged.
+    The template is that of the framework's router as the route's author wrote it, after the prefixes of mounts and included
+    routers: "GET /users/{id:int}", "WS /feed". The routers of Starlette, FastAPI, Litestar, Quart and Django are known.
+    Requests that match no route are "GET (no route)". Without a router all requests are; a raw path is never a name.
+    Exceptions, cancellation, `receive`, `send` and the lifespan pass through unchanged.
 
     Args:
         app: The ASGI application.
@@ -82,7 +82,7 @@ class PulseMiddleware:
             preemptible=preemptible,
             max_groups=max_groups,
         )
-        self._routes = self._routes_of(find_router(app))
+        self._routes = find_templates(app, self._group_of_template)
         direct = _only_makes_coroutines(app)
         self._coroutine_of: Callable[..., Coroutine[Any, Any, Any]] = cast(Any, app) if direct else self._serve
 
@@ -99,16 +99,13 @@ class PulseMiddleware:
     def _group_by_route(self, scope: Scope) -> RequestGroup:
         if self._routes is None:
             # The router below comes first, because only its routes are certain to be matched against the scope's path.
-            self._routes = self._routes_of(find_router(scope.get("app")))
+            self._routes = find_templates(scope.get("app"), self._group_of_template)
         if self._routes is not None:
             try:
                 return self._routes.find(scope)
             except Exception:
                 self._rules.complain("route", scope)
         return self._group_of_template(scope, None)
-
-    def _routes_of(self, router: Any | None) -> RouteTemplates[RequestGroup] | None:
-        return None if router is None else RouteTemplates(router, self._group_of_template)
 
     def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> RequestGroup:
         method = "WS" if scope["type"] == "websocket" else verb(scope["method"])

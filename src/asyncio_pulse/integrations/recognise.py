@@ -136,6 +136,32 @@ def _uvicorn(module: ModuleType) -> None:
     _before(module.Server, "startup", before_startup, module)
 
 
+def _hypercorn(module: ModuleType) -> None:
+    def before_connection(arguments: dict[str, Any]) -> None:
+        # All connections share one wrapper, of an ASGI or a WSGI application.
+        wrapper = arguments["app"]
+        if type(wrapper).__name__ == "ASGIWrapper":
+            wrapper.app = _wrapped(wrapper.app)
+
+    server = module.TCPServer if hasattr(module, "TCPServer") else module.UDPServer
+    _before(server, "__init__", before_connection, module)
+
+
+def _granian(module: ModuleType) -> None:
+    def before_wrapping(arguments: dict[str, Any]) -> None:
+        arguments["callback"] = _wrapped(arguments["callback"])
+
+    _before(module, "_asgi_call_wrap", before_wrapping, module)
+
+
+def _gunicorn(module: ModuleType) -> None:
+    def before_serving(arguments: dict[str, Any]) -> None:
+        worker = arguments["self"]
+        worker.asgi = _wrapped(worker.asgi)
+
+    _before(module.ASGIWorker, "_serve", before_serving, module)
+
+
 def _aiohttp(module: ModuleType) -> None:
     def before_setup(arguments: dict[str, Any]) -> None:
         app = getattr(arguments["self"], "app", None)
@@ -160,7 +186,13 @@ def _grpc(module: ModuleType) -> None:
 
 RECOGNISED: Mapping[str, Callable[[ModuleType], None]] = {
     "aiohttp.web_runner": _aiohttp,
+    "granian.server.embed": _granian,
+    "granian.server.mp": _granian,
+    "granian.server.mt": _granian,
     "grpc.aio._server": _grpc,
+    "gunicorn.workers.gasgi": _gunicorn,
+    "hypercorn.asyncio.tcp_server": _hypercorn,
+    "hypercorn.asyncio.udp_server": _hypercorn,
     "uvicorn.server": _uvicorn,
 }
 """Known modules, and what changes each of them. gunicorn's uvicorn workers run uvicorn's server."""

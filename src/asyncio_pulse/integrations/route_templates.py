@@ -9,10 +9,11 @@ Starlette's routes, and on FastAPI's attributes for the routes behind an include
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Generic, TypeVar
 
-__all__ = ["RouteTemplates", "applications", "find_router"]
+__all__ = ["RouteTemplates", "Templates", "applications", "find_router", "is_router", "path_below_root"]
 
 MOST_PATHS = 1024
 """Number of cached paths. A service has fewer fixed paths, and those return at once after a stream of others."""
@@ -49,46 +50,38 @@ def find_router(app: Any) -> Any | None:
     Returns:
         An object whose attribute `routes` is a list, or None.
     """
-    return next((each for each in applications(app) if isinstance(getattr(each, "routes", None), list)), None)
+    return next(filter(is_router, applications(app)), None)
 
 
-class RouteTemplates(Generic[T]):
-    """Values for the route templates of one router and of the routers below it, mounted or included.
+def is_router(app: Any) -> bool:
+    """Whether an object has routes that match a scope, as Starlette's have. Litestar has a list of other routes."""
+    return isinstance(getattr(app, "routes", None), list) and not hasattr(app, "asgi_router")
 
-    Routes may be added and removed at any time, at any level: their number is compared at each request. An exchange of
-    routes that keeps the number is not noticed. Not thread-safe.
+
+class Templates(ABC, Generic[T]):
+    """Values for the route templates of one application. Not thread-safe.
 
     Args:
-        router: The result of `find_router`. It is read at the first request.
         make: Makes the value for a template. It is called with the scope of a request and its template, or None if no route
             matches.
     """
 
-    def __init__(self, router: Any, make: Callable[[Mapping[str, Any], str | None], T]) -> None:
+    def __init__(self, make: Callable[[Mapping[str, Any], str | None], T]) -> None:
         """Prepare without reading any route."""
-        self._router = router
         self._make = make
         self._remembered: dict[tuple[str | None, str, str], T] = {}
         self._cacheable = True
-        self._top: list[_Candidate] = []
-        # Each list of routes and its length when it was read. The first entry never matches, so the first request reads
-        # them.
-        self._lists: list[tuple[Sequence[Any], int]] = [((), 1)]
+
+    @abstractmethod
+    def match(self, scope: Mapping[str, Any]) -> str | None:
+        """Return the template of the route that will answer, or None."""
 
     def find(self, scope: Mapping[str, Any]) -> T:
         """Return the value for the template of the route that will answer.
 
-        The template is as its author wrote it, after the prefixes. A path that exists, but not for this method, has its
-        template too; the answer will be a 405. A mounted application without routes of its own has one template,
-        `/static/{path:path}`.
-
         Args:
             scope: An ASGI scope of type `http` or `websocket`. It is not changed.
         """
-        for routes, count in self._lists:
-            if len(routes) != count:
-                self._read_anew()
-                break
         path: str = scope["path"]
         # A websocket has no method.
         key = (scope.get("method"), path, scope.get("root_path", ""))
@@ -96,7 +89,7 @@ class RouteTemplates(Generic[T]):
         return self._look_up(scope, key) if found is None else found
 
     def _look_up(self, scope: Mapping[str, Any], key: tuple[str | None, str, str]) -> T:
-        template = self._search(self._top, dict(scope))
+        template = self.match(scope)
         found = self._make(scope, template)
         length = sum(len(part) for part in key if part is not None)
         if template is not None and self._cacheable and length <= LONGEST_KEY:
@@ -105,6 +98,42 @@ class RouteTemplates(Generic[T]):
             self._remembered[key] = found
         return found
 
+
+class RouteTemplates(Templates[T]):
+    """The templates of a Starlette or FastAPI router and of the routers below it, mounted or included.
+
+    A template is as its author wrote it, after the prefixes. A path that exists, but not for this method, has its template
+    too; the answer will be a 405. A mounted application without routes of its own has one template, `/static/{path:path}`.
+
+    Routes may be added and removed at any time, at any level: their number is compared at each request. An exchange of
+    routes that keeps the number is not noticed.
+
+    Args:
+        router: The result of `find_router`. It is read at the first request.
+        make: As in `Templates`.
+    """
+
+    def __init__(self, router: Any, make: Callable[[Mapping[str, Any], str | None], T]) -> None:
+        """Prepare without reading any route."""
+        super().__init__(make)
+        self._router = router
+        self._top: list[_Candidate] = []
+        # Each list of routes and its length when it was read. The first entry never matches, so the first request reads
+        # them.
+        self._lists: list[tuple[Sequence[Any], int]] = [((), 1)]
+
+    def find(self, scope: Mapping[str, Any]) -> T:
+        """Return the value for the template of the route that will answer, after a look for added or removed routes."""
+        for routes, count in self._lists:
+            if len(routes) != count:
+                self._read_anew()
+                break
+        return super().find(scope)
+
+    def match(self, scope: Mapping[str, Any]) -> str | None:
+        """Search all routes."""
+        return self._search(self._top, dict(scope))
+
     def _read_anew(self) -> None:
         self._lists = []
         self._remembered.clear()
@@ -112,7 +141,7 @@ class RouteTemplates(Generic[T]):
         self._top = self._read(self._router)
 
     def _search(self, candidates: list[_Candidate], scope: MutableMapping[str, Any]) -> str | None:
-        path = _path_below_root(scope)
+        path = path_below_root(scope)
         partial = None
         for candidate in candidates:
             if not candidate.may_match(path):
@@ -184,7 +213,7 @@ def _effective_routes(routes: Sequence[Any]) -> Iterator[Any]:
             yield from (getattr(context, "starlette_route", None) or context for context in contexts())
 
 
-def _path_below_root(scope: Mapping[str, Any]) -> str:
+def path_below_root(scope: Mapping[str, Any]) -> str:
     """Return the path that a router sees: the part below its mount point."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
