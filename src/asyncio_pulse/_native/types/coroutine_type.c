@@ -53,7 +53,11 @@ governed_traverse(PyObject *self, visitproc visit, void *arg)
     pulse_governed *governed = (pulse_governed *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(governed->module);
-    Py_VISIT(governed->coro);
+    if (!pulse_suspension_is_now(governed)) {
+        // Otherwise it seems to run, so that its own finalizer would fail. It is kept until the one of this object, which
+        // unwinds it, has been called.
+        Py_VISIT(governed->coro);
+    }
     Py_VISIT(governed->group_token);
     Py_VISIT(governed->account);
     return pulse_waiting_traverse(governed, visit, arg);
