@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from asyncio_pulse import _core as core
-from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
+from asyncio_pulse.policy.group_names import KNOWN_TASKS, KNOWN_WRAPPERS
 from tests.support.driving import Driven, configure, pause, snapshots, work
 
 
@@ -356,13 +356,24 @@ def test_the_collector_sees_through_it(governor: core.Governor) -> None:
 
 
 @contextlib.contextmanager
-def known_wrappers(wrappers: dict[str, str]) -> Iterator[None]:
+def known_wrappers(wrappers: dict[str, str | tuple[str, str]]) -> Iterator[None]:
     """Have the core know these wrappers for a while."""
     core.set_wrappers(wrappers)
     try:
         yield
     finally:
-        core.set_wrappers(dict(KNOWN_WRAPPERS))
+        core.set_wrappers({**KNOWN_WRAPPERS, **KNOWN_TASKS})
+
+
+@pytest.mark.parametrize(("module", "name"), [(work.__module__, "a known task"), ("another", "work")])
+def test_a_known_task_is_known_by_its_module_too(governor: core.Governor, module: str, name: str) -> None:
+    with known_wrappers({"work": (module, "a known task")}):
+        driven = Driven(governor, work())
+        driven.poll()
+    group = driven.governed.group
+    assert group is not None
+    assert group.name == name
+    driven.governed.close()
 
 
 def test_a_wrapper_s_group_is_that_of_what_it_wraps(governor: core.Governor) -> None:

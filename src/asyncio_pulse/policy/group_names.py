@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from asyncio_pulse.errors import ConfigError
 
-__all__ = ["KNOWN_WRAPPERS", "MAX_GROUP_NAME_LENGTH", "bounded_name", "check_group_name"]
+__all__ = ["KNOWN_TASKS", "KNOWN_WRAPPERS", "MAX_GROUP_NAME_LENGTH", "bounded_name", "check_group_name"]
 
 MAX_GROUP_NAME_LENGTH = 200
 """Long enough for a method and a route template, short enough that a report stays readable."""
@@ -19,11 +19,41 @@ KNOWN_WRAPPERS: Mapping[str, str] = {
     # Sentry SDK before 2.20, every task. Later versions give the wrapper the name of the wrapped coroutine.
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._coro_creating_hub_and_span": "coro",
     "patch_asyncio.<locals>._sentry_task_factory.<locals>._task_with_sentry_span_creation": "coro",
+    # APScheduler 3: every job that is a coroutine function.
+    "run_coroutine_job": "job.func",
+    # discord.py: the handlers of events, and functions that run at intervals.
+    "Client._run_event": "coro",
+    "Loop._loop": "self.coro",
 }
-"""Wrapping coroutines, and where each keeps the wrapped one: in a variable, or in an attribute of one.
+"""Wrapping coroutines, and where each keeps what it runs: in a variable, or in an attribute of one.
 
 Without this table all tasks of such a library would count as one group.
 """
+
+KNOWN_TASKS: Mapping[str, tuple[str, str]] = {
+    "AIOKafkaClient._md_synchronizer": ("aiokafka.client", "aiokafka metadata"),
+    "AIOKafkaConnection._read": ("aiokafka.conn", "aiokafka connection"),
+    "Fetcher._fetch_requests_routine": ("aiokafka.consumer.fetcher", "aiokafka consumer fetcher"),
+    "Fetcher._proc_fetch_request": ("aiokafka.consumer.fetcher", "aiokafka consumer fetcher"),
+    "Fetcher._update_fetch_positions": ("aiokafka.consumer.fetcher", "aiokafka consumer positions"),
+    "GroupCoordinator._commit_refresh_routine": ("aiokafka.consumer.group_coordinator", "aiokafka consumer commits"),
+    "GroupCoordinator._coordination_routine": ("aiokafka.consumer.group_coordinator", "aiokafka consumer coordinator"),
+    "GroupCoordinator._heartbeat_routine": ("aiokafka.consumer.group_coordinator", "aiokafka consumer heartbeat"),
+    "NoGroupCoordinator._reset_committed_routine": ("aiokafka.consumer.group_coordinator", "aiokafka consumer commits"),
+    "Sender._sender_routine": ("aiokafka.producer.sender", "aiokafka producer sender"),
+    "Sender._send_produce_req": ("aiokafka.producer.sender", "aiokafka producer sender"),
+    "consumer": ("aio_pika.queue", "aio-pika consumer"),
+    "RobustConnection.__connection_factory": ("aio_pika.robust_connection", "aio-pika reconnection"),
+    # aiormq is the protocol below aio-pika.
+    "Connection.__heartbeat": ("aiormq.connection", "aio-pika heartbeat"),
+    "Connection.__reader": ("aiormq.connection", "aio-pika reader"),
+    "Connection.__writer": ("aiormq.connection", "aio-pika writer"),
+    "Channel._reader": ("aiormq.channel", "aio-pika channel"),
+    "Worker.async_run": ("arq.worker", "arq worker"),
+    "Worker.main": ("arq.worker", "arq worker"),
+    "Worker.run_job": ("arq.worker", "arq jobs"),
+}
+"""Coroutines of consumers whose own names do not say what they belong to: their modules, and the names of their groups."""
 
 
 def bounded_name(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
-from asyncio_pulse.policy.group_names import KNOWN_WRAPPERS
+from asyncio_pulse.policy.group_names import KNOWN_TASKS, KNOWN_WRAPPERS
 from asyncio_pulse.runtime import ledger, preemption
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
 from asyncio_pulse.runtime.chaos import current_chaos
@@ -130,7 +130,7 @@ class _Installation:
 
 _installations: dict[int, _Installation] = {}
 
-_core.set_wrappers(dict(KNOWN_WRAPPERS))
+_core.set_wrappers({**KNOWN_WRAPPERS, **KNOWN_TASKS})
 _core.set_task_type(task_type())
 _core.set_region_finder(async_with_bodies)
 _core.set_blocked_listener(tell_if_held)

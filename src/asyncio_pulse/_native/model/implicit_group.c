@@ -1,4 +1,5 @@
 // The implicit group of a coroutine: named by its qualified name, and by its module too where two modules share that name.
+// Wrappers are named by what they run, and coroutines of known libraries by what they are for.
 #include "model/implicit_group.h"
 
 #include "base/text.h"
@@ -23,6 +24,42 @@ value_at(PyObject *variables, PyObject *path)
     return value;
 }
 
+// Name of the module of a coroutine; new reference. NULL without an exception if unknown.
+static PyObject *
+module_of(pulse_state *state, PyObject *coro)
+{
+    PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
+    PyObject *globals = frame == NULL ? NULL : PyObject_GetAttrString(frame, "f_globals");
+    PyObject *module = NULL;
+    if (globals != NULL && PyDict_Check(globals)) {
+        module = PyDict_GetItemString(globals, "__name__");
+        module = module != NULL && PyUnicode_CheckExact(module) ? Py_NewRef(module) : NULL;
+    }
+    Py_XDECREF(globals);
+    Py_XDECREF(frame);
+    PyErr_Clear();
+    return module;
+}
+
+static bool
+is_same(PyObject *text, PyObject *other)
+{
+    return text == other || PyUnicode_Compare(text, other) == 0;
+}
+
+// The name of a known coroutine's group, if it is the one of that module and not just one of that name. Steals and returns a
+// reference.
+static PyObject *
+known_name(pulse_state *state, PyObject *known, PyObject *coro, PyObject *name)
+{
+    PyObject *module = module_of(state, coro);
+    if (module != NULL && is_same(module, PyTuple_GET_ITEM(known, 0))) {
+        Py_SETREF(name, Py_NewRef(PyTuple_GET_ITEM(known, 1)));
+    }
+    Py_XDECREF(module);
+    return name;
+}
+
 // Name of the coroutine that does the work, found through wrappers whose code is the same for every task. New references to
 // the name and to that coroutine.
 static PyObject *
@@ -33,6 +70,11 @@ name_of_work(pulse_state *state, PyObject *coro, PyObject **work)
     for (int i = 0; i < MOST_WRAPPERS && name != NULL; i++) {
         PyObject *variable = Py_XNewRef(PyDict_GetItemWithError(state->wrappers, name));
         if (variable == NULL) {
+            break;
+        }
+        if (PyTuple_CheckExact(variable)) {
+            name = known_name(state, variable, inner, name);
+            Py_DECREF(variable);
             break;
         }
         PyObject *frame = PyObject_GetAttr(inner, state->str_cr_frame);
@@ -75,29 +117,6 @@ file_of(pulse_state *state, PyObject *coro)
     Py_XDECREF(code);
     PyErr_Clear();
     return file;
-}
-
-// Name of the module of a coroutine, likewise.
-static PyObject *
-module_of(pulse_state *state, PyObject *coro)
-{
-    PyObject *frame = PyObject_GetAttr(coro, state->str_cr_frame);
-    PyObject *globals = frame == NULL ? NULL : PyObject_GetAttrString(frame, "f_globals");
-    PyObject *module = NULL;
-    if (globals != NULL && PyDict_Check(globals)) {
-        module = PyDict_GetItemString(globals, "__name__");
-        module = module != NULL && PyUnicode_CheckExact(module) ? Py_NewRef(module) : NULL;
-    }
-    Py_XDECREF(globals);
-    Py_XDECREF(frame);
-    PyErr_Clear();
-    return module;
-}
-
-static bool
-is_same(PyObject *text, PyObject *other)
-{
-    return text == other || PyUnicode_Compare(text, other) == 0;
 }
 
 // "module.name"; NULL with an exception on failure.
