@@ -45,7 +45,9 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_an_application_is_wrapped_once_however_often_its_server_is_recognised(module: Any) -> None:
     recognise()
+    stand_in = module.Server.startup
     recognise()
+    assert module.Server.startup is stand_in
     server = module.Server(loaded_app=app)
     for _ in range(2):
         assert asyncio.run(server.startup(sockets=["a socket"])) == ["a socket"]
