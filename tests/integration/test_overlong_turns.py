@@ -24,12 +24,17 @@ POLL_US = 500
 OTHERS = 200
 
 
-def config(limit_ms: int = LIMIT_MS, budget_us: int = BUDGET_US, **settings: Any) -> TierConfig:
+def config(limit_ms: int = LIMIT_MS, budget_us: int = BUDGET_US, slow_ms: int = 10, **settings: Any) -> TierConfig:
     """Nobody is ever an offender, whatever the machine does."""
     slow_queue = SlowQueueConfig(**settings)
     # Suspended tasks wait in the slow queue, too, and are not what is counted here.
     return TierConfig(
-        turn_limit_ms=limit_ms, poll_budget_us=budget_us, max_tier="monitor", slow_queue=slow_queue, preempt="off"
+        turn_limit_ms=limit_ms,
+        poll_budget_us=budget_us,
+        slow_poll_threshold_ms=slow_ms,
+        max_tier="monitor",
+        slow_queue=slow_queue,
+        preempt="off",
     )
 
 
@@ -158,12 +163,13 @@ def test_low_and_normal_ones_wait_in_one_line(loop_factory: LoopFactory) -> None
     run(loop_factory, main)
 
 
-@pytest.mark.parametrize("settings", [{"limit_ms": 0}, {"budget_us": 10_000_000}], ids=["no limit", "no long polls"])
+@pytest.mark.parametrize(
+    "settings", [{"limit_ms": 0}, {"budget_us": 10_000_000, "slow_ms": 60_000}], ids=["no limit", "no long polls"]
+)
 def test_nobody_waits_where_turns_have_no_limit_or_polls_keep_their_budgets(
     loop_factory: LoopFactory, settings: dict[str, int]
 ) -> None:
     async def main() -> None:
-        # A slow machine must not make these polls slow ones.
         crowd = Crowd(40, 100)
         while max(crowd.polls) < 20:
             await asyncio.sleep(0)

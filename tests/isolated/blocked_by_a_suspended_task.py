@@ -41,9 +41,10 @@ def listen() -> None:
 
 async def main() -> None:
     task = pulse.spawn(holder(), preemptible=True)
-    while not pulse.get_manager().get_metrics().preemptions:
+    # It may also be suspended before it takes the lock.
+    while not lock.locked():
         await asyncio.sleep(0)
-    assert lock.locked()
+    assert pulse.get_manager().get_metrics().preemptions > 0
     thread = threading.Thread(target=listen)
     thread.start()
     with lock:

@@ -21,16 +21,14 @@ nothing is looked up, and the application is awaited directly.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.integrations.framework_templates import find_templates
 from asyncio_pulse.integrations.request_rules import MAX_GROUPS, NO_ROUTE, RequestGroup, RequestRules, verb
 from asyncio_pulse.policy.priority import TaskPriority
-from asyncio_pulse.runtime.task_options import is_governed
 
 __all__ = ["PulseMiddleware"]
 
@@ -83,15 +81,13 @@ class PulseMiddleware:
             max_groups=max_groups,
         )
         self._routes = find_templates(app, self._group_of_template)
-        direct = _only_makes_coroutines(app)
-        self._coroutine_of: Callable[..., Coroutine[Any, Any, Any]] = cast(Any, app) if direct else self._serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, as the ASGI specification describes."""
         if scope["type"] not in ("http", "websocket") or _core.current() is None:
             return await self.app(scope, receive, send)
         options = self._rules.options(scope, self._group_by_route)
-        return await _core.GovernedCoroutine(self._coroutine_of(scope, receive, send), options)
+        return await _core.GovernedCoroutine(self._serve(scope, receive, send), options)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
         return await self.app(scope, receive, send)
@@ -110,13 +106,3 @@ class PulseMiddleware:
     def _group_of_template(self, scope: Mapping[str, Any], template: str | None) -> RequestGroup:
         method = "WS" if scope["type"] == "websocket" else verb(scope["method"])
         return self._rules.group(f"{method} {template or NO_ROUTE}")
-
-
-def _only_makes_coroutines(app: Any) -> bool:
-    """Whether a call of the application makes a coroutine, which may be the governed call itself, and does nothing else.
-
-    If the coroutine came from a function marked with `governed`, the core would take our call for that function's task, and
-    give it the function's options.
-    """
-    function = app if inspect.isroutine(app) else type(app).__call__
-    return inspect.iscoroutinefunction(function) and not is_governed(function)

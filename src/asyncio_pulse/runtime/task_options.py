@@ -22,7 +22,7 @@ from asyncio_pulse.policy.tier_policy import InterventionAction
 from asyncio_pulse.runtime.install import find_manager
 from asyncio_pulse.runtime.settings import is_switched_off
 
-__all__ = ["TaskView", "budget_spent", "checkpoint", "current", "governed", "is_governed", "make_options", "spawn"]
+__all__ = ["TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,15 +159,6 @@ def governed(function: Any = None, /, **options: Any) -> Any:
         return functools.wraps(function)(call)
 
     return decorate if function is None else decorate(function)
-
-
-@governed
-async def _marked() -> None: ...
-
-
-def is_governed(function: Any) -> bool:
-    """Whether a function is marked with `governed`. All such functions share one code object."""
-    return getattr(function, "__code__", None) is _marked.__code__
 
 
 class _Nothing:

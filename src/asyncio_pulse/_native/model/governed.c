@@ -77,10 +77,8 @@ pulse_governed_new_task(pulse_governor *governor, PyObject *coro)
     return (PyObject *)governed;
 }
 
-// The nearest cap that was given by name: the task's, or its group's. Accounts keep to their caps by themselves, but a task
-// shares its group's tier. A critical task goes no further than Warn, unless a cap was given.
-static unsigned
-cap_of(const pulse_governed *governed)
+unsigned
+pulse_governed_cap(const pulse_governed *governed)
 {
     const pulse_options *options = (const pulse_options *)governed->options;
     if (options != NULL && options->max_tier != PULSE_UNSET) {
@@ -95,7 +93,7 @@ cap_of(const pulse_governed *governed)
 unsigned
 pulse_governed_tier(const pulse_governed *governed)
 {
-    unsigned own = pulse_account_tier(governed->account), cap = cap_of(governed);
+    unsigned own = pulse_account_tier(governed->account), cap = pulse_governed_cap(governed);
     unsigned group = pulse_account_tier(pulse_governed_group_account(governed));
     unsigned higher = own > group ? own : group;
     return higher < cap ? higher : cap;

@@ -103,6 +103,10 @@ bool pulse_governed_spend(pulse_governed *governed, pulse_thread *thread, uint64
 // Number of operations that the running poll has left.
 uint32_t pulse_governed_operations_left(pulse_governed *governed);
 
+// The nearest cap that was given by name: the task's, or its group's. Accounts keep to their caps by themselves, but a task
+// shares its group's tier. A critical task goes no further than Warn, unless a cap was given.
+unsigned pulse_governed_cap(const pulse_governed *governed);
+
 // The tier in force for a coroutine, 0..3: the higher of its own and its explicit group's, capped.
 unsigned pulse_governed_tier(const pulse_governed *governed);
 

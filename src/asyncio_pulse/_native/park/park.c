@@ -225,7 +225,8 @@ wait_for_turn(pulse_governed *governed, pulse_delivery *delivery)
     if (!may_wait_for_turn(governed)) {
         return NULL;
     }
-    bool joins = is_first_expected_long(governed) && is_flow_queued(governed, governed->priority);
+    bool joins = is_first_expected_long(governed) && pulse_governed_cap(governed) >= PULSE_TIER_YIELD &&
+                 is_flow_queued(governed, governed->priority);
     if ((!joins && !pulse_pump_turn_is_over(governed)) || !begin_deciding(governed)) {
         return NULL;
     }
