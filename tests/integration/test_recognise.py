@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from asyncio_pulse.integrations import recognise as recognising
 from asyncio_pulse.integrations.asgi import PulseMiddleware
-from asyncio_pulse.integrations.recognise import RECOGNISED, recognise
+from asyncio_pulse.integrations.recognise import MARK, RECOGNISED, _await_imports, recognise
 from tests.support.running import run_governed, run_plain
 
 
@@ -59,6 +60,44 @@ def test_a_module_that_is_being_loaded_is_left_for_later(module: Any) -> None:
     module.__spec__ = SimpleNamespace(_initializing=True)
     recognise()
     assert module.Server.startup is Server.startup
+
+
+@pytest.mark.parametrize("state", ["mock", "half loaded"])
+def test_hooks_get_only_modules_that_are_loaded_later(
+    state: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrapt = pytest.importorskip("wrapt", reason="wrapt is not installed; it is part of the extra test")
+    hooked: list[str] = []
+    register = wrapt.register_post_import_hook
+
+    def record(hook: Any, name: str) -> None:
+        hooked.append(name)
+        if name in sys.modules:  # what wrapt does, without a lasting hook
+            register(hook, name)
+
+    monkeypatch.setattr(wrapt, "register_post_import_hook", record)
+    monkeypatch.setitem(sys.modules, "uvicorn.server", MagicMock() if state == "mock" else ModuleType("uvicorn.server"))
+    with caplog.at_level(logging.WARNING, "asyncio_pulse"):
+        _await_imports.__wrapped__()
+    assert set(hooked) == {name for name in RECOGNISED if name not in sys.modules}
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("stand_in", [MagicMock(), object(), "a string"], ids=lambda value: type(value).__name__)
+def test_what_stands_in_for_a_module_is_left_alone(stand_in: Any, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp.web_runner", stand_in)
+    recognise()
+    assert hasattr(module.Server.startup, MARK)
+
+
+def test_a_lazy_module_is_not_loaded(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lazy(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(f"asked for {name}")
+
+    monkeypatch.setitem(sys.modules, "aiohttp.web_runner", Lazy("aiohttp.web_runner"))
+    recognise()
+    assert hasattr(module.Server.startup, MARK)
 
 
 def test_a_server_without_what_is_expected_goes_on(module: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from asyncio_pulse.integrations.aiohttp import AiohttpMiddleware, middleware
 from asyncio_pulse.integrations.asgi import PulseMiddleware
@@ -40,7 +40,7 @@ def recognise() -> None:
     """Change the known modules that are loaded, and arrange the same for those that will be. May be repeated."""
     for name in RECOGNISED:
         module = sys.modules.get(name)
-        if module is not None and not _is_being_loaded(module):
+        if _is_loaded(module):
             _change(module)
     _await_imports()
 
@@ -52,11 +52,14 @@ def _await_imports() -> None:
     except Exception:
         return  # not installed, or not usable: later modules are found when the next loop is created
     for name in RECOGNISED:
-        register_post_import_hook(_change, name)
+        # wrapt would at once hand over a module that is only half loaded, or the mock of a test suite.
+        if name not in sys.modules:
+            register_post_import_hook(_change, name)
 
 
-def _is_being_loaded(module: ModuleType) -> bool:
-    return bool(getattr(module.__spec__, "_initializing", False))
+def _is_loaded(module: object) -> TypeGuard[ModuleType]:
+    """Whether this is a complete module: no mock of a test suite, and no lazy module, which any question would load."""
+    return type(module) is ModuleType and not getattr(module.__spec__, "_initializing", False)
 
 
 def _change(module: ModuleType) -> None:
