@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litestar import Litestar
+from litestar import Litestar, asgi, get
+from litestar.types import Receive, Scope, Send
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -74,6 +75,34 @@ def request(path: str) -> dict[str, Any]:
 
 def template(scope: Any, template: str | None) -> str | None:
     return template
+
+
+def test_routes_of_litestar_that_litestar_gives_no_template() -> None:
+    @get(["/", "/fixed"])
+    async def fixed() -> None: ...
+
+    @asgi("/mounted", is_mount=True, copy_scope=False)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    app = Litestar([fixed, mounted], openapi_config=None, logging_config=None)
+    templates = find_templates(app, template)
+    assert templates is not None
+    found = [templates.find(request(path)) for path in ("/", "/fixed", "/mounted", "/mounted/a/b", "/other")]
+    assert found == ["/", "/fixed", "/mounted/{path:path}", "/mounted/{path:path}", None]
+
+
+def test_a_version_of_litestar_that_gives_only_routes_with_parameters_a_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @get(["/fixed", "/other"])
+    async def fixed() -> None: ...
+
+    app = Litestar([fixed], openapi_config=None, logging_config=None)
+    # What 2.12 returns.
+    monkeypatch.setattr(app.asgi_router, "handle_routing", lambda path, method: (app, fixed, path, {}, ""))
+    templates = find_templates(app, template)
+    assert templates is not None
+    assert [templates.find(request(path)) for path in ("/fixed", "/other/")] == ["/fixed", "/other"]
 
 
 def test_an_application_of_another_framework_below_a_mount() -> None:

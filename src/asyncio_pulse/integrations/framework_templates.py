@@ -45,16 +45,22 @@ class _ByFramework(Templates[T]):
 
 class _LitestarTemplates(_ByFramework[T]):
     def match(self, scope: Mapping[str, Any]) -> str | None:
-        path = sys.modules["litestar.utils"].normalize_path(path_below_root(scope))
+        path: str = sys.modules["litestar.utils"].normalize_path(path_below_root(scope))
+        router = self._app.asgi_router
         try:
             # The same arguments as Litestar's own call, which then finds the answer in its cache.
-            found = self._app.asgi_router.handle_routing(path=path, method=scope.get("method"))
+            _, _, rest, _, template = router.handle_routing(path=path, method=scope.get("method"))
         except Exception as error:
             if getattr(error, "status_code", None) in (404, 405):
                 return None
             raise
-        template: str = found[4]
-        return template
+        if template:
+            return str(template)
+        # Litestar 2.12 gives no template for a route without parameters. No version gives one for a mounted application.
+        if path in router._plain_routes:
+            return path
+        mount = path.removesuffix(rest.rstrip("/"))
+        return mount.rstrip("/") + "/{path:path}"
 
 
 class _QuartTemplates(_ByFramework[T]):
