@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from typing import Any
 
@@ -209,10 +210,45 @@ def test_only_routes_whose_expression_matches_are_asked(monkeypatch: pytest.Monk
 
     counted.__module__ = Route.__module__
     monkeypatch.setattr(Route, "matches", counted)
-    templates = templates_of(Router([Route(f"/part{number}/{{id}}", endpoint) for number in range(100)]))
-    templates.find(request("/part99/1"))
-    templates.find(request("/part99/1"))
-    assert asked == ["/part99/{id}"]
+    templates = templates_of(Router([Route(f"/all/part{number}/{{id}}", endpoint) for number in range(100)]))
+    templates.find(request("/all/part99/1"))
+    templates.find(request("/all/part99/1"))
+    assert asked == ["/all/part99/{id}"]
+
+
+def test_the_order_of_routes_counts_whatever_their_first_segment() -> None:
+    middle = Route("/{kind}/{id}", endpoint)
+    routes = [Route("/a/{id}", endpoint), middle, Route("/b/{id}", endpoint), Mount("/", app=plain_app)]
+    templates = templates_of(Starlette(routes=routes))
+    found = [templates.find(request(path)) for path in ("/a/1", "/b/1", "/c/1", "/b", "/c/1/2", "/")]
+    assert found == ["/a/{id}", "/{kind}/{id}", "/{kind}/{id}", "/{path:path}", "/{path:path}", "/{path:path}"]
+
+
+def test_a_route_whose_expression_the_program_exchanged() -> None:
+    ignoring, longer = Route("/items/{id}", endpoint), Route("/more/{id}", endpoint)
+    ignoring.path_regex = re.compile(ignoring.path_regex.pattern, re.IGNORECASE)
+    longer.path_regex = re.compile("^/(much/)?more/(?P<id>[^/]+)$")
+    templates = templates_of(Starlette(routes=[Route("/other", endpoint), ignoring, longer]))
+    found = [templates.find(request(path)) for path in ("/ITEMS/1", "/items/1", "/much/more/1", "/more/1")]
+    assert found == ["/items/{id}", "/items/{id}", "/more/{id}", "/more/{id}"]
+
+
+def test_expressions_of_routes_with_another_first_segment_are_not_looked_at() -> None:
+    looked: list[str] = []
+
+    class Watched:
+        def __init__(self, expression: re.Pattern[str]) -> None:
+            self.pattern, self.flags, self._match = expression.pattern, expression.flags, expression.match
+
+        def match(self, path: str) -> Any:
+            looked.append(self.pattern)
+            return self._match(path)
+
+    routes = [Route("/a/{id}", endpoint), Route("/b/{id}", endpoint), Route("/b", endpoint)]
+    for route in routes:
+        route.path_regex = Watched(route.path_regex)  # type: ignore[assignment]
+    assert templates_of(Starlette(routes=routes)).find(request("/b")) == "/b"
+    assert set(looked) == {routes[1].path_regex.pattern, routes[2].path_regex.pattern}
 
 
 def test_a_million_paths_take_bounded_memory() -> None:
