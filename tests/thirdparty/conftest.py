@@ -23,8 +23,12 @@ def _missing() -> list[str]:
     names = [
         re.split(r"[^\w.-]", text)[0] for text in requirements if "extra == 'thirdparty'" in text.replace('"', "'")
     ]
-    installed = {re.sub(r"[-_.]+", "-", each.name).lower() for each in importlib.metadata.distributions()}
-    return [name for name in names if name.lower() not in installed]
+    installed = {_normalised(each.name) for each in importlib.metadata.distributions()}
+    return [name for name in names if _normalised(name) not in installed]
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 MISSING = _missing()
