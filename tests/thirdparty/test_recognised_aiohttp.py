@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current
 from asyncio_pulse.integrations.aiohttp import middleware
+from asyncio_pulse.runtime.task_options import as_of_task
 from tests.support.groups import explicit_groups
 from tests.support.loops import LoopFactory
 from tests.support.routes import serve
@@ -80,3 +81,29 @@ def test_an_ungoverned_loop_looks_nothing_up(loop_factory: LoopFactory) -> None:
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert runner.run(ask("/items/1", group=never, priority=never)) == [" NORMAL"]
+
+
+def test_tasks_that_the_task_factory_does_not_see(loop_factory: LoopFactory) -> None:
+    """What aiohttp does from CPython 3.12 on, on every version."""
+
+    async def work() -> bool:
+        await asyncio.sleep(0)
+        return current().group.endswith("work")
+
+    async def main() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        return [await asyncio.Task(work(), loop=loop), await asyncio.Task(as_of_task(work()), loop=loop)]
+
+    assert pulse.run(main(), loop_factory=loop_factory) == [False, True]
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(main()) == [False, False]
+
+
+def test_the_tasks_of_a_connection_and_of_a_request_are_governed(loop_factory: LoopFactory) -> None:
+    async def main() -> list[str]:
+        await ask("/items/1")
+        return [group.name for group in pulse.install().groups()]
+
+    names = pulse.run(main(), loop_factory=loop_factory)
+    assert any("RequestHandler.start" in name for name in names), names
+    assert any("RequestHandler._handle_request" in name for name in names), names

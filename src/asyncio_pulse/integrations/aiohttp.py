@@ -6,17 +6,24 @@ aiohttp's router finds the resource before it calls any middleware. A request is
 `asyncio_pulse.integrations.asgi.PulseMiddleware`, from the middleware to the handler's end. What aiohttp does before and
 after stays in the group of its own coroutine, `RequestHandler.start`. On a loop that is not governed, the handler is
 awaited directly.
+
+From CPython 3.12 on, aiohttp calls `asyncio.Task` itself to start the tasks of connections and requests at once. The task
+factory does not see them, and a request in a task that is not governed cannot be governed either. The first middleware
+therefore changes the functions that make the coroutines of these tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import functools
+import sys
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from operator import attrgetter
 from typing import Any
 
 from asyncio_pulse import _core
 from asyncio_pulse.integrations.request_rules import MAX_GROUPS, NO_ROUTE, RequestGroup, RequestRules, verb
 from asyncio_pulse.policy.priority import TaskPriority
+from asyncio_pulse.runtime.task_options import as_of_task
 
 __all__ = ["middleware"]
 
@@ -69,6 +76,7 @@ def middleware(
     Raises:
         ConfigError: `max_groups`, `preemptible` or a priority of the mapping is of the wrong type or out of range.
     """
+    _govern_tasks()
     return AiohttpMiddleware(
         RequestRules(
             "integrations.aiohttp.middleware",
@@ -84,3 +92,23 @@ def middleware(
 async def _serve(request: Request, handler: Handler) -> Any:
     # The handler's own coroutine is not used directly: see `integrations.asgi`.
     return await handler(request)
+
+
+_MARK = "__asyncio_pulse__"
+
+
+def _govern_tasks() -> None:
+    handler = getattr(sys.modules.get("aiohttp.web_protocol"), "RequestHandler", None)
+    for name in ("start", "_handle_request"):
+        function = getattr(handler, name, None)
+        if function is not None and not hasattr(function, _MARK):
+            setattr(handler, name, _of_task(function))
+
+
+def _of_task(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @functools.wraps(function)
+    def make(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        return as_of_task(function(*args, **kwargs))
+
+    setattr(make, _MARK, True)
+    return make

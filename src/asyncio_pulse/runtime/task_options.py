@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from asyncio_pulse import _core
 from asyncio_pulse.errors import NotGovernedError
@@ -22,7 +22,7 @@ from asyncio_pulse.policy.tier_policy import InterventionAction
 from asyncio_pulse.runtime.install import find_manager
 from asyncio_pulse.runtime.settings import is_switched_off
 
-__all__ = ["TaskView", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
+__all__ = ["TaskView", "as_of_task", "budget_spent", "checkpoint", "current", "governed", "make_options", "spawn"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,6 +159,23 @@ def governed(function: Any = None, /, **options: Any) -> Any:
         return functools.wraps(function)(call)
 
     return decorate if function is None else decorate(function)
+
+
+def as_of_task(coro: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Return the object that the running loop's task factory would make a task of: on a governed loop, it is measured.
+
+    It is for libraries that call `asyncio.Task` themselves.
+    """
+    loop = asyncio.get_running_loop()
+    manager = find_manager(loop)
+    if manager is None or manager.is_off:
+        return coro
+    made: object = manager.governor.task_factory(_no_task)(loop, coro)
+    return cast(Coroutine[Any, Any, T], made)
+
+
+def _no_task(loop: asyncio.AbstractEventLoop, coro: Any) -> Any:
+    return coro
 
 
 class _Nothing:
