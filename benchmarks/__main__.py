@@ -33,18 +33,22 @@ NAMES = (
 RESULTS = Path(__file__).parent / "results"
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+def _number(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if unit == "x" else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
 def _print_table(name: str, figures: list[Figure], seconds: float) -> None:
     print(f"\n{name} ({seconds:.0f} s)")
     print(f"  {'beyond the bare control':52} {'median':>9} {'lowest to highest':>20}  {'bound':>7} met")
     for figure in figures:
-        spread = f"{_number(figure.lowest)} to {_number(figure.highest)}"
+        spread = f"{_number(figure.lowest, figure.unit)} to {_number(figure.highest, figure.unit)}"
         bound = "" if figure.bound is None else f"{figure.bound:g}"
         met = {None: figure.note, True: "yes", False: "NO"}[figure.met]
-        print(f"  {figure.name:52} {_number(figure.median):>9} {spread:>20}  {bound:>7} {met} {figure.unit}")
+        print(
+            f"  {figure.name:52} {_number(figure.median, figure.unit):>9} {spread:>20}  {bound:>7} {met} {figure.unit}"
+        )
 
 
 def _row(figure: Figure) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import statistics
 from collections.abc import Callable, Coroutine
@@ -206,6 +207,79 @@ def test_short_polls_run_while_long_ones_wait(loop_factory: LoopFactory) -> None
         # At least once in each of the ten turns that it takes to serve the crowd once.
         assert held() > 300
         assert polls > 30
+        await crowd.end()
+
+    run(loop_factory, main)
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"max_tier": "monitor"}, {}),
+        ({"group": "batch"}, {"groups": {"batch": pulse.GroupPolicy(exempt=True)}}),
+        ({"group": "batch"}, {"groups": {"batch": pulse.GroupPolicy(max_tier="monitor")}}),
+    ],
+    ids=["a task's cap", "an exempt group", "a group's cap"],
+)
+def test_who_is_only_measured_never_waits(
+    loop_factory: LoopFactory, options: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    async def watch() -> None:
+        crowd = Crowd(40, **options)
+        while max(crowd.polls) < 5:
+            await asyncio.sleep(0)
+        assert held() == 0
+        await crowd.end()
+
+    async def main() -> None:
+        # Urgent, because a task that makes so many tasks in one poll may have to wait itself.
+        await pulse.spawn(watch(), priority=TaskPriority.HIGH)
+
+    pulse.run(main(), config=dataclasses.replace(config(), **settings), loop_factory=loop_factory)
+
+
+def test_a_group_that_is_only_observed_waits_no_more(loop_factory: LoopFactory) -> None:
+    async def watch() -> None:
+        crowd = Crowd(40, group="batch")
+        # Until its first bad polls are reported, nobody knows of the group.
+        while max(crowd.polls) < 5:
+            await asyncio.sleep(0)
+        before = held()
+        while max(crowd.polls) < 10:
+            await asyncio.sleep(0)
+        assert held() == before
+        await crowd.end()
+
+    async def main() -> None:
+        # Urgent, because a task that makes so many tasks in one poll may have to wait itself.
+        await pulse.spawn(watch(), priority=TaskPriority.HIGH)
+
+    pulse.run(main(), config=dataclasses.replace(config(), rollout_ratio=0.0), loop_factory=loop_factory)
+
+
+def test_calls_say_nothing_of_the_tasks_of_their_group(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        begun = []
+
+        @pulse.governed(group="GET /report", priority=TaskPriority.HIGH)
+        async def call() -> None:
+            burn(2 * BUDGET_US)
+
+        async def task() -> None:
+            begun.append(1)
+
+        async def serve() -> None:
+            for _ in range(10):
+                await call()
+            await until_held()
+            tasks = [pulse.spawn(task(), group="GET /report") for _ in range(20)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert len(begun) == 20
+            await asyncio.gather(*tasks)
+
+        crowd = Crowd(100)
+        await pulse.spawn(serve(), priority=TaskPriority.HIGH)
         await crowd.end()
 
     run(loop_factory, main)

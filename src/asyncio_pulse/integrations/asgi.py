@@ -90,6 +90,8 @@ class PulseMiddleware:
         return await _core.GovernedCoroutine(self._serve(scope, receive, send), options)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        # The options belong to this coroutine, which is ours. The application's own coroutine would count as code that
+        # opted in, even if it is a library's.
         return await self.app(scope, receive, send)
 
     def _group_by_route(self, scope: Scope) -> RequestGroup:

@@ -176,7 +176,7 @@ class TierDecisions:
         policy = self._config.group_policy(group.name)
         by_name = HEALTH_PRIORITY if is_health_route(group.name) else None
         group.set_priority(by_name if policy.priority is None else policy.priority)
-        group.set_max_tier(policy.max_tier)
+        group.set_max_tier(InterventionAction.MONITOR if policy.exempt else policy.max_tier)
         group.set_preempt(None if policy.preempt is None else PREEMPT_MODES.index(policy.preempt))
 
     def on_bad_poll(
@@ -287,6 +287,7 @@ class TierDecisions:
         own_name = holder.name if isinstance(holder, _core.Group) else getattr(holder, "__qualname__", None)
         name = bounded_name(own_name or group.name)
         account = Account(holder, name, group.name, now_ns)
+        self._observe(account)
         holder.set_account(account)
         if account.kind == "task":
             self._tasks.add(account)

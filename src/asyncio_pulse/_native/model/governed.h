@@ -44,7 +44,7 @@ enum {
     PULSE_GOVERNED_BINDING = 1u << 11,
     // One of its bad polls is due to be reported.
     PULSE_GOVERNED_DUE = 1u << 12,
-    // Its last poll was bad or cut short by a suspension, so it waits if its next one comes late in an overlong turn.
+    // Its last poll was long by its own doing, or cut short by a suspension. It waits if its next one comes late in a turn.
     PULSE_GOVERNED_LONG = 1u << 13,
 };
 

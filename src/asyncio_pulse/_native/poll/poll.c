@@ -103,22 +103,26 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
     // A task is not at fault if it is preempted late.
     uint64_t budget = poll->preempted ? pulse_record_alarm(governed) : pulse_governed_budget(governed);
     pulse_verdict verdict = pulse_totals_judge(&usage, budget, governor->slow_ticks);
-    bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll);
+    bool bad = verdict.violation || verdict.slow, importing = bad && is_importing(poll), is_long = false;
     verdict.violation = verdict.violation && !importing;
     pulse_totals_book(&governed->totals, &verdict);
     pulse_totals_book(&governor->totals, &verdict);
     pulse_totals_book(&governed->group->totals, &verdict);
-    set_long(governed, bad && !importing, verdict.own_wall);
     if (bad) {
         PyObject *stack = pulse_samples_most(&thread->samples, poll->begun);
         pulse_exception raised = pulse_exception_take();
         keep_place(governed, stack, &verdict, poll);
-        if (!importing && pulse_decisions_are_open(governed, &verdict, poll->begun + wall)) {
-            bool slow = verdict.slow && is_own_doing(thread, &verdict, gc_ticks);
+        bool is_open = !importing && pulse_decisions_are_open(governed, &verdict, poll->begun + wall);
+        // Found out only where the answer matters.
+        bool slow = !importing && verdict.slow && (is_open || !verdict.violation) &&
+                    is_own_doing(thread, &verdict, gc_ticks);
+        is_long = verdict.violation || slow;
+        if (is_open) {
             pulse_decisions_note(governed, &verdict, slow, stack, poll->begun + wall);
         }
         pulse_exception_put_back(raised);
     }
+    set_long(governed, is_long, verdict.own_wall);
     return verdict.own_off_cpu;
 }
 
@@ -164,7 +168,8 @@ note_length(pulse_governed *governed, uint64_t own, bool was_judged, bool preemp
     if (preempted || !was_judged) {
         set_long(governed, preempted, own);
     }
-    if (pulse_counter_read(&governed->polls) == 1) {
+    // Calls never wait, so they say nothing of those that may.
+    if (pulse_counter_read(&governed->polls) == 1 && !(governed->flags & PULSE_GOVERNED_CALL)) {
         bool is_long = governed->flags & PULSE_GOVERNED_LONG;
         bool is_sure = group->long_firsts == (is_long ? MOST_FIRSTS : -MOST_FIRSTS);
         group->long_firsts += is_sure ? 0 : is_long ? 1 : -1;
