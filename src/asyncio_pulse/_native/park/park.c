@@ -215,7 +215,8 @@ may_wait_for_turn(const pulse_governed *governed)
     bool is_long = governed->flags & PULSE_GOVERNED_LONG || is_first_expected_long(governed);
     // Whoever may not even be warned of is only measured.
     bool is_left_alone = pulse_governed_is_observed(governed) || pulse_governed_cap(governed) == 0;
-    return governor->turn_ticks > 0 && is_long && is_step && !is_left_alone && governed->priority >= PULSE_PRIORITY_NORMAL;
+    return governor->turn_ticks > 0 && is_long && is_step && !is_left_alone &&
+           governed->priority >= PULSE_PRIORITY_NORMAL;
 }
 
 // A non-offender waits for another turn if this one has lasted long enough. A new task joins those of its flow that were

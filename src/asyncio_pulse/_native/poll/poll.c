@@ -114,8 +114,8 @@ pulse_poll_judge(pulse_governed *governed, const pulse_poll *poll, uint64_t wall
         keep_place(governed, stack, &verdict, poll);
         bool is_open = !importing && pulse_decisions_are_open(governed, &verdict, poll->begun + wall);
         // Found out only where the answer matters.
-        bool slow = !importing && verdict.slow && (is_open || !verdict.violation) &&
-                    is_own_doing(thread, &verdict, gc_ticks);
+        bool slow =
+            !importing && verdict.slow && (is_open || !verdict.violation) && is_own_doing(thread, &verdict, gc_ticks);
         is_long = verdict.violation || slow;
         if (is_open) {
             pulse_decisions_note(governed, &verdict, slow, stack, poll->begun + wall);

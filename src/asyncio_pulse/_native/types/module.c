@@ -147,8 +147,8 @@ static PyMethodDef module_methods[] = {
     {"clock_info", clock_info, METH_NOARGS, "Which tick clock is in use, and why."},
     {"set_task_type", set_task_type, METH_O, "What task factories make tasks with; asyncio.Task to begin with."},
     {"set_wrappers", set_wrappers, METH_O,
-     "Names of coroutines: of wrappers, mapped to the variable that holds the wrapped one, and of known tasks, mapped to "
-     "their module and the name of their group."},
+     "Names of wrapping coroutines, mapped to the variable that holds the wrapped one; names of known coroutines, "
+     "mapped to their module and the name of their group."},
     {"gc_callback", (PyCFunction)(void (*)(void))pulse_poll_gc_callback, METH_FASTCALL,
      "For gc.callbacks: takes the collector's time out of the running poll."},
     {"start_watchdog", start_watchdog, METH_O, "Start the thread that looks at polls and loops that are overdue."},
