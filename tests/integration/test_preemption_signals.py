@@ -15,6 +15,7 @@ import pytest
 
 import asyncio_pulse as pulse
 from asyncio_pulse import _core
+from asyncio_pulse.runtime import preemption
 from tests.support.loops import LoopFactory
 from tests.support.preempting import (
     AT_ONCE_US,
@@ -24,6 +25,7 @@ from tests.support.preempting import (
     preemptions,
     refused,
     run_preempting,
+    until_preempted,
 )
 
 
@@ -132,6 +134,27 @@ def test_a_handler_that_the_program_sets_later_is_left_alone(loop_factory: LoopF
             signal.signal(signal.SIGURG, signal.SIG_DFL if earlier is _core.on_preempt_signal else earlier)
 
     run_preempting(main(), loop_factory)
+
+
+def test_the_signal_is_given_back_after_a_stop_in_another_thread(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        task = pulse.spawn(compute_until(stop), preemptible=True)
+        await until_preempted(3)
+        number = _core.preemption_facts()["signal_number"]
+        assert signal.getsignal(number) is _core.on_preempt_signal
+        # So does the watchdog, if the collector finds the last governed loop there.
+        thread = threading.Thread(target=preemption.stop)
+        thread.start()
+        thread.join()
+        for _ in range(MANY):
+            pass
+        left = signal.getsignal(number)
+        stop.set()
+        await task
+        assert left is signal.SIG_DFL
+
+    run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
 
 
 def test_signals_of_the_loop_are_not_lost_while_one_is_never_left(

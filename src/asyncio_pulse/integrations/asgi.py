@@ -91,7 +91,8 @@ class PulseMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
         # The options belong to this coroutine, which is ours. The application's own coroutine would count as code that
-        # opted in, even if it is a library's.
+        # opted in, even if it is a library's. If it came from a function marked with `governed`, the core would take the
+        # call for that function's task, and give it the function's options.
         return await self.app(scope, receive, send)
 
     def _group_by_route(self, scope: Scope) -> RequestGroup:

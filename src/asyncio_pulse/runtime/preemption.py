@@ -237,6 +237,14 @@ def stop() -> None:
     _core.stop_preemption()
     if threading.current_thread() is threading.main_thread():
         _signal.give_back()
+    else:
+        # Only the main thread may set a handler.
+        _core.call_in_main_thread(_give_back_if_stopped)
+
+
+def _give_back_if_stopped() -> None:
+    if not _core.preemption_facts()["active"]:
+        _signal.give_back()
 
 
 def after_fork_in_child() -> None:

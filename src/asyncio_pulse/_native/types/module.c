@@ -127,6 +127,30 @@ set_region_finder(PyObject *module, PyObject *finder)
     Py_RETURN_NONE;
 }
 
+// Runs in the main thread, between two instructions of its Python code.
+static int
+call_here(void *callable)
+{
+    PyObject *result = PyObject_CallNoArgs((PyObject *)callable);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_WriteUnraisable((PyObject *)callable);
+    }
+    Py_XDECREF(result);
+    Py_DECREF((PyObject *)callable);
+    // Ctrl-C is raised in the main thread's code.
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *
+call_in_main_thread(PyObject *Py_UNUSED(module), PyObject *callable)
+{
+    if (Py_AddPendingCall(call_here, Py_NewRef(callable)) < 0) {
+        Py_DECREF(callable);
+        Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
+}
+
 static PyObject *
 set_blocked_listener(PyObject *module, PyObject *listener)
 {
@@ -167,6 +191,8 @@ static PyMethodDef module_methods[] = {
     {"stop_preemption", pulse_preemption_stop, METH_NOARGS, "Stop it: no signal comes after this."},
     {"suspend_preemption", pulse_preemption_suspend, METH_NOARGS,
      "Stop the thread that sends signals; the next poll that may be preempted starts it again."},
+    {"call_in_main_thread", call_in_main_thread, METH_O,
+     "Call a function soon, in the main thread. Returns False if too many such calls wait."},
     {"set_blocked_listener", set_blocked_listener, METH_O,
      "What the watchdog calls, in its own thread, while a loop is blocked in a call."},
     {"preempted", pulse_preemption_list, METH_NOARGS,
