@@ -19,6 +19,9 @@ ROWS = 4_000
 
 QUERY = "{ items { id text name tags } }"
 
+Counts = list[int]
+"""How many preemptions there were when a part of an answer began, and when it ended."""
+
 
 @pytest.fixture(autouse=True)
 def _as_for_programs() -> Iterator[None]:
@@ -83,34 +86,53 @@ def test_a_large_answer_is_left_while_it_is_completed(items: Callable[..., objec
     pulse.run(main(), loop_factory=loop_factory)
 
 
-def nested_in_a_resolver() -> Coroutine[Any, Any, object]:
+def nested_in_a_resolver() -> tuple[Coroutine[Any, Any, object], Counts]:
     schema = schema_of(rows)
+    counts: Counts = []
 
     def execute(*_: object) -> int:
+        counts.append(preemptions())
         # This resolver's own query: its engine's frames stand above the resolver.
-        return len(graphql.graphql_sync(schema, "{ items { id text } }").data["items"])
+        answered = graphql.graphql_sync(schema, "{ items { id text } }").data["items"]
+        counts.append(preemptions())
+        return len(answered)
 
     field = graphql.GraphQLField(graphql.GraphQLInt, resolve=execute)
-    return answer(graphql.GraphQLSchema(graphql.GraphQLObjectType("Query", {"count": field})), "{ count }")
+    return answer(graphql.GraphQLSchema(graphql.GraphQLObjectType("Query", {"count": field})), "{ count }"), counts
 
 
-def mutation() -> Coroutine[Any, Any, object]:
+def mutation() -> tuple[Coroutine[Any, Any, object], Counts]:
+    counts: Counts = []
+
+    def add(*_: object) -> list[dict[str, Any]]:
+        counts.append(preemptions())
+        return rows()
+
+    def end(*_: object) -> int:
+        counts.append(preemptions())
+        return 0
+
+    fields = {**fields_of(add), "last": graphql.GraphQLField(graphql.GraphQLInt, resolve=end)}
     schema = graphql.GraphQLSchema(
         graphql.GraphQLObjectType("Query", {"one": graphql.GraphQLField(graphql.GraphQLInt)}),
-        graphql.GraphQLObjectType("Mutation", fields_of(rows)),
+        graphql.GraphQLObjectType("Mutation", fields),
     )
-    return answer(schema, "mutation { items { id text tags } }")
+    return answer(schema, "mutation { items { id text tags } last }"), counts
 
 
 @pytest.mark.parametrize("work", [nested_in_a_resolver, mutation])
 def test_neither_a_resolver_nor_a_mutation_is_left(
-    work: Callable[[], Coroutine[Any, Any, object]], loop_factory: LoopFactory
+    work: Callable[[], tuple[Coroutine[Any, Any, object], Counts]], loop_factory: LoopFactory
 ) -> None:
-    async def main() -> int:
+    """Before and after them the engine parses and validates, and may be left."""
+
+    async def main() -> None:
         end = time.perf_counter() + 0.5
         while time.perf_counter() < end:
-            await asyncio.create_task(work())
+            query, counts = work()
+            await asyncio.create_task(query)
+            assert len(counts) == 2
+            assert counts[0] == counts[1]
         assert pulse.get_manager().governor.preemption_record()["gave_up"] > 0
-        return preemptions()
 
-    assert pulse.run(main(), loop_factory=loop_factory) == 0
+    pulse.run(main(), loop_factory=loop_factory)
