@@ -23,6 +23,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from asyncio_pulse.policy.tier_config import TierPolicyBuilder
 from asyncio_pulse.policy.tier_policy import BALANCED_TIERS, InterventionAction
+from asyncio_pulse.runtime.decisions import TierDecisions
 from tests.support.loops import LoopFactory
 from tests.support.running import PROGRAMS
 from tests.support.traffic import arrive, burn, highest_tier, polls_of
@@ -145,6 +146,49 @@ def test_a_handler_that_blocks_is_warned_of(ms: int, loop_factory: LoopFactory) 
     [group] = [group for group in manager.groups() if group.name == "GET /blocks"]
     assert (group.tier, group.violations) == (WARN, 0)
     assert "slow polls" in manager.audit()[0].reason
+
+
+def verdicts_of(
+    block: Callable[[], Coroutine[Any, Any, None]], polls: int, loop_factory: LoopFactory
+) -> list[tuple[bool, bool]]:
+    """Whether each poll of one group counted as a violation, and as slow."""
+    seen: list[tuple[bool, bool]] = []
+
+    async def main() -> None:
+        for _ in range(polls):
+            await pulse.spawn(block(), group="GET /blocks")
+            await asyncio.sleep(0.001)
+
+    def note(self: object, coro: object, *facts: Any) -> None:
+        seen.append((facts[4], facts[5]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TierDecisions, "on_bad_poll", note)
+        governed(main, loop_factory)
+    return seen
+
+
+@pytest.mark.timing
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell why a thread was off the CPU")
+def test_the_system_is_not_asked_each_time_why_a_poll_was_slow(loop_factory: LoopFactory) -> None:
+    """GIVEN a group that blocks; WHEN asking for each poll would cost too much; THEN its polls are expected to block."""
+
+    async def block() -> None:
+        time.sleep(0.011)
+
+    seen = verdicts_of(block, 400, loop_factory)
+    assert len(seen) >= 390
+    assert seen.count((False, True)) >= 0.95 * len(seen)
+
+
+@pytest.mark.timing
+def test_a_poll_that_counts_by_its_cpu_time_does_not_count_by_blocking(loop_factory: LoopFactory) -> None:
+    async def block() -> None:
+        burn(4)
+        time.sleep(0.02)
+
+    seen = verdicts_of(block, 20, loop_factory)
+    assert seen.count((True, False)) >= 15
 
 
 CPU_CGROUPS = Path("/sys/fs/cgroup/cpu")

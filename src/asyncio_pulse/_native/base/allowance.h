@@ -1,5 +1,6 @@
 // Limits what an activity may cost beside the work that it serves: half a per cent of that work's CPU time, everything
-// included. Reporting to the decisions and looking at stacks have one allowance each, so together they take one per cent.
+// included. Three activities have one allowance each: reporting to the decisions, looking at stacks, and asking the system
+// why polls were off the CPU.
 //
 // No Python.h, and no clock of its own: tested with made-up times. Times are in nanoseconds. An allowance of all zeros was
 // never used.

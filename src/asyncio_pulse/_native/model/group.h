@@ -40,6 +40,8 @@ typedef struct {
     // How many more of its tasks' first polls were long than short of late, within a bound. A first poll is expected to be as
     // most were.
     int8_t long_firsts;
+    // Whether the last slow poll of its tasks whose time off the CPU was looked into was long by its own doing.
+    bool is_blocking;
     bool is_explicit;
     // The decisions have seen it.
     bool introduced;

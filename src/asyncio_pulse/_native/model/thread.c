@@ -38,6 +38,7 @@ give_to(pulse_thread *thread, uint64_t python_id)
     atomic_store(&thread->gc_started, 0);
     thread->cpu_sampled_at = thread->cpu_sampled_ns = 0;
     thread->off_cpu = (pulse_off_cpu_reading){0};
+    thread->off_cpu_allowance = (pulse_allowance){0};
     atomic_store(&thread->sample_after_ticks, UINT64_MAX);
     atomic_store_explicit(&thread->python_id, python_id, memory_order_relaxed);
 }
@@ -115,6 +116,7 @@ pulse_threads_after_fork(pulse_state *state)
     for (pulse_thread *each = first(state); each != NULL; each = each->next) {
         each->cpu_sampled_at = each->cpu_sampled_ns = each->cpu_samples = 0;
         each->off_cpu = (pulse_off_cpu_reading){0};
+        each->off_cpu_allowance = (pulse_allowance){0};
         pulse_samples_clear(&each->samples);
         // The thread that forked is the child's main thread, and has a new number.
         each->os_thread = pulse_os_thread_self();

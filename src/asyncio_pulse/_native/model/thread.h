@@ -6,6 +6,7 @@
 #ifndef PULSE_THREAD_H
 #define PULSE_THREAD_H
 
+#include "base/allowance.h"
 #include "base/clock.h"
 #include "base/off_cpu.h"
 #include "model/samples.h"
@@ -47,6 +48,8 @@ typedef struct pulse_thread {
 
     // What the system said of the thread at the end of the last slow poll that was off the CPU.
     pulse_off_cpu_reading off_cpu;
+    // Limits what readings may cost.
+    pulse_allowance off_cpu_allowance;
 
     // Samples of the poll that the watchdog last looked at.
     pulse_samples samples;
