@@ -137,6 +137,7 @@ class Governor:
         cpu_sample_interval_us: int,
         max_groups: int,
         stall_threshold_us: int,
+        latency_target_us: int,
     ) -> None: ...
     def configure_tiers(
         self,

@@ -21,10 +21,11 @@ DESCRIPTION = """\
 Keep an asyncio event loop responsive: find what holds it.
 
 commands:
-  run     run a program with every task governed, and report at its end
-  demo    show on a real web service what that finds
-  config  show the settings in force, or check a file of them
-  doctor  show what works here, what does not, and why
+  run       run a program with every task governed, and report at its end
+  diagnose  read the JSON report of a run, and say what kept the target and what would
+  demo      show on a real web service what that finds
+  config    show the settings in force, or check a file of them
+  doctor    show what works here, what does not, and why
 
 asyncio-pulse COMMAND --help explains each.
 """
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         returns only if the command line is wrong: otherwise the program replaces this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"run": _run, "demo": _demo, "config": _config, "doctor": _doctor}
+    commands = {"run": _run, "diagnose": _diagnose, "demo": _demo, "config": _config, "doctor": _doctor}
     if arguments and arguments[0] in commands:
         try:
             return commands[arguments[0]](arguments[1:])
@@ -57,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=importlib.metadata.version("asyncio-pulse"))
-    parser.add_argument("command", nargs="?", choices=commands, metavar="command", help="run, demo, config or doctor")
+    parser.add_argument(
+        "command", nargs="?", choices=commands, metavar="command", help="run, diagnose, demo, config or doctor"
+    )
     if arguments:
         parser.parse_args(arguments)
     parser.print_help(sys.stderr)
@@ -74,6 +77,23 @@ def _run(arguments: Sequence[str]) -> int:
     from .launch.command import main as run_program
 
     return run_program(arguments)
+
+
+def _diagnose(arguments: Sequence[str]) -> int:
+    from .reports.diagnosis import format_diagnosis
+    from .reports.json import read_reports
+
+    parser = Parser(
+        prog="asyncio-pulse diagnose",
+        description="Say whether a run kept its latency target, what broke it most, and what to do.",
+    )
+    parser.add_argument("report", metavar="FILE", help="a report that run --json has written")
+    options = parser.parse_args(arguments)
+    try:
+        reports = read_reports(options.report)
+    except OSError as error:
+        raise PulseError(f"cannot read {options.report}: {error.strerror or error}") from error
+    return _show(format_diagnosis(reports))
 
 
 def _doctor(arguments: Sequence[str]) -> int:

@@ -31,6 +31,7 @@ NUMBERS = {
     "slow_poll_threshold_us": 1_000_000,
     "cpu_sample_interval_us": 10,
     "stall_threshold_us": 1_000_000,
+    "latency_target_us": 20_000,
     "max_groups": 2,
 }
 

@@ -61,6 +61,7 @@ def governor_with_few_rules(max_groups: int = 1000) -> _core.Governor:
         cpu_sample_interval_us=200,
         max_groups=max_groups,
         stall_threshold_us=1000,
+        latency_target_us=1000,
     )
     return governor
 

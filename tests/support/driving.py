@@ -63,6 +63,7 @@ def configure(governor: core.Governor, **settings: int) -> None:
         "slow_poll_threshold_us": UNLIMITED_US,
         "cpu_sample_interval_us": 100,
         "stall_threshold_us": UNLIMITED_US,
+        "latency_target_us": UNLIMITED_US,
         "max_groups": 1024,
         "budget_us": UNLIMITED_US,
         "operations": 128,

@@ -16,6 +16,7 @@ NUMBERS: dict[str, Any] = {
     "slow_poll_threshold_us": 10_000,
     "cpu_sample_interval_us": 200,
     "stall_threshold_us": 1_000_000,
+    "latency_target_us": 20_000,
     "max_groups": 16,
 }
 

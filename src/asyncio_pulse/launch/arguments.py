@@ -13,7 +13,7 @@ from asyncio_pulse.errors import ConfigError
 __all__ = ["USAGE_ERROR", "Parser", "options_end", "run_parser"]
 
 USAGE_ERROR = 2
-OPTIONS_WITH_VALUE = ("--config", "--json", "--target", "--worst")
+OPTIONS_WITH_VALUE = ("--advise", "--config", "--json", "--target", "--worst")
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +44,9 @@ def run_parser() -> Parser:
         "--target", metavar="TIME", type=_target, help="latency target, such as 5ms, instead of the configuration's"
     )
     parser.add_argument("--json", metavar="FILE", type=_writable_file, help="write the report as JSON as well")
+    parser.add_argument(
+        "--advise", metavar="FILE", type=_new_file, help="write what would keep the target as a configuration to review"
+    )
     parser.add_argument("--quiet", action="store_true", help="no text report at the end")
     parser.add_argument(
         "--worst", metavar="N", type=_worst_count, default=10, help="number of worst polls to show (default: 10)"
@@ -76,6 +79,12 @@ def _writable_file(path: str) -> str:
     if not os.access(directory if replaced else path, os.W_OK):
         raise argparse.ArgumentTypeError(f"{path!r} cannot be written; choose another file")
     return path
+
+
+def _new_file(path: str) -> str:
+    if os.path.isfile(path):
+        raise argparse.ArgumentTypeError(f"{path!r} exists, and may be yours; name a new file")
+    return _writable_file(path)
 
 
 def _target(text: str) -> str:

@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         spool_token=new_token(),
         config_path=None if config_path is None else os.path.abspath(config_path),
         json_path=options.json and os.path.abspath(options.json),
+        advice_path=options.advise and os.path.abspath(options.advise),
         quiet=options.quiet,
         worst_count=options.worst,
         routes=options.routes,

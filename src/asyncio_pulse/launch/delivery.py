@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asyncio_pulse.metrics.model import Report
 from asyncio_pulse.reports import json, text
@@ -70,12 +70,26 @@ class Delivery:
             write_stderr(f"asyncio-pulse: the report of a child process is left out: {faults[0]}{more}\n")
         if not self._options.quiet:
             write_stderr(_format(reports, self._options.worst_count) if reports else why_no_loop)
-        path = self._options.json_path
-        if path is not None:
-            try:
-                json.write_reports(path, reports)
-            except OSError as error:
-                write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror or error}\n")
+        if self._options.json_path is not None:
+            _write(self._options.json_path, lambda path: json.write_reports(path, reports))
+        if self._options.advice_path is not None:
+            _write(self._options.advice_path, lambda path: _write_advice(path, reports))
+
+
+def _write(path: str, write: Callable[[str], None]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        write_stderr(f"asyncio-pulse: cannot write {path}: {error.strerror or error}\n")
+
+
+def _write_advice(path: str, reports: Sequence[Report]) -> None:
+    from asyncio_pulse.reports.advised import (
+        advised_configuration,
+    )  # imported late, because most runs ask for no advice
+
+    with open(path, "x", encoding="utf-8") as stream:
+        stream.write(advised_configuration(reports))
 
 
 def _format(reports: Sequence[Report], worst_count: int) -> str:

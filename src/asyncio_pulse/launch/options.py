@@ -29,6 +29,8 @@ class RunOptions(NamedTuple):
     """A secret that marks reports of this run among other files."""
     config_path: str | None = None
     json_path: str | None = None
+    advice_path: str | None = None
+    """Where the advice is written as a configuration."""
     quiet: bool = False
     """Whether to omit the text report at the end."""
     worst_count: int = 10

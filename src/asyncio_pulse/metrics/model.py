@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from asyncio_pulse import _core
 from asyncio_pulse.metrics.histogram import Histogram
 from asyncio_pulse.metrics.lazily import Lazily
+from asyncio_pulse.metrics.loops import LoopMetrics
 from asyncio_pulse.metrics.slow_queue import KeptWaiting, QueueMetrics, SlowQueueMetrics
 
 __all__ = [
@@ -330,41 +331,6 @@ class TaskInfo:
     slow_polls: int
     cpu_time_ns: int
     wall_time_ns: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoopMetrics:
-    """How a loop keeps up: its turns, its lag, its utilisation."""
-
-    worker_id: int
-    turns: int = 0
-    busy_ns: int = 0
-    """Time not spent waiting."""
-    watched_ns: int = 0
-    """Time since watching began; 0 if the turns of this kind of loop cannot be watched."""
-    max_lag_ns: int = 0
-    lag: Histogram = Histogram()
-    """On asyncio: lengths of turns, which bound the wait of a due timer. On uvloop: lateness of a 50 ms timer."""
-
-    @property
-    def watched(self) -> bool:
-        """Whether the loop's turns are visible. If not, the other figures are 0 and mean nothing."""
-        return self.watched_ns > 0
-
-    @property
-    def utilisation_ratio(self) -> float:
-        """Busy time divided by all time, 0..1, like Node's event-loop utilisation."""
-        return min(1.0, self.busy_ns / self.watched_ns) if self.watched_ns else 0.0
-
-    @property
-    def p50_lag_ns(self) -> int:
-        """Median lag."""
-        return min(self.lag.percentile(50), self.max_lag_ns)
-
-    @property
-    def p99_lag_ns(self) -> int:
-        """99th percentile of the lag."""
-        return min(self.lag.percentile(99), self.max_lag_ns)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -143,6 +143,7 @@ def _loop_to_dict(loop: LoopMetrics) -> dict[str, Any]:
     derived = {
         "watched": loop.watched,
         "utilisation_ratio": loop.utilisation_ratio,
+        "kept_ratio": loop.kept_ratio,
         "p50_lag_ns": loop.p50_lag_ns,
         "p99_lag_ns": loop.p99_lag_ns,
     }

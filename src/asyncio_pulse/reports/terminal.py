@@ -11,7 +11,7 @@ from rich.text import Text
 
 from asyncio_pulse.metrics.model import GroupMetrics, Report
 
-from . import text, wording
+from . import target_lines, text, wording
 
 __all__ = ["render_reports"]
 
@@ -38,6 +38,10 @@ def render_reports(reports: Sequence[Report], worst_count: int) -> str:
 def _renderables(reports: Sequence[Report], worst_count: int, name_width: int) -> Iterator[RenderableType]:
     yield Text(text.title(reports), style="bold")
     for report in reports:
+        kept = target_lines.target_lines(report)
+        if kept:
+            yield Text("\n" + kept[0], style="bold yellow")
+            yield Text("\n".join(kept[1:]))
         first, *others = text.process_lines(report)
         yield Text(f"\n{first}", style="bold cyan")
         yield Text("\n".join(others) + "\n")

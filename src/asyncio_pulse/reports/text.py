@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from asyncio_pulse.metrics.code_places import first_own
 from asyncio_pulse.metrics.model import (
@@ -21,7 +21,7 @@ from asyncio_pulse.metrics.model import (
 )
 from asyncio_pulse.metrics.places import choose
 
-from . import tier_lines, wording
+from . import target_lines, tier_lines, wording
 from .wording import INDENT, WIDTH
 
 __all__ = [
@@ -58,16 +58,22 @@ def format_reports(reports: Sequence[Report], worst_count: int) -> str:
         worst_count: Number of worst polls to show, >= 0.
 
     Returns:
-        Lines of at most 79 characters. The last line ends with a newline too.
+        Lines of at most 79 characters, except lines to paste. The last line ends with a newline too.
     """
     if all(is_off(report) for report in reports):
         return OFF
     lines = [title(reports)]
     for report in reports:
-        lines += ["", *process_lines(report), "", *_group_lines(report.groups)]
+        for block in (target_lines.target_lines(report), process_lines(report), _group_lines(report.groups)):
+            lines += _after_blank(block)
         for heading, records in sections(report, worst_count):
             lines += ["", heading, *(line for record in records for line in record)]
     return "\n".join([*lines, ""])
+
+
+def _after_blank(block: Iterable[str]) -> list[str]:
+    lines = list(block)
+    return ["", *lines] if lines else []
 
 
 def is_off(report: Report) -> bool:
@@ -112,6 +118,9 @@ def sections(report: Report, worst_count: int) -> Iterator[tuple[str, list[list[
     places = report.preemption.places[:worst_count]
     if places:
         yield "not preempted", [_refused_lines(rank, place) for rank, place in enumerate(places, 1)]
+    advice = target_lines.advice_section(report)
+    if advice:
+        yield target_lines.ADVICE_HEADING, advice
 
 
 def title(reports: Sequence[Report]) -> str:

@@ -63,6 +63,7 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         cpu_sample_interval_us=config.cpu_sample_interval_us,
         max_groups=config.max_groups,
         stall_threshold_us=config.stall_threshold_ms * 1000,
+        latency_target_us=config.latency_target_ms * 1000,
     )
     everything = config.preemptible_modules == ("*",)
     governor.configure_preemption(
@@ -71,12 +72,8 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
         through_iteration=config.preempt_through_c == "iteration",
         # The pattern "*" also covers tasks without an explicit group, because it is the switch for all tasks.
         off_without_group="*" in config.groups and config.groups["*"].preempt == "off",
-        step_us=LATENCY_TARGET_US,
+        step_us=config.latency_target_ms * 1000,
     )
-
-
-LATENCY_TARGET_US = 20_000
-"""How long a step may last before it is asked to give way, unless it has a budget that it is held to."""
 
 
 def _reason(account: _core.Account | None) -> str:

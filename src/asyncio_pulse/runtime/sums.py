@@ -172,6 +172,7 @@ def _sum_loops(loops: Iterable[LoopMetrics]) -> list[LoopMetrics]:
     return [
         dataclasses.replace(
             _sum(same),
+            target_ns=same[0].target_ns,
             max_lag_ns=max(loop.max_lag_ns for loop in same),
             lag=Histogram.merge(loop.lag for loop in same),
         )

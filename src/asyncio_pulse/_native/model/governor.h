@@ -79,6 +79,8 @@ typedef struct {
     pulse_counter turns;
     pulse_counter busy_ticks;
     pulse_counter longest_lag;
+    // How long whatever became ready had to wait beyond the latency target.
+    pulse_counter late_ticks;
     pulse_counter watched_since;
     // 0 while they are watched.
     pulse_counter watched_until;
@@ -144,6 +146,8 @@ typedef struct pulse_governor {
     pulse_turn_record turn_record;
     pulse_worst stalls;
     uint64_t stall_ticks;
+    // The latency target.
+    uint64_t target_ticks;
     // Weak; the watchdog asks through it whether the loop runs. NULL while the loop's turns are not watched.
     PyObject *loop_reference;
     // The heartbeat in force; borrowed, and only compared.

@@ -14,19 +14,14 @@ from_us(unsigned long long us)
 PyObject *
 pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"poll_budget_us",
-                            "operation_budget",
-                            "slow_poll_threshold_us",
-                            "cpu_sample_interval_us",
-                            "max_groups",
-                            "stall_threshold_us",
-                            NULL};
-    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us;
+    static char *names[] = {"poll_budget_us", "operation_budget",   "slow_poll_threshold_us", "cpu_sample_interval_us",
+                            "max_groups",     "stall_threshold_us", "latency_target_us",      NULL};
+    unsigned long long budget_us[PULSE_PRIORITIES], slow_us, sample_us, stall_us, target_us;
     Py_ssize_t max_groups;
     unsigned int operations[PULSE_PRIORITIES];
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnK:configure", names, &budget_us[0], &budget_us[1],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$(KKKK)(IIII)KKnKK:configure", names, &budget_us[0], &budget_us[1],
                                      &budget_us[2], &budget_us[3], &operations[0], &operations[1], &operations[2],
-                                     &operations[3], &slow_us, &sample_us, &max_groups, &stall_us)) {
+                                     &operations[3], &slow_us, &sample_us, &max_groups, &stall_us, &target_us)) {
         return NULL;
     }
     if (max_groups < 1) {
@@ -39,6 +34,7 @@ pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
     governor->slow_ticks = from_us(slow_us);
     governor->cpu_sample_interval_ticks = from_us(sample_us);
     governor->stall_ticks = from_us(stall_us);
+    governor->target_ticks = from_us(target_us);
     if (governor->turns != NULL) {
         atomic_store(&governor->turns->stall_after_ticks, governor->stall_ticks);
     }

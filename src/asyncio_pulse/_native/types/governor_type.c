@@ -31,7 +31,7 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     governor->state = pulse_state_of_module(governor->module);
     governor->governed_since = pulse_clock_ticks();
     governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
-    governor->slow_ticks = governor->stall_ticks = UINT64_MAX;
+    governor->slow_ticks = governor->stall_ticks = governor->target_ticks = UINT64_MAX;
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         governor->alarm_ticks[i] = governor->budget_ticks[i] = UINT64_MAX;
         governor->operations[i] = UINT32_MAX;
@@ -234,7 +234,9 @@ governor_turns(PyObject *self, PyObject *Py_UNUSED(ignored))
         pulse_figures_set_number(dict, "turns", pulse_counter_read(&record->turns)) < 0 ||
         pulse_figures_set_number(dict, "busy_ns", pulse_clock_to_ns(busy)) < 0 ||
         pulse_figures_set_number(dict, "max_lag_ns", pulse_clock_to_ns(pulse_counter_read(&record->longest_lag))) < 0 ||
-        pulse_figures_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0) {
+        pulse_figures_set_number(dict, "watched_ns", pulse_clock_to_ns(watched)) < 0 ||
+        pulse_figures_set_number(dict, "late_ns", pulse_clock_to_ns(pulse_counter_read(&record->late_ticks))) < 0 ||
+        pulse_figures_set_number(dict, "target_ns", pulse_clock_to_ns(governor->target_ticks)) < 0) {
         Py_CLEAR(dict);
     }
     Py_XDECREF(lag);

@@ -60,7 +60,7 @@ heartbeat_call(PyObject *self, PyObject *const *Py_UNUSED(args), size_t Py_UNUSE
     uint64_t now = pulse_clock_ticks();
     uint64_t due = atomic_load_explicit(&turns->beat_due, memory_order_relaxed);
     if (due != 0) {
-        pulse_turns_note(turns, due, now > due ? now - due : 0);
+        pulse_turns_note(turns, due, now > due ? now - due : 0, heartbeat->period_ticks);
     }
     if (heartbeat->governor->turns != turns) {
         // The report of a stall has uninstalled us.

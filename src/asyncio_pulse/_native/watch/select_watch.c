@@ -55,7 +55,7 @@ end_turn(pulse_turns *turns, uint64_t now)
     if (since != 0) {
         atomic_store_explicit(&turns->busy_since, 0, memory_order_relaxed);
         pulse_counter_add(&turns->busy_ticks, now - since);
-        pulse_turns_note(turns, since, now - since);
+        pulse_turns_note(turns, since, now - since, 0);
     }
     if (PULSE_UNLIKELY(atomic_load_explicit(&turns->asked, memory_order_relaxed)) && governor->turns == turns) {
         pulse_spin_name(turns);

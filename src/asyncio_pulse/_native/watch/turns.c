@@ -16,7 +16,7 @@ pulse_turns_forget(pulse_turns *turns)
     atomic_store(&turns->asked, false);
     atomic_store(&turns->gil_since, 0);
     atomic_store(&turns->blocked_within_ticks, 0);
-    turns->longest_key = turns->late_since = 0;
+    turns->longest_key = turns->late_since = turns->late_by_polls = 0;
     atomic_store(&turns->missed_key, 0);
     pulse_counter_set(&turns->busy_ticks, 0);
     pulse_counter_set(&turns->stalled_ticks, 0);
@@ -81,9 +81,31 @@ pulse_turns_key(pulse_turns *turns)
     return busy_since != 0 ? busy_since : atomic_load_explicit(&turns->beat_due, memory_order_relaxed);
 }
 
+// What became ready in the first part of a long turn waits beyond the target.
+static PULSE_NOINLINE void
+note_late(pulse_turns *turns, uint64_t lag_ticks, uint64_t sampled_ticks)
+{
+    uint64_t beyond = lag_ticks - turns->governor->target_ticks;
+    // A late sample stands for at least the time since the one before. Long polls of this time were noted already.
+    uint64_t late = beyond > sampled_ticks ? beyond : sampled_ticks;
+    pulse_counter_add(&turns->governor->turn_record.late_ticks, pulse_less(late, turns->late_by_polls));
+}
+
+// A poll alone took longer than the target. Noted only where turns are not seen.
+static void
+note_late_by_poll(pulse_turns *turns, uint64_t ticks)
+{
+    uint64_t target = turns->governor->target_ticks;
+    if (ticks > target && atomic_load_explicit(&turns->busy_since, memory_order_relaxed) == 0) {
+        turns->late_by_polls += ticks - target;
+        pulse_counter_add(&turns->governor->turn_record.late_ticks, ticks - target);
+    }
+}
+
 void
 pulse_turns_note_poll(pulse_turns *turns, const pulse_worst_entry *place, uint64_t ticks, uint64_t ended)
 {
+    note_late_by_poll(turns, ticks);
     uint64_t key = pulse_turns_key(turns), within = ended > key ? ended - key : 0;
     // A heartbeat may be due in the middle of the poll.
     within = within < ticks ? within : ticks;
@@ -223,7 +245,7 @@ note_stall(pulse_turns *turns, uint64_t key, uint64_t ticks)
 }
 
 void
-pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
+pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks, uint64_t sampled_ticks)
 {
     pulse_turn_record *record = &turns->governor->turn_record;
     pulse_counter_add(&record->turns, 1);
@@ -235,6 +257,10 @@ pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks)
     if (lag_ticks > pulse_counter_read(&record->longest_lag)) {
         pulse_counter_set(&record->longest_lag, lag_ticks);
     }
+    if (PULSE_UNLIKELY(lag_ticks > turns->governor->target_ticks)) {
+        note_late(turns, lag_ticks, sampled_ticks);
+    }
+    turns->late_by_polls = 0;
     if (PULSE_UNLIKELY(lag_ticks > atomic_load_explicit(&turns->stall_after_ticks, memory_order_relaxed))) {
         note_stall(turns, key, lag_ticks);
     }

@@ -82,6 +82,8 @@ typedef struct pulse_turns {
     // The loop was blocked for `blocked_ticks` within this time, in turns too short to be stalls; 0 once reported.
     _Atomic(uint64_t) blocked_within_ticks;
     uint64_t blocked_ticks;
+    // What polls since the last turn or heartbeat added to the time beyond the target.
+    uint64_t late_by_polls;
 } pulse_turns;
 
 // A slot for a governor; NULL with an exception on failure.
@@ -111,8 +113,9 @@ void pulse_turns_note_poll(pulse_turns *turns, const pulse_worst_entry *place, u
 // loop's thread, outside polls.
 void pulse_turns_tell_late(pulse_turns *turns, uint64_t ended);
 
-// Note the lag of the turn that began at `key`. If a stall was captured in that turn, record it, as above.
-void pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks);
+// Note the lag of the turn that began at `key`. If a stall was captured in that turn, record it, as above. Where turns are not
+// seen, the lag is a sample that stands for `sampled_ticks`; otherwise this is 0.
+void pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks, uint64_t sampled_ticks);
 
 void pulse_turns_free_all(pulse_state *state);
 

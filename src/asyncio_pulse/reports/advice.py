@@ -1,0 +1,238 @@
+"""Advice from evidence: for each place that broke the latency target, what to change, and what that is expected to give."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+from asyncio_pulse.metrics.code_places import first_own, is_standard
+from asyncio_pulse.metrics.model import Report, Stall
+
+from . import wording
+from .breaches import Breach, breaches, worst_loop
+from .counterparts import COMPUTE_IN_C, counterpart, package_of
+
+__all__ = ["Remedy", "remedies", "remedy_of", "toml_of"]
+
+MOST_REMEDIES = 5
+
+KEPT_GIL_NS = 50_000_000
+"""Ten switch intervals. Python code never keeps the GIL this long; only a C call does."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Remedy:
+    """One change, and the place that it is for."""
+
+    breach: Breach
+    action: str
+    """What to do, in a few words."""
+    code: str = ""
+    """A line of Python to write instead; empty if the remedy is a setting, or something outside of the program."""
+    group: str | None = None
+    """The group whose code may be suspended anywhere: its name, or `*` for all tasks."""
+    modules: tuple[str, ...] = ()
+    """Packages that opt in."""
+    expected: str = ""
+    """What this is expected to give."""
+
+    @property
+    def toml(self) -> str:
+        """The remedy as lines of a configuration; empty if it is none."""
+        return toml_of([self])
+
+
+def toml_of(chosen: Iterable[Remedy]) -> str:
+    """Return the settings of several remedies as one configuration."""
+    modules = sorted({name for remedy in chosen for name in remedy.modules})
+    groups = dict.fromkeys(remedy.group for remedy in chosen if remedy.group is not None)
+    lines = [f"preemptible_modules = {json.dumps(modules)}"] if modules else []
+    if "*" in groups:
+        lines.append('preempt = "anywhere"')
+    for name in groups:
+        if name != "*":
+            lines += [f"[groups.{_pattern(name)}]", 'preempt = "anywhere"']
+    return "\n".join(lines)
+
+
+def _pattern(name: str) -> str:
+    """Return the pattern that matches only this name, as a string of TOML."""
+    # TOML has no lone surrogates, which undecodable names have.
+    characters = ("?" if "\ud800" <= each <= "\udfff" else glob.escape(each) for each in name)
+    return f'"{"".join(map(_escaped, "".join(characters)))}"'
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character not in '"\\':
+        return character
+    return f"\\U{ord(character):08x}"
+
+
+def remedies(report: Report) -> list[Remedy]:
+    """Return at most five remedies, for the places that took most time first, each of them once."""
+    chosen: dict[object, Remedy] = {}
+    for breach in breaches(report):
+        remedy = remedy_of(report, breach)
+        key = remedy.toml or (remedy.action, remedy.code, breach.where)
+        chosen.setdefault(key, remedy)
+    return list(chosen.values())[:MOST_REMEDIES]
+
+
+def remedy_of(report: Report, breach: Breach) -> Remedy:
+    """Return what helps against one breach."""
+    return _RULES.get(breach.stall_class, _unknown)(report, breach)
+
+
+def _callee(breach: Breach) -> str:
+    """Return the function to call elsewhere: what the program's code called there, or this code if it is no coroutine."""
+    stack = breach.record.stack
+    own = first_own(stack)
+    at = stack.index(own) if own is not None else 0
+    # The outermost frame is the coroutine's.
+    frame = stack[at - 1] if at > 0 else stack[0] if len(stack) > 1 else None
+    return wording.plain(frame.function.rpartition(".")[2]) if frame is not None else "function"
+
+
+def _target(report: Report) -> str:
+    loop = worst_loop(report)
+    return wording.duration(loop.target_ns) if loop is not None else "the target"
+
+
+def _computing(report: Report, breach: Breach) -> Remedy:
+    refused = _refused(report, breach)
+    if _is_c_call(breach) or refused == "instruction":
+        return _in_c(report, breach)
+    if refused in ("c_code", "critical", "greenlet"):
+        why, advice = wording.REFUSALS[refused]
+        return Remedy(breach, advice, expected=f"it can then be suspended; now it cannot: {why}")
+    name = breach.record.group
+    is_explicit = any(group.name == name and group.explicit for group in report.groups)
+    since = "" if is_explicit else "after its first offences, "
+    return Remedy(
+        breach,
+        "let it be suspended in its middle",
+        group=name if is_explicit else "*",
+        modules=_modules(breach),
+        expected=f"{since}others wait about {_target(report)} for it, not {wording.duration(breach.record.wall_ns)}; "
+        "only if nothing relies on its running in one piece",
+    )
+
+
+def _modules(breach: Breach) -> tuple[str, ...]:
+    """Return the installed packages between the program's code and the place, which must opt in, too."""
+    names = []
+    for frame in breach.record.stack:
+        if not is_standard(frame.filename):
+            package = package_of(frame.filename)
+            if not package:
+                break
+            names.append(package)
+    return tuple(dict.fromkeys(names))
+
+
+def _refused(report: Report, breach: Breach) -> str:
+    """Return why the place could not be left most often; empty if it was not tried."""
+    functions = {(frame.function, frame.filename) for frame in (breach.where, *breach.record.stack[:1])}
+    for place in report.preemption.places:
+        if (place.function, place.filename) in functions:
+            return place.rule
+    return ""
+
+
+def _is_c_call(breach: Breach) -> bool:
+    if isinstance(breach.record, Stall) and breach.record.gil_held_ns > KEPT_GIL_NS:
+        return True
+    return bool(breach.record.stack) and package_of(breach.record.stack[0].filename) in COMPUTE_IN_C
+
+
+def _in_c(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "C code computes, which nothing can suspend: call it in a process, or for less at a time",
+        code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
+        expected=f"the loop is back within {_target(report)}; the result comes as late as before",
+    )
+
+
+def _blocking(report: Report, breach: Breach) -> Remedy:
+    instead = counterpart(breach.record.stack)
+    if instead:
+        return Remedy(
+            breach,
+            "use what waits without blocking",
+            code=instead,
+            expected="the loop serves others while it waits",
+        )
+    return Remedy(
+        breach,
+        "let it block a thread, not the loop",
+        code=f"await asyncio.to_thread({_callee(breach)}, ...)",
+        expected="the loop serves others while it waits",
+    )
+
+
+def _without_gil(report: Report, breach: Breach) -> Remedy:
+    culprit = breach.record.culprit if isinstance(breach.record, Stall) else ""
+    thread = f" ({wording.plain(culprit)})" if culprit else ""
+    return Remedy(
+        breach,
+        f"compute in a process instead of that thread{thread}",
+        code="concurrent.futures.ProcessPoolExecutor()",
+        expected="the loop's thread gets the GIL at once",
+    )
+
+
+def _without_processor(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "give the process more of a processor (a larger CPU limit), or run fewer processes beside it",
+        expected="the loop runs when it is ready",
+    )
+
+
+def _collecting(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "keep what lives for ever out of collections, once the program has started",
+        code="gc.collect(); gc.freeze()",
+        expected="full collections look only at what was made later",
+    )
+
+
+def _importing(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "import it when the program starts, at the top of a module",
+        expected="no request waits for an import",
+    )
+
+
+def _spinning(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "wait for something in that task or callback; it schedules itself again and again",
+        code="await asyncio.sleep(seconds)",
+        expected="the loop is idle when there is nothing to do",
+    )
+
+
+def _unknown(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "find the call in it that blocks, unless the machine was busy, and let that block a thread",
+        code=f"await asyncio.to_thread({_callee(breach)}, ...)",
+        expected="the loop serves others while it waits",
+    )
+
+
+_RULES: Mapping[str, Callable[[Report, Breach], Remedy]] = {
+    "on-cpu": _computing,
+    "blocked": _blocking,
+    "gil": _without_gil,
+    "processor": _without_processor,
+    "collecting": _collecting,
+    "importing": _importing,
+    "spinning": _spinning,
+}

@@ -1,0 +1,95 @@
+"""What asyncio offers in place of calls that block the loop, by the code that was seen blocking."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import re
+from collections.abc import Sequence
+
+from asyncio_pulse.metrics.code_places import PACKAGE_DIRECTORIES, STANDARD_LIBRARY
+from asyncio_pulse.metrics.model import StackFrame
+
+__all__ = ["COMPUTE_IN_C", "counterpart", "package_of"]
+
+COMPUTE_IN_C = frozenset(
+    {
+        "bcrypt",
+        "bz2",
+        "cryptography",
+        "cv2",
+        "gzip",
+        "hashlib",
+        "hmac",
+        "json",
+        "lxml",
+        "lzma",
+        "numpy",
+        "orjson",
+        "pandas",
+        "pickle",
+        "PIL",
+        "pydantic_core",
+        "re",
+        "scipy",
+        "sklearn",
+        "tiktoken",
+        "torch",
+        "zlib",
+    }
+)
+"""Modules and packages whose time is spent in single calls of C code."""
+
+# Modules of the standard library, and packages, by the name that their frames show.
+_BY_MODULE = {
+    "requests": "await client.get(...) of an httpx.AsyncClient",
+    "urllib3": "await client.get(...) of an httpx.AsyncClient",
+    "httpx": "await client.get(...) of an httpx.AsyncClient",
+    "http": "await client.get(...) of an httpx.AsyncClient",
+    "urllib": "await client.get(...) of an httpx.AsyncClient",
+    "botocore": "the same call of aiobotocore",
+    "boto3": "the same call of aiobotocore",
+    "psycopg2": "await connection.execute(...) of a psycopg.AsyncConnection",
+    "psycopg": "await connection.execute(...) of a psycopg.AsyncConnection",
+    "pymysql": "the same call of aiomysql",
+    "MySQLdb": "the same call of aiomysql",
+    "pymongo": "await collection.find_one(...) of a pymongo.AsyncMongoClient",
+    "redis": "the same call of redis.asyncio",
+    "sqlalchemy": "await session.execute(...) of an AsyncSession",
+    "sqlite3": "await asyncio.to_thread(...)",
+    "paramiko": "the same call of asyncssh",
+    "smtplib": "the same call of aiosmtplib",
+    "subprocess": "process = await asyncio.create_subprocess_exec(...)",
+    "socket": "reader, writer = await asyncio.open_connection(host, port)",
+    "ssl": "reader, writer = await asyncio.open_connection(host, port, ssl=True)",
+    "logging": "a logging.handlers.QueueHandler with a QueueListener, which writes in a thread",
+}
+
+# By the line of source, where only C code was called.
+_BY_LINE = (
+    (r"\btime\.sleep\(|\bsleep\(", "await asyncio.sleep(...)"),
+    (r"\bgethostby\w+\(|\bgetaddrinfo\(", "await loop.getaddrinfo(...)"),
+    (r"\.recv\(|\.sendall\(|\.accept\(", "reader, writer = await asyncio.open_connection(host, port)"),
+    (r"\.result\(", "await asyncio.wrap_future(future)"),
+    (r"\.acquire\(|\bwith \w*lock\b", "async with asyncio.Lock()"),
+)
+
+
+def package_of(filename: str) -> str:
+    """Return the installed package or the module of the standard library of a file; empty for the program's own."""
+    for directory in PACKAGE_DIRECTORIES:
+        _, found, inside = filename.rpartition(f"{os.sep}{directory}{os.sep}")
+        if found:
+            return inside.partition(os.sep)[0].removesuffix(".py")
+    inside = filename.removeprefix(STANDARD_LIBRARY)
+    return "" if inside == filename else inside.partition(os.sep)[0].removesuffix(".py")
+
+
+def counterpart(stack: Sequence[StackFrame]) -> str:
+    """Return what to write in place of the call that a stack, innermost frame first, was seen in; empty if unknown."""
+    # The outermost library that the program called knows best what the program wanted.
+    known = [_BY_MODULE[name] for name in map(package_of, (frame.filename for frame in stack)) if name in _BY_MODULE]
+    if known:
+        return known[-1]
+    line = linecache.getline(stack[0].filename, stack[0].line) if stack else ""
+    return next((advice for pattern, advice in _BY_LINE if re.search(pattern, line)), "")

@@ -1,0 +1,77 @@
+"""The latency target on real loops: how long it was broken, and how long a step may last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+import asyncio_pulse as pulse
+from asyncio_pulse.metrics.model import LoopMetrics
+from tests.support.loops import LoopFactory
+from tests.support.offenders import burn
+from tests.support.preempting import preemptions
+
+
+def busy(ms: float) -> None:
+    end = time.perf_counter() + ms / 1000
+    while time.perf_counter() < end:
+        pass
+
+
+def turns_of(hold_ms: float, times: int, loop_factory: LoopFactory, *, in_callback: bool = False) -> LoopMetrics:
+    """What is known of the turns of a loop that is held so often, with a pause of 30 ms after each time."""
+
+    async def main() -> LoopMetrics:
+        for _ in range(times):
+            if in_callback:
+                asyncio.get_running_loop().call_soon(busy, hold_ms)
+            else:
+                busy(hold_ms)
+            await asyncio.sleep(0.03)
+        [loop] = pulse.get_manager().report().loop_metrics
+        return loop
+
+    return pulse.run(main(), loop_factory=loop_factory)
+
+
+@pytest.mark.timing
+def test_the_time_beyond_the_target_is_that_of_long_steps(loop_factory: LoopFactory) -> None:
+    loop = turns_of(60, 10, loop_factory)
+    assert round(loop.target_ns / 1e6) == 20
+    # 40 ms of each step, and what the machine adds.
+    assert 0.4 <= loop.late_ns / 1e9 <= 0.6
+    assert loop.kept_ratio == 1 - loop.late_ns / loop.watched_ns
+
+
+@pytest.mark.timing
+def test_the_time_beyond_the_target_counts_callbacks(loop_factory: LoopFactory) -> None:
+    loop = turns_of(300, 4, loop_factory, in_callback=True)
+    # On uvloop a timer of 50 ms samples it: it falls due in the first 50 ms of each.
+    assert 0.85 <= loop.late_ns / 1e9 <= 1.5
+
+
+@pytest.mark.timing
+def test_short_steps_keep_the_target(loop_factory: LoopFactory) -> None:
+    loop = turns_of(2, 10, loop_factory)
+    assert loop.late_ns <= 0.02 * loop.watched_ns
+    assert loop.kept_ratio >= 0.98
+
+
+def suspensions_at(target_ms: int, loop_factory: LoopFactory) -> int:
+    async def main() -> int:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        for _ in range(400):
+            burn(1000)
+            await queue.put(1)
+        return preemptions()
+
+    return pulse.run(main(), config=pulse.TierConfig(latency_target_ms=target_ms), loop_factory=loop_factory)
+
+
+@pytest.mark.timing
+def test_a_step_gives_way_after_the_target(loop_factory: LoopFactory) -> None:
+    often, seldom = suspensions_at(10, loop_factory), suspensions_at(80, loop_factory)
+    assert seldom >= 1
+    assert often >= 3 * seldom

@@ -1,0 +1,273 @@
+"""Advice: which places broke the target, what is said of them, and that settings can be pasted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json.decoder
+import os
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from asyncio_pulse.config import TierConfig
+from asyncio_pulse.metrics.model import (
+    GroupMetrics,
+    Histogram,
+    LoopMetrics,
+    Metrics,
+    PreemptionMetrics,
+    RefusedPlace,
+    Report,
+    StackFrame,
+    Stall,
+    WorstPoll,
+)
+from asyncio_pulse.reports.advice import remedies
+from asyncio_pulse.reports.advised import advised_configuration
+from asyncio_pulse.reports.breaches import breaches
+from asyncio_pulse.reports.counterparts import counterpart, package_of
+from asyncio_pulse.reports.diagnosis import format_diagnosis
+from asyncio_pulse.reports.target_lines import target_lines
+from asyncio_pulse.runtime.settings import read_config_file
+from tests.support.reports_strategies import process_reports
+
+MS = 1_000_000
+PACKAGES = str(Path(os.__file__).parent / "site-packages")
+COMPUTE = StackFrame("Report.rows", "/srv/app/report.py", 12)
+ROUTE = StackFrame("report", "/srv/app/routes.py", 40)
+LIBRARY = StackFrame("markdown", f"{PACKAGES}/markdown/core.py", 300)
+JSON = StackFrame("dumps", json.decoder.__file__.replace("decoder", "__init__"), 231)
+
+
+def stall(
+    *stack: StackFrame, stall_class: str = "on-cpu", group: str = "GET /report", total_ms: int = 900, gil_ms: int = 0
+):
+    where = stack[0] if stack else StackFrame("report", "/srv/app/routes.py", 38)
+    return Stall(
+        group, "Task-7", where.function, where.filename, where.line, stall_class, "", 300 * MS, gil_ms * MS, 3,
+        total_ms * MS, stack,
+    )  # fmt: skip
+
+
+def poll(
+    *stack: StackFrame, group: str = "GET /report", wall_ms: int = 60, cpu_ms: int = 60, gc_ms: int = 0, count: int = 2
+):
+    where = stack[0] if stack else StackFrame("report", "/srv/app/routes.py", 38)
+    total = wall_ms * count * MS
+    return WorstPoll(
+        group, "Task-7", where.function, where.filename, where.line, wall_ms * MS, cpu_ms * MS, gc_ms * MS, count, total,
+        stack,
+    )  # fmt: skip
+
+
+def report_of(*records: Stall | WorstPoll, places: tuple[RefusedPlace, ...] = (), late_ms: int = 900) -> Report:
+    lag = Histogram(((1 * MS, 990), (300 * MS, 10)))
+    loop = LoopMetrics(0, 1000, 5000 * MS, 10_000 * MS, 20 * MS, late_ms * MS, 300 * MS, lag)
+    return Report(
+        pid=4242,
+        argv=("python", "app.py"),
+        python="3.12.1",
+        clock="tsc",
+        loops=1,
+        metrics=Metrics(polls=1000, tasks=3),
+        workers={},
+        groups=(GroupMetrics("GET /report", explicit=True, polls=3), GroupMetrics("work", polls=3)),
+        worst_polls=tuple(record for record in records if isinstance(record, WorstPoll)),
+        stalls=tuple(record for record in records if isinstance(record, Stall)),
+        loop_metrics=(loop,),
+        preemption=PreemptionMetrics(places=places),
+    )
+
+
+DIAGNOSIS = """\
+process 4242: python app.py
+latency target 20 ms: kept 91.0 % of the time
+    ready callbacks waited p99 1.0 ms, at most 300 ms
+ 1. 900 ms, GET /report: Report.rows, /srv/app/report.py:12
+    computing, 3 times, up to 300 ms, 900 ms in all
+    let it be suspended in its middle
+
+what to do, in pulse.toml or in the code
+ 1. Report.rows, /srv/app/report.py:12
+    computing, 3 times, up to 300 ms, 900 ms in all: let it be suspended in its
+    middle
+        [groups."GET /report"]
+        preempt = "anywhere"
+    expected: others wait about 20 ms for it, not 300 ms; only if nothing
+    relies on its running in one piece"""
+
+
+def test_a_diagnosis_reads_like_this() -> None:
+    assert format_diagnosis([report_of(stall(COMPUTE, ROUTE))]) == DIAGNOSIS
+
+
+def test_a_kept_target_needs_no_advice() -> None:
+    lines = target_lines(report_of(late_ms=0))
+    assert lines == [
+        "latency target 20 ms: kept all of the time",
+        "    ready callbacks waited p99 1.0 ms, at most 300 ms",
+    ]
+    assert remedies(report_of(late_ms=0)) == []
+
+
+def test_what_was_not_watched_is_not_judged() -> None:
+    unwatched = dataclasses.replace(report_of(stall(COMPUTE, ROUTE)), loop_metrics=(LoopMetrics(0),))
+    assert target_lines(unwatched) == []
+    assert "not known" in format_diagnosis([unwatched])
+    assert "no event loop ran" in format_diagnosis([])
+
+
+def test_the_worst_of_several_loops_is_told_apart() -> None:
+    report = report_of(stall(COMPUTE, ROUTE))
+    better = dataclasses.replace(report.loop_metrics[0], worker_id=1, late_ns=0)
+    assert target_lines(dataclasses.replace(report, loop_metrics=(better, *report.loop_metrics)))[0].endswith(
+        "(worker 0)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "words", "code"),
+    [
+        (
+            stall(StackFrame("f", "/srv/app/f.py", 1), ROUTE, stall_class="blocked"),
+            "a thread, not the loop",
+            "to_thread(f,",
+        ),
+        (stall(COMPUTE, ROUTE, stall_class="gil"), "in a process instead of that thread", "ProcessPoolExecutor()"),
+        (stall(COMPUTE, ROUTE, stall_class="processor"), "a larger CPU limit", ""),
+        (stall(COMPUTE, ROUTE, stall_class="collecting"), "out of collections", "gc.freeze()"),
+        (stall(COMPUTE, ROUTE, stall_class="importing"), "import it when the program starts", ""),
+        (stall(COMPUTE, ROUTE, stall_class="spinning"), "wait for something", "asyncio.sleep(seconds)"),
+        (stall(COMPUTE, ROUTE, stall_class="unknown"), "find the call in it that blocks", "to_thread(rows,"),
+        (stall(COMPUTE, ROUTE, gil_ms=200), "C code computes", "process_pool, rows,"),
+        (stall(JSON, ROUTE), "C code computes", "process_pool, dumps,"),
+        (poll(wall_ms=90, cpu_ms=2), "find the call in it that blocks", "to_thread(function,"),
+        (poll(COMPUTE, ROUTE, gc_ms=50), "out of collections", "gc.freeze()"),
+    ],
+    ids=lambda value: f"{value.stall_class}" if isinstance(value, Stall) else None,
+)
+def test_every_kind_has_its_remedy(record: Stall | WorstPoll, words: str, code: str) -> None:
+    [remedy] = remedies(report_of(record))
+    assert words in remedy.action
+    assert code in remedy.code
+    assert not remedy.toml
+    assert remedy.expected
+
+
+def test_code_of_no_explicit_group_opts_in_with_everything() -> None:
+    [remedy] = remedies(report_of(stall(COMPUTE, ROUTE, group="work")))
+    assert tomllib.loads(remedy.toml) == {"preempt": "anywhere"}
+
+
+def test_packages_between_the_program_and_the_place_opt_in_too() -> None:
+    [remedy] = remedies(report_of(stall(LIBRARY, ROUTE)))
+    assert tomllib.loads(remedy.toml) == {
+        "preemptible_modules": ["markdown"],
+        "groups": {"GET /report": {"preempt": "anywhere"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"), [("critical", "compute outside"), ("c_code", "write a loop"), ("instruction", "C code")]
+)
+def test_a_place_that_was_tried_in_vain_gets_other_advice(rule: str, words: str) -> None:
+    tried = RefusedPlace(rule, COMPUTE.function, COMPUTE.filename, COMPUTE.line, 7)
+    [remedy] = remedies(report_of(stall(COMPUTE, ROUTE), places=(tried,)))
+    assert words in remedy.action
+    assert not remedy.toml
+
+
+def test_polls_that_were_not_seen_count_with_one_that_was() -> None:
+    found = breaches(
+        report_of(poll(COMPUTE, ROUTE), poll(wall_ms=50, cpu_ms=50), poll(group="work", wall_ms=40, cpu_ms=40))
+    )
+    assert [(breach.record.group, breach.record.sampled, breach.cost_ns // MS) for breach in found] == [
+        ("GET /report", True, 220),
+        ("work", False, 80),
+    ]
+
+
+def test_short_polls_break_nothing_and_one_long_one_counts_alone() -> None:
+    short, mixed = (
+        poll(COMPUTE, ROUTE, wall_ms=15),
+        dataclasses.replace(poll(ROUTE, wall_ms=30, count=9), total_wall_ns=99 * MS),
+    )
+    [breach] = breaches(report_of(short, mixed))
+    assert breach.cost_ns == 30 * MS
+
+
+def test_a_stall_and_its_polls_are_one_breach() -> None:
+    assert len(breaches(report_of(stall(COMPUTE, ROUTE), poll(COMPUTE, ROUTE)))) == 1
+
+
+def test_one_setting_is_advised_once_and_five_remedies_at_most() -> None:
+    same = [stall(StackFrame("f", f"/srv/{number}.py", 1), ROUTE) for number in range(9)]
+    assert len(remedies(report_of(*same))) == 1
+    other = [stall(StackFrame("f", f"/srv/{number}.py", 1), ROUTE, stall_class="importing") for number in range(9)]
+    assert len(remedies(report_of(*other))) == 5
+
+
+@pytest.mark.parametrize(
+    ("module", "instead"), [("requests", "httpx"), ("psycopg2", "psycopg.AsyncConnection"), ("redis", "redis.asyncio")]
+)
+def test_a_blocking_library_has_a_counterpart(module: str, instead: str) -> None:
+    inner = StackFrame("recv_into", f"{PACKAGES}/urllib3/connection.py", 5)
+    assert instead in counterpart((inner, StackFrame("get", f"{PACKAGES}/{module}/api.py", 73), ROUTE))
+    assert package_of(f"{PACKAGES}/{module}/api.py") == module
+    assert package_of(time.__name__) == package_of(ROUTE.filename) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("    time.sleep(1)", "asyncio.sleep"),
+        ("    f.result()", "wrap_future"),
+        ("    s.recv(9)", "open_connection"),
+        ("    x()", ""),
+    ],
+)
+def test_a_blocking_call_of_c_code_is_known_by_its_line(tmp_path: Path, line: str, instead: str) -> None:
+    source = tmp_path / "app.py"
+    source.write_text(f"async def report():\n{line}\n")
+    found = counterpart((StackFrame("report", str(source), 2),))
+    assert instead in found if instead else not found
+
+
+def test_the_advised_configuration_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "advised.toml"
+    records = (stall(LIBRARY, ROUTE), stall(COMPUTE, ROUTE, group='a "b"\\n'), stall(COMPUTE, ROUTE, stall_class="gil"))
+    report = dataclasses.replace(report_of(*records), groups=(GroupMetrics('a "b"\\n', explicit=True, polls=1),))
+    path.write_text(advised_configuration([report]))
+    config = read_config_file(path)
+    assert config.preempt == "anywhere"
+    assert config.preemptible_modules == ("markdown",)
+    assert config.group_policy('a "b"\\n').preempt == "anywhere"
+    assert "#     concurrent.futures.ProcessPoolExecutor()" in path.read_text()
+
+
+def test_no_advice_is_a_valid_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "advised.toml"
+    path.write_text(advised_configuration([]))
+    assert read_config_file(path) == TierConfig()
+
+
+@pytest.mark.parametrize("name", ["GET /users/{id}", "GET /[a]*?", 'a "b" \\ c', "\x7f\n\U0001f600", "caf\udce9"])
+def test_the_pattern_of_a_group_matches_its_name(name: str, tmp_path: Path) -> None:
+    report = report_of(stall(COMPUTE, ROUTE, group=name))
+    report = dataclasses.replace(report, groups=(GroupMetrics(name, explicit=True, polls=1),))
+    path = tmp_path / "advised.toml"
+    path.write_text(advised_configuration([report]), encoding="utf-8")
+    config = read_config_file(path)
+    assert config.group_policy(name).preempt == "anywhere"
+    assert config.group_policy(f"{name}x").preempt is None
+
+
+@given(process_reports)
+def test_whatever_a_report_holds_advice_can_be_read_and_pasted(report: Report) -> None:
+    text = advised_configuration([report])
+    tomllib.loads(text)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert all(len(line) <= 79 for line in target_lines(report))
