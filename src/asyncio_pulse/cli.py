@@ -22,7 +22,7 @@ Keep an asyncio event loop responsive: find what holds it.
 
 commands:
   run       run a program with every task governed, and report at its end
-  diagnose  read the JSON report of a run, and say what kept the target and what would
+  diagnose  say what broke the target in a kept report, and what helps
   demo      show on a real web service what that finds
   config    show the settings in force, or check a file of them
   doctor    show what works here, what does not, and why

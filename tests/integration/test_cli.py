@@ -19,11 +19,11 @@ from tests.support.running import PROGRAMS, PULSE, environment, run, run_governe
 def test_alone_it_explains_itself() -> None:
     ending = run(PULSE)
     assert (ending.code, ending.stdout) == (2, "")
-    for command in ("run", "demo", "doctor"):
+    for command in ("run", "diagnose", "demo", "doctor"):
         assert f"\n  {command} " in ending.stderr + ending.report
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["diagnose", "--help"], ["doctor", "--help"]])
 def test_help_is_on_stdout(arguments: list[str]) -> None:
     ending = run([*PULSE, *arguments])
     assert (ending.code, ending.stderr + ending.report) == (0, "")
@@ -150,7 +150,7 @@ def test_quiet_leaves_the_json_report_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("options", "count"), [(["--worst", "0"], 0), (["--worst=1"], 1), ([], 1)])
 def test_so_many_worst_polls_are_shown(options: list[str], count: int, tmp_path: Path) -> None:
     ending = run_governed(tmp_path, *options, "burns.py")
-    _, _, worst_polls = ending.report.partition("\nworst polls\n")
+    worst_polls = ending.report.partition("\nworst polls\n")[2].partition("\n\n")[0]
     assert worst_polls.count(" 1. ") == count
     assert "\n 2. " not in worst_polls or options == []
 
