@@ -17,9 +17,11 @@ import pytest
 import asyncio_pulse as pulse
 from asyncio_pulse import TaskPriority, current, governed
 from asyncio_pulse.integrations.asgi import PulseMiddleware
+from asyncio_pulse.reports.text import format_reports
 from tests.isolated.measuring import rounds
 from tests.support.groups import explicit_groups
 from tests.support.loops import LoopFactory, Run
+from tests.support.offenders import burn
 
 
 def request(path: str = "/", method: str = "GET") -> dict[str, Any]:
@@ -340,3 +342,25 @@ def test_no_framework_is_imported() -> None:
     code = "import sys; from asyncio_pulse.integrations.asgi import PulseMiddleware; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert not {"starlette", "fastapi", "uvicorn"} & set(ran.stdout.split())
+
+
+def test_no_report_shows_the_middleware(loop_factory: LoopFactory) -> None:
+    """GIVEN polls that nobody saw; THEN they are shown by their route, and not by the coroutine of ours around it."""
+
+    async def handle(*_: Any) -> None:
+        # Too short for the watchdog, and far beyond the budget.
+        burn(500)
+
+    async def main() -> None:
+        app = PulseMiddleware(handle, group=lambda scope: "GET /short")
+        for _ in range(8):
+            await app(request("/short"), nothing, nothing)
+        report = pulse.get_manager().report()
+        [poll] = [poll for poll in report.worst_polls if poll.group == "GET /short"]
+        assert (poll.sampled, poll.function, poll.filename, poll.count) == (False, "GET /short", "", 8)
+        assert {change.name for change in report.tier_changes} == {"GET /short"}
+        assert {(change.function, change.filename) for change in report.tier_changes} == {("GET /short", "")}
+        assert "somewhere in GET /short" in str(report.tier_changes[0])
+        assert "PulseMiddleware" not in format_reports([report], 10)
+
+    pulse.run(main(), config=pulse.TierConfig(poll_budget_us=100), loop_factory=loop_factory)

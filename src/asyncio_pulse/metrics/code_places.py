@@ -7,10 +7,17 @@ from collections.abc import Sequence
 
 from asyncio_pulse.metrics.model import StackFrame
 
-__all__ = ["PACKAGE_DIRECTORIES", "STANDARD_LIBRARY", "first_own", "is_standard"]
+__all__ = ["PACKAGE_DIRECTORIES", "STANDARD_LIBRARY", "first_own", "is_standard", "is_wrapper"]
 
 STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
+
+WRAPPERS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "integrations") + os.sep
+
+
+def is_wrapper(filename: str) -> bool:
+    """Whether a file holds coroutines of ours that stand around those of a web application."""
+    return filename.startswith(WRAPPERS)
 
 
 def is_standard(filename: str) -> bool:

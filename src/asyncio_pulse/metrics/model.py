@@ -293,7 +293,8 @@ class TierChange:
         if self.wall_ns:
             text += f"; its last poll took {self.wall_ns / 1e6:.1f} ms, {self.cpu_ns / 1e6:.1f} ms of it on the CPU"
         if self.function:
-            text += f", {'in' if self.stack else 'somewhere in'} {self.function} ({self.filename}:{self.line})"
+            place = f" ({self.filename}:{self.line})" if self.filename else ""
+            text += f", {'in' if self.stack else 'somewhere in'} {self.function}{place}"
         return text if self.acted else f"{text} (only observed)"
 
 

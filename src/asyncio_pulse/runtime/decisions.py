@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from asyncio_pulse import _core
+from asyncio_pulse.metrics.code_places import is_wrapper
 from asyncio_pulse.metrics.model import StackFrame, TierChange
 from asyncio_pulse.policy.breaker import Breaker, BreakerState
 from asyncio_pulse.policy.group_names import bounded_name
@@ -285,7 +286,7 @@ class TierDecisions:
             return account
         # Some coroutine types written as classes have only a __name__.
         own_name = holder.name if isinstance(holder, _core.Group) else getattr(holder, "__qualname__", None)
-        name = bounded_name(own_name or group.name)
+        name = bounded_name(group.name if _is_wrapped(holder) else own_name or group.name)
         account = Account(holder, name, group.name, now_ns)
         self._observe(account)
         holder.set_account(account)
@@ -357,7 +358,7 @@ class TierDecisions:
     def _describe(self, account: Account, step: TierStep, now_ns: int, facts: tuple[Any, ...] | None) -> TierChange:
         wall_ns, cpu_ns, stack, coro = facts if facts is not None else (0, 0, None, None)
         frames = tuple(StackFrame(*frame) for frame in stack or ())
-        place = frames[0] if frames else _definition(coro)
+        place = frames[0] if frames else _definition(coro, account.group)
         acts = self._config.mode == "act" and not account.observed
         return TierChange(
             at_ns=time.time_ns(),
@@ -451,8 +452,16 @@ def _rolled_out(group: str, ratio: float) -> bool:
     return zlib.crc32(group.encode()) < ratio * 2**32
 
 
-def _definition(coro: _core.GovernedCoroutine | None) -> StackFrame:
+def _is_wrapped(holder: object) -> bool:
+    """Whether it is a coroutine of ours around one of a web application, whose route is the group."""
+    code = getattr(holder, "cr_code", None)
+    return code is not None and is_wrapper(code.co_filename)
+
+
+def _definition(coro: _core.GovernedCoroutine | None, group: str) -> StackFrame:
     code = getattr(coro, "cr_code", None)
     if code is None:
         return StackFrame("", "", 0)
+    if _is_wrapped(coro):
+        return StackFrame(group, "", 0)
     return StackFrame(code.co_qualname, code.co_filename, code.co_firstlineno)

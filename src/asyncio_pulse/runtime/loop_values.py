@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncio_pulse import _core
+from asyncio_pulse.metrics.code_places import is_wrapper
 from asyncio_pulse.metrics.model import (
     Histogram,
     KeptWaiting,
@@ -57,10 +58,14 @@ def stalls(governor: _core.Governor) -> list[Stall]:
 
 def worst_polls(governor: _core.Governor) -> list[WorstPoll]:
     """Return the longest poll at each place that exceeded its budget or was slow, at most 64."""
-    return [
-        WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
-        for raw in governor.worst_polls()
-    ]
+    return [_worst_poll(raw) for raw in governor.worst_polls()]
+
+
+def _worst_poll(raw: dict[str, Any]) -> WorstPoll:
+    if not raw["stack"] and is_wrapper(raw["filename"]):
+        # Nothing was seen of the application, whose route is the group.
+        raw |= {"function": raw["group"], "filename": "", "line": 0}
+    return WorstPoll(stack=tuple(StackFrame(*frame) for frame in raw.pop("stack")), **raw)
 
 
 def preemption(governor: _core.Governor) -> PreemptionMetrics:

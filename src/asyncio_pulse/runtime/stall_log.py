@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from asyncio_pulse.metrics.code_places import first_own
+from asyncio_pulse.metrics.code_places import first_own, is_wrapper
 from asyncio_pulse.metrics.model import STALL_WORDS, StackFrame, Stall
 from asyncio_pulse.policy.log_limit import LogLimit
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
@@ -20,7 +20,12 @@ logger = logging.getLogger("asyncio_pulse.stalls")
 
 def stall_of(raw: Mapping[str, Any]) -> Stall:
     """Convert the core's record of a stall."""
-    return Stall(**{**raw, "stack": tuple(StackFrame(*frame) for frame in raw["stack"])})
+    known = (
+        raw
+        if raw["stack"] or not is_wrapper(raw["filename"])
+        else {**raw, "function": raw["group"], "filename": "", "line": 0}
+    )
+    return Stall(**{**known, "stack": tuple(StackFrame(*frame) for frame in raw["stack"])})
 
 
 class StallLog:
