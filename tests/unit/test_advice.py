@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 
 from asyncio_pulse.config import TierConfig
+from asyncio_pulse.integrations import asgi
 from asyncio_pulse.metrics.model import (
     GroupMetrics,
     Histogram,
     LoopMetrics,
+    LoopTiers,
     Metrics,
     PreemptionMetrics,
     RefusedPlace,
@@ -178,6 +180,28 @@ def test_a_place_that_was_tried_in_vain_gets_other_advice(rule: str, words: str)
     [remedy] = remedies(report_of(stall(COMPUTE, ROUTE), places=(tried,)))
     assert words in remedy.action
     assert not remedy.toml
+
+
+ENCODER = StackFrame("jsonable_encoder", f"{PACKAGES}/fastapi/encoders.py", 259)
+UVICORN = StackFrame("RequestResponseCycle.run_asgi", f"{PACKAGES}/uvicorn/protocols/http/h11_impl.py", 400)
+OURS = StackFrame("PulseMiddleware._serve", asgi.__file__, 92)
+
+
+def test_what_is_suspended_by_default_is_not_when_it_is_only_observed() -> None:
+    other = dataclasses.replace(ENCODER, line=244)
+    report = report_of(stall(ENCODER, OURS, UVICORN), stall(other, OURS, UVICORN))
+    assert len(remedies(report)) == 1
+    assert remedies(report)[0].toml
+    observed = dataclasses.replace(report, loop_tiers=(LoopTiers(0, mode="observe"),))
+    [remedy] = remedies(observed)
+    assert (remedy.code, remedy.toml) == ("ASYNCIO_PULSE_MODE=act", "")
+
+
+def test_without_code_of_the_program_only_the_place_itself_opts_in() -> None:
+    [remedy] = remedies(report_of(stall(LIBRARY, OURS, UVICORN)))
+    assert remedy.modules == ("markdown",)
+    [remedy] = remedies(report_of(stall(dataclasses.replace(JSON, function="encode"), JSON, OURS, UVICORN)))
+    assert "process_pool, dumps," in remedy.code
 
 
 def test_polls_that_were_not_seen_count_with_one_that_was() -> None:

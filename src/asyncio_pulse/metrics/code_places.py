@@ -31,6 +31,7 @@ def is_standard(filename: str) -> bool:
 def first_own(stack: Sequence[StackFrame]) -> StackFrame | None:
     """Return the innermost frame of the program's own code, or None if the stack has none."""
     for frame in stack:
-        if not is_standard(frame.filename) and not any(name in frame.filename for name in PACKAGE_DIRECTORIES):
+        installed = any(name in frame.filename for name in PACKAGE_DIRECTORIES) or is_wrapper(frame.filename)
+        if not installed and not is_standard(frame.filename):
             return frame
     return None

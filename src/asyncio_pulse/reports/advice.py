@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 
 from asyncio_pulse.metrics.code_places import first_own, is_standard
 from asyncio_pulse.metrics.model import Report, Stall
+from asyncio_pulse.runtime.vetted import VETTED_LIBRARIES
 
 from . import wording
 from .breaches import Breach, breaches, worst_loop
-from .counterparts import COMPUTE_IN_C, counterpart, package_of
+from .counterparts import COMPUTE_IN_C, counterpart, module_of, package_of
 
 __all__ = ["Remedy", "remedies", "remedy_of", "toml_of"]
 
@@ -37,6 +39,8 @@ class Remedy:
     """Packages that opt in."""
     expected: str = ""
     """What this is expected to give."""
+    everywhere: bool = False
+    """Whether it is one change for all places."""
 
     @property
     def toml(self) -> str:
@@ -75,7 +79,7 @@ def remedies(report: Report) -> list[Remedy]:
     chosen: dict[object, Remedy] = {}
     for breach in breaches(report):
         remedy = remedy_of(report, breach)
-        key = remedy.toml or (remedy.action, remedy.code, breach.where)
+        key = remedy.toml or (remedy.action, remedy.code, None if remedy.everywhere else breach.where)
         chosen.setdefault(key, remedy)
     return list(chosen.values())[:MOST_REMEDIES]
 
@@ -86,13 +90,22 @@ def remedy_of(report: Report, breach: Breach) -> Remedy:
 
 
 def _callee(breach: Breach) -> str:
-    """Return the function to call elsewhere: what the program's code called there, or this code if it is no coroutine."""
+    """Return the function to call elsewhere: what the program called there, or this code if it is no coroutine."""
     stack = breach.record.stack
     own = first_own(stack)
-    at = stack.index(own) if own is not None else 0
-    # The outermost frame is the coroutine's.
-    frame = stack[at - 1] if at > 0 else stack[0] if len(stack) > 1 else None
-    return wording.plain(frame.function.rpartition(".")[2]) if frame is not None else "function"
+    if not stack:
+        return "function"
+    if own is None:
+        package = package_of(stack[0].filename)
+        frame = list(itertools.takewhile(lambda each: package_of(each.filename) == package, stack))[-1]
+    elif own != stack[0]:
+        frame = stack[stack.index(own) - 1]
+    elif len(stack) > 1:
+        frame = own
+    else:
+        # The outermost frame is the coroutine's.
+        return "function"
+    return wording.plain(frame.function.rpartition(".")[2])
 
 
 def _target(report: Report) -> str:
@@ -107,6 +120,14 @@ def _computing(report: Report, breach: Breach) -> Remedy:
     if refused in ("c_code", "critical", "greenlet"):
         why, advice = wording.REFUSALS[refused]
         return Remedy(breach, advice, expected=f"it can then be suspended; now it cannot: {why}")
+    if {loop.mode for loop in report.loop_tiers} == {"observe"} and _is_vetted(breach):
+        return Remedy(
+            breach,
+            "let asyncio-pulse act: it suspends this by default, and only observes now",
+            code="ASYNCIO_PULSE_MODE=act",
+            expected=f"others wait about {_target(report)} for it, not {wording.duration(breach.record.wall_ns)}",
+            everywhere=True,
+        )
     name = breach.record.group
     is_explicit = any(group.name == name and group.explicit for group in report.groups)
     since = "" if is_explicit else "after its first offences, "
@@ -122,14 +143,18 @@ def _computing(report: Report, breach: Breach) -> Remedy:
 
 def _modules(breach: Breach) -> tuple[str, ...]:
     """Return the installed packages between the program's code and the place, which must opt in, too."""
-    names = []
-    for frame in breach.record.stack:
-        if not is_standard(frame.filename):
-            package = package_of(frame.filename)
-            if not package:
-                break
-            names.append(package)
-    return tuple(dict.fromkeys(names))
+    own = first_own(breach.record.stack)
+    between = breach.record.stack[: breach.record.stack.index(own)] if own is not None else (breach.where,)
+    names = [package_of(frame.filename) for frame in between if not is_standard(frame.filename)]
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _is_vetted(breach: Breach) -> bool:
+    """Whether a frame is an entry of a library that may be suspended without consent."""
+    entries = {
+        (module, name) for library in VETTED_LIBRARIES for module, names in library.entries.items() for name in names
+    }
+    return any((module_of(frame.filename), frame.function) in entries for frame in breach.record.stack)
 
 
 def _refused(report: Report, breach: Breach) -> str:
@@ -198,6 +223,7 @@ def _collecting(report: Report, breach: Breach) -> Remedy:
         "keep what lives for ever out of collections, once the program has started",
         code="gc.collect(); gc.freeze()",
         expected="full collections look only at what was made later",
+        everywhere=True,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from asyncio_pulse.metrics.code_places import PACKAGE_DIRECTORIES, STANDARD_LIBRARY
 from asyncio_pulse.metrics.model import StackFrame
 
-__all__ = ["COMPUTE_IN_C", "counterpart", "package_of"]
+__all__ = ["COMPUTE_IN_C", "counterpart", "module_of", "package_of"]
 
 COMPUTE_IN_C = frozenset(
     {
@@ -75,14 +75,20 @@ _BY_LINE = (
 )
 
 
-def package_of(filename: str) -> str:
-    """Return the installed package or the module of the standard library of a file; empty for the program's own."""
+def module_of(filename: str) -> str:
+    """Return the module of an installed package or of the standard library; empty for a file of the program."""
     for directory in PACKAGE_DIRECTORIES:
         _, found, inside = filename.rpartition(f"{os.sep}{directory}{os.sep}")
         if found:
-            return inside.partition(os.sep)[0].removesuffix(".py")
-    inside = filename.removeprefix(STANDARD_LIBRARY)
-    return "" if inside == filename else inside.partition(os.sep)[0].removesuffix(".py")
+            break
+    else:
+        inside = filename.removeprefix(STANDARD_LIBRARY)
+    return "" if inside == filename else inside.removesuffix(".py").replace(os.sep, ".")
+
+
+def package_of(filename: str) -> str:
+    """Return the first name of the module of a file; empty for a file of the program."""
+    return module_of(filename).partition(".")[0]
 
 
 def counterpart(stack: Sequence[StackFrame]) -> str:
