@@ -70,8 +70,13 @@ async def answer(schema: Any, query: str = QUERY) -> Any:
 
 
 @pytest.mark.timing
+@pytest.mark.parametrize("modules", [(), ("graphql",)], ids=["", "named"])
 @pytest.mark.parametrize("items", [rows, rows_later])
-def test_a_large_answer_is_left_while_it_is_completed(items: Callable[..., object], loop_factory: LoopFactory) -> None:
+def test_a_large_answer_is_left_while_it_is_completed(
+    items: Callable[..., object], modules: tuple[str, ...], loop_factory: LoopFactory
+) -> None:
+    """Also if the package is named: a name takes nothing away."""
+
     async def main() -> None:
         # The first one is looked at only some time after it began.
         suspended = 0
@@ -83,7 +88,7 @@ def test_a_large_answer_is_left_while_it_is_completed(items: Callable[..., objec
 
     expected = asyncio.run(answer(schema_of(items)))
     assert len(expected["items"]) == ROWS
-    pulse.run(main(), loop_factory=loop_factory)
+    pulse.run(main(), config=pulse.TierConfig(preemptible_modules=modules), loop_factory=loop_factory)
 
 
 def nested_in_a_resolver() -> tuple[Coroutine[Any, Any, object], Counts]:

@@ -71,7 +71,12 @@ stalls = numbers_of(
     culprit=names,
     stack=st.lists(frames, max_size=3).map(tuple),
 )
-loop_tiers = numbers_of(LoopTiers, mode=st.sampled_from(["off", "observe", "act"]), promotion_frozen=st.booleans())
+loop_tiers = numbers_of(
+    LoopTiers,
+    mode=st.sampled_from(["off", "observe", "act"]),
+    promotion_frozen=st.booleans(),
+    anywhere=st.lists(names, max_size=2).map(tuple),
+)
 tier_changes = numbers_of(
     TierChange,
     account=st.sampled_from(["task", "group"]),

@@ -50,7 +50,7 @@ FULL_REPORT = Report(
     worst_polls=(WorstPoll("main", "Task-1", "f", "app.py", 3, 90, 80, 0, 1, 90, (StackFrame("f", "app.py", 3),)),),
     loop_metrics=(LoopMetrics(0, turns=3, busy_ns=5, watched_ns=10, max_lag_ns=9, lag=Histogram(((8, 2), (10, 1)))),),
     stalls=(Stall("main", "Task-1", "f", "app.py", 3, "gil", "t in g", 90, 1, 1, 90, (StackFrame("f", "app.py", 3),)),),
-    loop_tiers=(LoopTiers(0, "observe", freezes=1),),
+    loop_tiers=(LoopTiers(0, "observe", freezes=1, anywhere=("GET *",)),),
     tier_changes=(
         TierChange(5, 0, "task", "f", "main", 0, 1, "so", "act", True, stack=(StackFrame("f", "app.py", 3),), count=2),
     ),

@@ -116,6 +116,11 @@ def _run_alone(command: list[str], options: argparse.Namespace) -> int:
         # A report that cannot be written must not prevent the program from running.
         with contextlib.suppress(OSError):
             write_reports(options.json, [])
+    if options.advise:
+        from asyncio_pulse.reports.advised import advised_configuration
+
+        with contextlib.suppress(OSError):
+            Path(options.advise).write_text(advised_configuration([]), encoding="utf-8")
     environment = {**os.environ, MODE_VARIABLE: "off"}
     if sys.platform == "win32":
         return _run_beside(command, environment, lambda: None)

@@ -243,6 +243,8 @@ class LoopTiers:
     """How often promotion froze since the loop was governed."""
     open_breakers: int = 0
     """Number of groups that are only observed because parking made them wait too long."""
+    anywhere: tuple[str, ...] = ()
+    """Patterns of the groups whose tasks may be preempted anywhere; `*` first if the configuration allows it for all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import glob
 import itertools
 import json
@@ -14,7 +15,7 @@ from asyncio_pulse.runtime.vetted import VETTED_LIBRARIES
 
 from . import wording
 from .breaches import Breach, breaches, worst_loop
-from .counterparts import COMPUTE_IN_C, counterpart, module_of, package_of
+from .counterparts import counterpart, in_c, module_of, package_of
 
 __all__ = ["Remedy", "remedies", "remedy_of", "toml_of"]
 
@@ -95,8 +96,8 @@ def _callee(breach: Breach) -> str:
     own = first_own(stack)
     if not stack:
         return "function"
-    if own is None:
-        package = package_of(stack[0].filename)
+    package = package_of(stack[0].filename)
+    if own is None or (package and in_c(stack)):
         frame = list(itertools.takewhile(lambda each: package_of(each.filename) == package, stack))[-1]
     elif own != stack[0]:
         frame = stack[stack.index(own) - 1]
@@ -114,6 +115,13 @@ def _target(report: Report) -> str:
 
 
 def _computing(report: Report, breach: Breach) -> Remedy:
+    if not breach.record.stack:
+        return Remedy(
+            breach,
+            "find what computes in it: with a smaller target, more is seen",
+            code="asyncio-pulse run --target 5ms ...",
+            expected="the line that computes",
+        )
     refused = _refused(report, breach)
     if _is_c_call(breach) or refused == "instruction":
         return _in_c(report, breach)
@@ -123,22 +131,48 @@ def _computing(report: Report, breach: Breach) -> Remedy:
     if {loop.mode for loop in report.loop_tiers} == {"observe"} and _is_vetted(breach):
         return Remedy(
             breach,
-            "let asyncio-pulse act: it suspends this by default, and only observes now",
-            code="ASYNCIO_PULSE_MODE=act",
-            expected=f"others wait about {_target(report)} for it, not {wording.duration(breach.record.wall_ns)}",
+            "let asyncio-pulse act: it suspends this by default, unless its data is shared; now it only observes",
+            code="ASYNCIO_PULSE_MODE=act asyncio-pulse run ...",
+            expected=f"others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}",
             everywhere=True,
         )
     name = breach.record.group
     is_explicit = any(group.name == name and group.explicit for group in report.groups)
+    if _is_allowed_already(report, name, is_explicit=is_explicit):
+        return Remedy(
+            breach,
+            "it may be suspended anywhere already, and was not: compute in a process, or for less at a time",
+            code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
+            expected=f"the loop is back within {_target(report)}; the result comes as late as before",
+        )
+    if not is_explicit and _lives_shortly(report, name):
+        return Remedy(
+            breach,
+            f"let it be suspended in its middle: mark the coroutine function {wording.plain(name)}",
+            code="@pulse.governed(preemptible=True)",
+            expected=f"others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}; "
+            "only if nothing relies on its running in one piece",
+        )
     since = "" if is_explicit else "after its first offences, "
     return Remedy(
         breach,
         "let it be suspended in its middle",
         group=name if is_explicit else "*",
         modules=_modules(breach),
-        expected=f"{since}others wait about {_target(report)} for it, not {wording.duration(breach.record.wall_ns)}; "
+        expected=f"{since}others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}; "
         "only if nothing relies on its running in one piece",
     )
+
+
+def _lives_shortly(report: Report, name: str) -> bool:
+    """Whether each task of a group has too few steps to become an offender, which the configuration's level waits for."""
+    few = 5
+    return any(group.name == name and group.polls < few * group.tasks for group in report.groups)
+
+
+def _is_allowed_already(report: Report, group: str, *, is_explicit: bool) -> bool:
+    patterns = {pattern for loop in report.loop_tiers for pattern in loop.anywhere}
+    return "*" in patterns or (is_explicit and any(fnmatch.fnmatchcase(group, pattern) for pattern in patterns))
 
 
 def _modules(breach: Breach) -> tuple[str, ...]:
@@ -159,7 +193,7 @@ def _is_vetted(breach: Breach) -> bool:
 
 def _refused(report: Report, breach: Breach) -> str:
     """Return why the place could not be left most often; empty if it was not tried."""
-    functions = {(frame.function, frame.filename) for frame in (breach.where, *breach.record.stack[:1])}
+    functions = {(frame.function, frame.filename) for frame in (breach.where, *breach.record.stack)}
     for place in report.preemption.places:
         if (place.function, place.filename) in functions:
             return place.rule
@@ -167,12 +201,18 @@ def _refused(report: Report, breach: Breach) -> str:
 
 
 def _is_c_call(breach: Breach) -> bool:
-    if isinstance(breach.record, Stall) and breach.record.gil_held_ns > KEPT_GIL_NS:
-        return True
-    return bool(breach.record.stack) and package_of(breach.record.stack[0].filename) in COMPUTE_IN_C
+    kept_gil = isinstance(breach.record, Stall) and breach.record.gil_held_ns > KEPT_GIL_NS
+    return kept_gil or in_c(breach.record.stack) != ""
 
 
 def _in_c(report: Report, breach: Breach) -> Remedy:
+    if in_c(breach.record.stack) == "thread":
+        return Remedy(
+            breach,
+            "C code computes, which lets other threads run: call it in a thread",
+            code=f"await asyncio.to_thread({_callee(breach)}, ...)",
+            expected=f"the loop is back within {_target(report)}",
+        )
     return Remedy(
         breach,
         "C code computes, which nothing can suspend: call it in a process, or for less at a time",

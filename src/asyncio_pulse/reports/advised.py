@@ -24,12 +24,16 @@ def advised_configuration(reports: Sequence[Report]) -> str:
     chosen = [remedy for report in reports for remedy in remedies(report)]
     settings = [remedy for remedy in chosen if remedy.toml]
     others = [remedy for remedy in chosen if not remedy.toml]
-    lines = [HEADER] if chosen else [HEADER, "# The latency target was kept, or nothing is known that would help."]
+    lines = (
+        [HEADER]
+        if chosen
+        else [HEADER, "# Nothing was measured, or the latency target was kept, or nothing is known that would help."]
+    )
     lines += map(_comment, settings)
     if settings:
         lines.append(toml_of(settings))
     if others:
-        lines.append("\n# In the code:")
+        lines.append("\n# Not in this file:")
     for remedy in others:
         lines.append(_comment(remedy))
         if remedy.code:
@@ -39,8 +43,9 @@ def advised_configuration(reports: Sequence[Report]) -> str:
 
 def _comment(remedy: Remedy) -> str:
     breach = remedy.breach
-    place = wording.place(breach.where.filename, breach.where.line, WIDTH)
-    text = f"{breach.where.function}, {place}: {breach.cause}. {remedy.action}. Expected: {remedy.expected}."
+    where = breach.where
+    place = f", {wording.place(where.filename, where.line, WIDTH)}" if where.filename else ""
+    text = f"{where.function}{place}: {breach.cause}. To do: {remedy.action}. Expected: {remedy.expected}."
     return textwrap.fill(
         wording.plain(text), WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
     )

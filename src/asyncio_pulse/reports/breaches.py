@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 
 from asyncio_pulse.metrics.model import STALL_WORDS, LoopMetrics, Report, StackFrame, Stall, WorstPoll
 
 from . import wording
-from .counterparts import counterpart
+from .counterparts import counterpart, package_of
 
 __all__ = ["Breach", "breaches", "worst_loop"]
 
-_WORDS = {**STALL_WORDS, "off-cpu": "blocked in a call, or without a processor"}
+_WORDS = {**STALL_WORDS, "off-cpu": "blocked in a call, or lacked a processor"}
+_OFF_CPU = ("blocked", "gil", "processor", "unknown")
+_SERVERS = {"uvicorn", "hypercorn", "gunicorn", "granian", "daphne"}
+LONG = 1.25
+"""Polls that exceed the target by less are no reason to change a program."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Breach:
-    """All stalls or long polls of one kind at one place."""
+    """All long polls, or stalls outside of polls, of one kind and group in one function."""
 
     record: Stall | WorstPoll
+    """The one with the longest total."""
     stall_class: str
-    """A class of `Stall`, or `off-cpu`: a poll that was no stall, and did not compute for most of its time."""
+    """A class of `Stall`, or `off-cpu`: not computing, for a reason that was not seen."""
     cost_ns: int
-    """What it took from others, estimated: the total of its stalls, or of its polls beyond the target."""
+    """Their total time. Of polls at one place that are mostly short, only the longest counts."""
+    count: int
+    longest_ns: int
 
     @property
     def where(self) -> StackFrame:
@@ -33,12 +40,12 @@ class Breach:
     @property
     def cause(self) -> str:
         """What kept the loop, how often and for how long, in a few words."""
-        record = self.record
         words = _WORDS.get(self.stall_class, wording.plain(self.stall_class))
-        if record.count == 1:
-            return f"{words}, for {wording.duration(record.wall_ns)}"
-        longest, total = wording.duration(record.wall_ns), wording.duration(record.total_wall_ns)
-        return f"{words}, {wording.plural(record.count, 'time')}, up to {longest}, {total} in all"
+        longest = wording.duration(self.longest_ns)
+        if self.count == 1:
+            return f"{words}, for {longest}"
+        times = wording.plural(self.count, "time")
+        return f"{words}, {times}, up to {longest}, {wording.duration(self.cost_ns)} in all"
 
 
 def worst_loop(report: Report) -> LoopMetrics | None:
@@ -48,45 +55,89 @@ def worst_loop(report: Report) -> LoopMetrics | None:
 
 
 def breaches(report: Report) -> list[Breach]:
-    """Return the places where the target was broken, most time first."""
+    """Return the places where the target was broken, most time first.
+
+    Each poll counts once. Stalls say why polls of their group were off the CPU, and count where no poll was long.
+    """
     loop = worst_loop(report)
     if loop is None:
         return []
-    stalls = [Breach(stall, stall.stall_class, stall.total_wall_ns) for stall in report.stalls]
-    seen = {(breach.record.group, breach.where) for breach in stalls}
-    polls = (
-        breach for breach in _long_polls(report, loop.target_ns) if (breach.record.group, breach.where) not in seen
-    )
-    return sorted(_with_unseen([*stalls, *polls]), key=lambda breach: -breach.cost_ns)
+    polls = [poll for poll in report.worst_polls if poll.wall_ns > LONG * loop.target_ns]
+    polled = {poll.group for poll in polls}
+    found = [_of_poll(poll, report.stalls, loop.target_ns) for poll in polls]
+    found += [_of_stall(stall) for stall in report.stalls if stall.group not in polled]
+    joined = _with_unseen(_by_function(breach for breach in found if not _is_start(breach)))
+    return sorted(joined, key=lambda breach: -breach.cost_ns)
 
 
-def _with_unseen(found: Sequence[Breach]) -> list[Breach]:
-    """Count those that were not seen while they lasted with one that was seen, of the same group and kind."""
-    seen = {_kind(breach): breach for breach in reversed(found) if breach.record.sampled}
-    more_ns = dict.fromkeys(seen, 0)
+def _of_stall(stall: Stall) -> Breach:
+    kind = "importing" if _imports(stall) else stall.stall_class
+    return Breach(stall, kind, stall.total_wall_ns, stall.count, stall.wall_ns)
+
+
+def _of_poll(poll: WorstPoll, stalls: Iterable[Stall], target_ns: int) -> Breach:
+    if poll.total_wall_ns > poll.count * target_ns:
+        return Breach(poll, _class_of(poll, stalls), poll.total_wall_ns, poll.count, poll.wall_ns)
+    return Breach(poll, _class_of(poll, stalls), poll.wall_ns, 1, poll.wall_ns)
+
+
+def _class_of(poll: WorstPoll, stalls: Iterable[Stall]) -> str:
+    if poll.gc_ns * 2 >= poll.wall_ns:
+        return "collecting"
+    if _imports(poll):
+        return "importing"
+    if poll.cpu_ns * 2 >= poll.wall_ns:
+        return "on-cpu"
+    seen = [stall for stall in stalls if stall.group == poll.group and stall.stall_class in _OFF_CPU]
+    here = [stall for stall in seen if wording.headline(stall) == wording.headline(poll)]
+    for stall in sorted(here or seen, key=lambda stall: -stall.total_wall_ns):
+        return stall.stall_class
+    return "blocked" if counterpart(poll.stack) else "off-cpu"
+
+
+def _imports(record: Stall | WorstPoll) -> bool:
+    return any(frame.filename.startswith("<frozen importlib") for frame in record.stack)
+
+
+def _is_start(breach: Breach) -> bool:
+    """Whether a server imports its application. It does so once, before it serves anybody."""
+    packages = {package_of(frame.filename) for frame in breach.record.stack}
+    return breach.stall_class == "importing" and not packages.isdisjoint(_SERVERS)
+
+
+def _by_function(found: Iterable[Breach]) -> list[Breach]:
+    """Join those of one kind and group at several lines of one function."""
+    by_function: dict[object, Breach] = {}
+    for breach in found:
+        where = breach.where
+        key = (breach.record.group, breach.stall_class, where.function, where.filename, breach.record.sampled)
+        by_function[key] = _join(by_function[key], breach) if key in by_function else breach
+    return list(by_function.values())
+
+
+def _join(one: Breach, other: Breach) -> Breach:
+    larger = one if one.cost_ns >= other.cost_ns else other
+    longest_ns = max(one.longest_ns, other.longest_ns)
+    return Breach(larger.record, larger.stall_class, one.cost_ns + other.cost_ns, one.count + other.count, longest_ns)
+
+
+def _with_unseen(found: list[Breach]) -> list[Breach]:
+    """Count those that were not seen while they lasted with the longest of their group and kind that was seen."""
+    seen: dict[object, Breach] = {}
+    for breach in sorted(found, key=lambda breach: -breach.cost_ns):
+        if breach.record.sampled:
+            seen.setdefault(_kind(breach), breach)
+    known = dict(seen)
     alone: list[Breach] = []
     for breach in found:
-        if not breach.record.sampled and _kind(breach) in seen:
-            more_ns[_kind(breach)] += breach.cost_ns
-        elif breach is not seen.get(_kind(breach)):
+        kind = _kind(breach)
+        if not breach.record.sampled and kind in known:
+            larger = dataclasses.replace(breach, record=known[kind].record, stall_class=known[kind].stall_class)
+            known[kind] = _join(known[kind], larger)
+        elif breach is not seen.get(kind):
             alone.append(breach)
-    joined = (dataclasses.replace(each, cost_ns=each.cost_ns + more_ns[kind]) for kind, each in seen.items())
-    return [*alone, *joined]
+    return [*alone, *known.values()]
 
 
-def _kind(breach: Breach) -> tuple[str, str]:
-    return breach.record.group, "blocked" if breach.stall_class == "off-cpu" else breach.stall_class
-
-
-def _long_polls(report: Report, target_ns: int) -> Iterator[Breach]:
-    for poll in report.worst_polls:
-        if poll.wall_ns <= target_ns:
-            continue
-        computed = (poll.cpu_ns - poll.gc_ns) * 2 >= poll.wall_ns
-        collected = poll.gc_ns * 2 >= poll.wall_ns
-        # Most polls at a place may be shorter than its longest.
-        are_long = poll.total_wall_ns > poll.count * target_ns
-        cost_ns = poll.total_wall_ns if are_long else poll.wall_ns
-        blocked = counterpart(poll.stack) != ""
-        kind = "collecting" if collected else "on-cpu" if computed else "blocked" if blocked else "off-cpu"
-        yield Breach(poll, kind, cost_ns)
+def _kind(breach: Breach) -> tuple[str, bool]:
+    return breach.record.group, breach.stall_class in ("on-cpu", "collecting")

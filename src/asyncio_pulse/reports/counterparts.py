@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from asyncio_pulse.metrics.code_places import PACKAGE_DIRECTORIES, STANDARD_LIBRARY
 from asyncio_pulse.metrics.model import StackFrame
 
-__all__ = ["COMPUTE_IN_C", "counterpart", "module_of", "package_of"]
+__all__ = ["counterpart", "in_c", "module_of", "package_of"]
 
-COMPUTE_IN_C = frozenset(
+_COMPUTE_IN_C = frozenset(
     {
         "bcrypt",
         "bz2",
@@ -39,6 +39,14 @@ COMPUTE_IN_C = frozenset(
     }
 )
 """Modules and packages whose time is spent in single calls of C code."""
+
+_RELEASE_THE_GIL = frozenset({"bcrypt", "bz2", "cryptography", "gzip", "hashlib", "hmac", "lzma", "tiktoken", "zlib"})
+
+# Calls of C code by the line of source that they were seen in, and whether they let other threads run.
+_CALLS_OF_C = (
+    (r"\b(de)?compress\(|\bpbkdf2_hmac\(|\bscrypt\(|\bhashpw\(|\bcheckpw\(|\bsha\d+\(", "thread"),
+    (r"\bjson\.(dumps|loads)\(|\bre\.\w+\(|\bpickle\.(dumps|loads)\(", "process"),
+)
 
 # Modules of the standard library, and packages, by the name that their frames show.
 _BY_MODULE = {
@@ -91,11 +99,24 @@ def package_of(filename: str) -> str:
     return module_of(filename).partition(".")[0]
 
 
+def in_c(stack: Sequence[StackFrame]) -> str:
+    """Return where the C code of a stack may run instead: `thread`, `process`, or empty if it is not known as C code."""
+    if not stack:
+        return ""
+    package = package_of(stack[0].filename)
+    if package in _COMPUTE_IN_C:
+        return "thread" if package in _RELEASE_THE_GIL else "process"
+    line = linecache.getline(stack[0].filename, stack[0].line)
+    return next((place for pattern, place in _CALLS_OF_C if re.search(pattern, line)), "")
+
+
 def counterpart(stack: Sequence[StackFrame]) -> str:
     """Return what to write in place of the call that a stack, innermost frame first, was seen in; empty if unknown."""
     # The outermost library that the program called knows best what the program wanted.
     known = [_BY_MODULE[name] for name in map(package_of, (frame.filename for frame in stack)) if name in _BY_MODULE]
     if known:
         return known[-1]
-    line = linecache.getline(stack[0].filename, stack[0].line) if stack else ""
+    if not stack or package_of(stack[0].filename):
+        return ""
+    line = linecache.getline(stack[0].filename, stack[0].line)
     return next((advice for pattern, advice in _BY_LINE if re.search(pattern, line)), "")

@@ -15,7 +15,7 @@ __all__ = ["format_diagnosis"]
 def format_diagnosis(reports: Sequence[Report]) -> str:
     """Format the diagnosis of a run, process by process; lines of at most 79 characters, except lines to paste."""
     if not reports:
-        return "no event loop ran, so there is nothing to diagnose"
+        return "nothing was measured: no event loop ran, or the mode was off"
     return "\n\n".join("\n".join(_lines(report)) for report in reports)
 
 

@@ -48,13 +48,13 @@ def to_dict(reports: Sequence[Report]) -> dict[str, Any]:
     return {"schema": SCHEMA, "version": VERSION, "processes": [_process_to_dict(report) for report in reports]}
 
 
-def from_dict(document: Mapping[str, Any]) -> list[Report]:
+def from_dict(document: Any) -> list[Report]:
     """Read a document from `to_dict`. Unknown fields are ignored.
 
     Raises:
         PulseError: The schema or the version is another one, or a field is missing.
     """
-    found = (document.get("schema"), document.get("version"))
+    found = (document.get("schema"), document.get("version")) if isinstance(document, Mapping) else (None, None)
     if found != (SCHEMA, VERSION):
         raise PulseError(f"not a report that can be read here: schema and version are {found}")
     try:
@@ -120,7 +120,7 @@ def _process_to_dict(report: Report) -> dict[str, Any]:
         "worst_polls": [{**_placed_to_dict(poll), "sampled": poll.sampled} for poll in report.worst_polls],
         "loop_metrics": [_loop_to_dict(loop) for loop in report.loop_metrics],
         "stalls": [_placed_to_dict(stall) for stall in report.stalls],
-        "loop_tiers": [dataclasses.asdict(loop) for loop in report.loop_tiers],
+        "loop_tiers": [{**dataclasses.asdict(loop), "anywhere": list(loop.anywhere)} for loop in report.loop_tiers],
         "tier_changes": [_placed_to_dict(change) for change in report.tier_changes],
         "tasks": [dataclasses.asdict(task) for task in report.tasks],
         "slow_queue": _slow_queue_to_dict(report.slow_queue),
@@ -184,7 +184,7 @@ def _process_from_dict(fields: Mapping[str, Any]) -> Report:
         loop_metrics=tuple(_loop_from_dict(each) for each in fields["loop_metrics"]),
         stalls=tuple(_with_stack(Stall, each) for each in fields["stalls"]),
         # Files from before there were tiers lack these fields.
-        loop_tiers=tuple(_known(LoopTiers, each) for each in fields.get("loop_tiers", ())),
+        loop_tiers=tuple(_tiers_from_dict(each) for each in fields.get("loop_tiers", ())),
         tier_changes=tuple(_with_stack(TierChange, each) for each in fields.get("tier_changes", ())),
         tasks=tuple(_known(TaskInfo, each) for each in fields.get("tasks", ())),
         slow_queue=_slow_queue_from_dict(fields.get("slow_queue", {})),
@@ -192,6 +192,10 @@ def _process_from_dict(fields: Mapping[str, Any]) -> Report:
         processes=fields.get("processes", 1),
         pids=tuple(fields.get("pids", ())),
     )
+
+
+def _tiers_from_dict(fields: Mapping[str, Any]) -> LoopTiers:
+    return _known(LoopTiers, {**fields, "anywhere": tuple(fields.get("anywhere", ()))})
 
 
 def _preemption_from_dict(fields: Mapping[str, Any]) -> PreemptionMetrics:

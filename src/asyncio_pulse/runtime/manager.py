@@ -76,6 +76,11 @@ def _configure(governor: _core.Governor, config: TierConfig) -> None:
     )
 
 
+def _anywhere(config: TierConfig) -> tuple[str, ...]:
+    patterns = (pattern for pattern, policy in config.groups.items() if policy.preempt == "anywhere")
+    return (*["*"] * (config.preempt == "anywhere"), *patterns)
+
+
 def _reason(account: _core.Account | None) -> str:
     return account.standing.reason if isinstance(account, Account) else ""
 
@@ -290,6 +295,7 @@ class TierManager:
                     promotion_frozen=decisions.is_frozen,
                     freezes=decisions.freezes,
                     open_breakers=decisions.open_breakers,
+                    anywhere=_anywhere(self._config),
                 )
             ],
             tier_changes=by_name(self.audit()),

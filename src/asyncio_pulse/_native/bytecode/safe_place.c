@@ -60,16 +60,12 @@ is_await_edge(const pulse_reach *reach, const pulse_frame *frame, const pulse_fr
             is_inside_awaited(reach, frame, caller, marks));
 }
 
-bool
-pulse_reach_is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+// Whether this code is installed, or belongs to the standard library or to us.
+static bool
+is_installed(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
 {
-    if (package != NULL) {
-        if (PySet_Contains(reach->protected_modules, package) != 0) {
-            return true;
-        }
-        if (reach->modules == NULL || PySet_Contains(reach->modules, package) == 1) {
-            return false;
-        }
+    if (package != NULL && PySet_Contains(reach->protected_modules, package) != 0) {
+        return true;
     }
     PyObject *filename = frame->code->co_filename, *paths = reach->library_paths;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(paths); i++) {
@@ -78,6 +74,14 @@ pulse_reach_is_library(const pulse_reach *reach, const pulse_frame *frame, PyObj
         }
     }
     return false;
+}
+
+bool
+pulse_reach_is_library(const pulse_reach *reach, const pulse_frame *frame, PyObject *package)
+{
+    bool is_named = package != NULL && PySet_Contains(reach->protected_modules, package) == 0 &&
+                    (reach->modules == NULL || PySet_Contains(reach->modules, package) == 1);
+    return !is_named && is_installed(reach, frame, package);
 }
 
 // Whether this frame's package opted in to suspensions between two statements: 1 or 0, or -1 with an exception on failure.
@@ -125,8 +129,8 @@ consents(const pulse_reach *reach, const pulse_frame *frame, const pulse_code_ma
     if (*inner_of == 0 && opted_in(reach, frame, marks) == 1) {
         return true;
     }
-    return pulse_reach_is_library(reach, frame, marks->package) &&
-           pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
+    // Also if its package is named: a name takes nothing away.
+    return is_installed(reach, frame, marks->package) && pulse_vetted_extends(&marks->vetted, frame, inner_of) &&
            pulse_owned_note(owned, frame, &marks->vetted, valid_values(frame, marks, false));
 }
 
@@ -212,9 +216,12 @@ expects_to_wait(const pulse_reach *reach, const pulse_frame *frame, const pulse_
     uint8_t here, beneath;
     const pulse_code_marks *marks = marks_at(frame, &here), *of_caller = marks_at(caller, &beneath);
     // Both packages are interned, so pointers suffice.
-    return marks != NULL && of_caller != NULL &&
-           (marks->vetted.libraries != 0 || marks->package != of_caller->package) &&
-           pulse_reach_is_library(reach, caller, of_caller->package);
+    if (marks == NULL || of_caller == NULL) {
+        return false;
+    }
+    return marks->vetted.libraries != 0
+               ? is_installed(reach, caller, of_caller->package)
+               : marks->package != of_caller->package && pulse_reach_is_library(reach, caller, of_caller->package);
 }
 
 // Judge every link from this frame down to the beginning of the task's step. Up to the first await edge, the code must have
