@@ -28,7 +28,7 @@ from .method import Figure, on_processor
 __all__ = ["GOVERNED", "PLAIN", "measure", "ratios_of", "run_at_once"]
 
 ROUNDS = 3
-ALONE_ROUNDS = 7
+ALONE_ROUNDS = 5
 # Each program does its work so many times, in 0.6 to 3.6 s of CPU: the first offence costs some milliseconds, once.
 TIMES = 4
 CPU_BOUND = 1.02
