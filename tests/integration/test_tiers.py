@@ -178,7 +178,8 @@ def test_the_system_is_not_asked_each_time_why_a_poll_was_slow(loop_factory: Loo
 
     seen = verdicts_of(block, 400, loop_factory)
     assert len(seen) >= 390
-    assert seen.count((False, True)) >= 0.95 * len(seen)
+    # On a busy machine some of them lack a processor, too. Without an expectation it would be a few per cent.
+    assert seen.count((False, True)) >= 0.6 * len(seen)
 
 
 @pytest.mark.timing
