@@ -213,6 +213,20 @@ def test_what_is_set_already_is_not_advised(patterns: tuple[str, ...], group: st
     assert "already" in remedy.action
 
 
+def test_a_stall_says_that_a_poll_of_its_place_kept_the_gil() -> None:
+    seen = poll(COMPUTE, ROUTE, wall_ms=300, cpu_ms=300)
+    assert remedies(report_of(seen))[0].toml
+    [remedy] = remedies(report_of(seen, stall(COMPUTE, ROUTE, gil_ms=200)))
+    assert "C code computes" in remedy.action
+
+
+def test_tasks_of_few_steps_are_marked_also_if_the_configuration_allows_it() -> None:
+    groups = (GroupMetrics("export", polls=12, tasks=10),)
+    report = dataclasses.replace(report_of(stall(COMPUTE, ROUTE, group="export")), groups=groups)
+    [remedy] = remedies(dataclasses.replace(report, loop_tiers=(LoopTiers(0, anywhere=("*",)),)))
+    assert remedy.code == "@pulse.governed(preemptible=True)"
+
+
 def test_each_poll_counts_once() -> None:
     other = dataclasses.replace(COMPUTE, line=99)
     records = (stall(COMPUTE, ROUTE), poll(COMPUTE, ROUTE, wall_ms=300, cpu_ms=300, count=3), poll(other, ROUTE))

@@ -8,21 +8,24 @@ import glob
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from asyncio_pulse.metrics.code_places import first_own, is_standard
-from asyncio_pulse.metrics.model import Report, Stall
+from asyncio_pulse.metrics.model import Report
 from asyncio_pulse.runtime.vetted import VETTED_LIBRARIES
 
 from . import wording
 from .breaches import Breach, breaches, worst_loop
 from .counterparts import counterpart, in_c, module_of, package_of
 
-__all__ = ["Remedy", "remedies", "remedy_of", "toml_of"]
+__all__ = ["KEPT_GIL_NS", "Remedy", "remedies", "remedy_of", "toml_of"]
 
 MOST_REMEDIES = 5
 
 KEPT_GIL_NS = 50_000_000
 """Ten switch intervals. Python code never keeps the GIL this long; only a C call does."""
+
+SERVES_OTHERS = "the loop serves others while it waits"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ def remedies(report: Report) -> list[Remedy]:
 
 def remedy_of(report: Report, breach: Breach) -> Remedy:
     """Return what helps against one breach."""
-    return _RULES.get(breach.stall_class, _unknown)(report, breach)
+    always = _ALWAYS.get(breach.stall_class)
+    return always(breach) if always is not None else _RULES.get(breach.stall_class, _unknown)(report, breach)
 
 
 def _callee(breach: Breach) -> str:
@@ -122,45 +126,61 @@ def _computing(report: Report, breach: Breach) -> Remedy:
             code="asyncio-pulse run --target 5ms ...",
             expected="the line that computes",
         )
+    return _impossible(report, breach) or _only_observed(report, breach) or _suspending(report, breach)
+
+
+def _impossible(report: Report, breach: Breach) -> Remedy | None:
+    """Return what to do where nothing can be suspended; None if that is not known."""
     refused = _refused(report, breach)
-    if _is_c_call(breach) or refused == "instruction":
+    if refused == "instruction" or _is_c_call(report, breach):
         return _in_c(report, breach)
     if refused in ("c_code", "critical", "greenlet"):
         why, advice = wording.REFUSALS[refused]
         return Remedy(breach, advice, expected=f"it can then be suspended; now it cannot: {why}")
-    if {loop.mode for loop in report.loop_tiers} == {"observe"} and _is_vetted(breach):
-        return Remedy(
-            breach,
-            "let asyncio-pulse act: it suspends this by default, unless its data is shared; now it only observes",
-            code="ASYNCIO_PULSE_MODE=act asyncio-pulse run ...",
-            expected=f"others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}",
-            everywhere=True,
-        )
+    return None
+
+
+def _only_observed(report: Report, breach: Breach) -> Remedy | None:
+    if {loop.mode for loop in report.loop_tiers} != {"observe"} or not _is_vetted(breach):
+        return None
+    return Remedy(
+        breach,
+        "let asyncio-pulse act: it suspends this by default, unless its data is shared; now it only observes",
+        code="ASYNCIO_PULSE_MODE=act asyncio-pulse run ...",
+        expected=_less_waiting(report, breach),
+        everywhere=True,
+    )
+
+
+def _suspending(report: Report, breach: Breach) -> Remedy:
+    """Return how to let it be suspended in its middle, the nearest way that is not taken yet."""
     name = breach.record.group
     is_explicit = any(group.name == name and group.explicit for group in report.groups)
-    if _is_allowed_already(report, name, is_explicit=is_explicit):
-        return Remedy(
-            breach,
-            "it may be suspended anywhere already, and was not: compute in a process, or for less at a time",
-            code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
-            expected=f"the loop is back within {_target(report)}; the result comes as late as before",
-        )
+    expected = f"{_less_waiting(report, breach)}; only if nothing relies on its running in one piece"
     if not is_explicit and _lives_shortly(report, name):
-        return Remedy(
-            breach,
-            f"let it be suspended in its middle: mark the coroutine function {wording.plain(name)}",
-            code="@pulse.governed(preemptible=True)",
-            expected=f"others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}; "
-            "only if nothing relies on its running in one piece",
-        )
-    since = "" if is_explicit else "after its first offences, "
+        action = f"let it be suspended in its middle: mark the coroutine function {wording.plain(name)}"
+        return Remedy(breach, action, code="@pulse.governed(preemptible=True)", expected=expected)
+    if _is_allowed_already(report, name, is_explicit=is_explicit):
+        return _elsewhere(report, breach, "it may be suspended anywhere already, and was not")
     return Remedy(
         breach,
         "let it be suspended in its middle",
         group=name if is_explicit else "*",
         modules=_modules(breach),
-        expected=f"{since}others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}; "
-        "only if nothing relies on its running in one piece",
+        expected=expected if is_explicit else f"after its first offences, {expected}",
+    )
+
+
+def _less_waiting(report: Report, breach: Breach) -> str:
+    return f"others wait at best about {_target(report)} for it, not {wording.duration(breach.longest_ns)}"
+
+
+def _elsewhere(report: Report, breach: Breach, why: str) -> Remedy:
+    return Remedy(
+        breach,
+        f"{why}: call it in a process, or for less at a time",
+        code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
+        expected=f"the loop is back within {_target(report)}; the result comes as late as before",
     )
 
 
@@ -200,8 +220,9 @@ def _refused(report: Report, breach: Breach) -> str:
     return ""
 
 
-def _is_c_call(breach: Breach) -> bool:
-    kept_gil = isinstance(breach.record, Stall) and breach.record.gil_held_ns > KEPT_GIL_NS
+def _is_c_call(report: Report, breach: Breach) -> bool:
+    here = (stall for stall in report.stalls if stall.group == breach.record.group)
+    kept_gil = any(stall.gil_held_ns > KEPT_GIL_NS and wording.headline(stall) == breach.where for stall in here)
     return kept_gil or in_c(breach.record.stack) != ""
 
 
@@ -213,33 +234,20 @@ def _in_c(report: Report, breach: Breach) -> Remedy:
             code=f"await asyncio.to_thread({_callee(breach)}, ...)",
             expected=f"the loop is back within {_target(report)}",
         )
-    return Remedy(
-        breach,
-        "C code computes, which nothing can suspend: call it in a process, or for less at a time",
-        code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
-        expected=f"the loop is back within {_target(report)}; the result comes as late as before",
-    )
+    return _elsewhere(report, breach, "C code computes, which nothing can suspend")
 
 
 def _blocking(report: Report, breach: Breach) -> Remedy:
     instead = counterpart(breach.record.stack)
     if instead:
-        return Remedy(
-            breach,
-            "use what waits without blocking",
-            code=instead,
-            expected="the loop serves others while it waits",
-        )
-    return Remedy(
-        breach,
-        "let it block a thread, not the loop",
-        code=f"await asyncio.to_thread({_callee(breach)}, ...)",
-        expected="the loop serves others while it waits",
-    )
+        return Remedy(breach, "use what waits without blocking", code=instead, expected=SERVES_OTHERS)
+    code = f"await asyncio.to_thread({_callee(breach)}, ...)"
+    return Remedy(breach, "let it block a thread, not the loop", code=code, expected=SERVES_OTHERS)
 
 
 def _without_gil(report: Report, breach: Breach) -> Remedy:
-    culprit = breach.record.culprit if isinstance(breach.record, Stall) else ""
+    seen = (stall.culprit for stall in report.stalls if stall.group == breach.record.group)
+    culprit = next(filter(None, seen), "")
     thread = f" ({wording.plain(culprit)})" if culprit else ""
     return Remedy(
         breach,
@@ -249,47 +257,12 @@ def _without_gil(report: Report, breach: Breach) -> Remedy:
     )
 
 
-def _without_processor(report: Report, breach: Breach) -> Remedy:
-    return Remedy(
-        breach,
-        "give the process more of a processor (a larger CPU limit), or run fewer processes beside it",
-        expected="the loop runs when it is ready",
-    )
-
-
-def _collecting(report: Report, breach: Breach) -> Remedy:
-    return Remedy(
-        breach,
-        "keep what lives for ever out of collections, once the program has started",
-        code="gc.collect(); gc.freeze()",
-        expected="full collections look only at what was made later",
-        everywhere=True,
-    )
-
-
-def _importing(report: Report, breach: Breach) -> Remedy:
-    return Remedy(
-        breach,
-        "import it when the program starts, at the top of a module",
-        expected="no request waits for an import",
-    )
-
-
-def _spinning(report: Report, breach: Breach) -> Remedy:
-    return Remedy(
-        breach,
-        "wait for something in that task or callback; it schedules itself again and again",
-        code="await asyncio.sleep(seconds)",
-        expected="the loop is idle when there is nothing to do",
-    )
-
-
 def _unknown(report: Report, breach: Breach) -> Remedy:
     return Remedy(
         breach,
         "find the call in it that blocks, unless the machine was busy, and let that block a thread",
         code=f"await asyncio.to_thread({_callee(breach)}, ...)",
-        expected="the loop serves others while it waits",
+        expected=SERVES_OTHERS,
     )
 
 
@@ -297,8 +270,31 @@ _RULES: Mapping[str, Callable[[Report, Breach], Remedy]] = {
     "on-cpu": _computing,
     "blocked": _blocking,
     "gil": _without_gil,
-    "processor": _without_processor,
-    "collecting": _collecting,
-    "importing": _importing,
-    "spinning": _spinning,
 }
+
+_ALWAYS: Mapping[str, Callable[[Breach], Remedy]] = {
+    "processor": partial(
+        Remedy,
+        action="give the process more of a processor (a larger CPU limit), or run fewer processes beside it",
+        expected="the loop runs when it is ready",
+    ),
+    "collecting": partial(
+        Remedy,
+        action="keep what lives for ever out of collections, once the program has started",
+        code="gc.collect(); gc.freeze()",
+        expected="full collections look only at what was made later",
+        everywhere=True,
+    ),
+    "importing": partial(
+        Remedy,
+        action="import it when the program starts, at the top of a module",
+        expected="no request waits for an import",
+    ),
+    "spinning": partial(
+        Remedy,
+        action="wait for something in that task or callback; it schedules itself again and again",
+        code="await asyncio.sleep(seconds)",
+        expected="the loop is idle when there is nothing to do",
+    ),
+}
+"""Remedies that are the same whatever else is known."""

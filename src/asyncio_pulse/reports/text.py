@@ -22,6 +22,7 @@ from asyncio_pulse.metrics.model import (
 from asyncio_pulse.metrics.places import choose
 
 from . import target_lines, tier_lines, wording
+from .advice import KEPT_GIL_NS
 from .wording import INDENT, WIDTH
 
 __all__ = [
@@ -42,8 +43,6 @@ PID_LIMIT = 2
 MOST_OF_GROUP = 3
 """Number of places shown per group while other groups still have some."""
 STACK_LIMIT = 3
-KEPT_GIL_NS = 50_000_000
-"""Ten switch intervals. Python code never keeps the GIL this long; only a C call does."""
 GROUP_HEADINGS = ("group", "polls", "CPU", "slow", "viol.", "p50", "p99", "max")
 COLUMN_WIDTHS = (8, 8, 6, 6, 8, 8, 8)
 NAME_WIDTH = WIDTH - sum(COLUMN_WIDTHS)
