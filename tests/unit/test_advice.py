@@ -135,7 +135,7 @@ def test_the_worst_of_several_loops_is_told_apart() -> None:
     [
         (
             stall(StackFrame("f", "/srv/app/f.py", 1), ROUTE, stall_class="blocked"),
-            "a thread, not the loop",
+            "move the call to a thread",
             "to_thread(f,",
         ),
         (stall(COMPUTE, ROUTE, stall_class="gil"), "in a process instead of that thread", "ProcessPoolExecutor()"),
@@ -143,10 +143,10 @@ def test_the_worst_of_several_loops_is_told_apart() -> None:
         (stall(COMPUTE, ROUTE, stall_class="collecting"), "out of collections", "gc.freeze()"),
         (stall(COMPUTE, ROUTE, stall_class="importing"), "import it when the program starts", ""),
         (stall(COMPUTE, ROUTE, stall_class="spinning"), "wait for something", "asyncio.sleep(seconds)"),
-        (stall(COMPUTE, ROUTE, stall_class="unknown"), "find the call in it that blocks", "to_thread(rows,"),
+        (stall(COMPUTE, ROUTE, stall_class="unknown"), "a call in it blocks", "to_thread(rows,"),
         (stall(COMPUTE, ROUTE, gil_ms=200), "C code computes", "process_pool, rows,"),
         (stall(JSON, ROUTE), "C code computes", "process_pool, dumps,"),
-        (poll(wall_ms=90, cpu_ms=2), "find the call in it that blocks", "to_thread(function,"),
+        (poll(wall_ms=90, cpu_ms=2), "a call in it blocks", "to_thread(function,"),
         (poll(COMPUTE, ROUTE, gc_ms=50), "out of collections", "gc.freeze()"),
     ],
     ids=lambda value: f"{value.stall_class}" if isinstance(value, Stall) else None,

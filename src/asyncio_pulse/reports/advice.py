@@ -240,9 +240,9 @@ def _in_c(report: Report, breach: Breach) -> Remedy:
 def _blocking(report: Report, breach: Breach) -> Remedy:
     instead = counterpart(breach.record.stack)
     if instead:
-        return Remedy(breach, "use what waits without blocking", code=instead, expected=SERVES_OTHERS)
+        return Remedy(breach, "use a call that does not block the loop", code=instead, expected=SERVES_OTHERS)
     code = f"await asyncio.to_thread({_callee(breach)}, ...)"
-    return Remedy(breach, "let it block a thread, not the loop", code=code, expected=SERVES_OTHERS)
+    return Remedy(breach, "move the call to a thread", code=code, expected=SERVES_OTHERS)
 
 
 def _without_gil(report: Report, breach: Breach) -> Remedy:
@@ -260,7 +260,7 @@ def _without_gil(report: Report, breach: Breach) -> Remedy:
 def _unknown(report: Report, breach: Breach) -> Remedy:
     return Remedy(
         breach,
-        "find the call in it that blocks, unless the machine was busy, and let that block a thread",
+        "a call in it blocks, or the machine was busy: find the call, and move it to a thread",
         code=f"await asyncio.to_thread({_callee(breach)}, ...)",
         expected=SERVES_OTHERS,
     )
