@@ -71,10 +71,21 @@ def core_objects() -> dict[str, int]:
 
 
 def assert_memory_is_bounded(work: Callable[[int], None], count: int, allowed_bytes: int) -> None:
-    """Do a fifth of some work to warm up, then all of it, and see that memory and objects are as before."""
+    """Do a fifth of some work to warm up, then all of it, and see that memory and objects are as before.
+
+    A leak takes as much each time. The allocator may also take a piece of the system's memory for a new thread, so a growth
+    counts only if it comes again.
+    """
     work(max(count // 5, 1))
+    grown = _grown_by(work, count)
+    for _ in range(2):
+        if MEMORY_IS_TOLD and grown > allowed_bytes:
+            grown = _grown_by(work, count)
+    assert not MEMORY_IS_TOLD or grown <= allowed_bytes, f"{grown} bytes more after {count} rounds"
+
+
+def _grown_by(work: Callable[[int], None], count: int) -> int:
     objects, before = core_objects(), resident_bytes()
     work(count)
     assert core_objects() == objects, (core_objects(), objects)
-    grown = resident_bytes() - before
-    assert not MEMORY_IS_TOLD or grown <= allowed_bytes, f"{grown} bytes more after {count} rounds"
+    return resident_bytes() - before

@@ -27,7 +27,7 @@ async def blocking() -> None:
 
 async def encoding() -> None:
     rows = [{"number": number, "text": str(number)} for number in range(150_000)]
-    for _ in range(3):
+    for _ in range(15):
         json.dumps(rows)
         await asyncio.sleep(0.02)
 
