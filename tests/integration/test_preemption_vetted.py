@@ -32,11 +32,12 @@ class Row:
         self.values = {"one": 1, "two": [2, 3]}
 
 
-def rows_anew() -> list[Row]:
-    return [Row(number) for number in range(COUNT)]
-
-
 COUNT = 12_000
+
+
+def rows_anew(count: int = COUNT) -> list[Row]:
+    return [Row(number) for number in range(count)]
+
 
 ROWS = rows_anew()
 
@@ -69,12 +70,12 @@ async def body_of(app: Any, path: str) -> bytes:
     return bytes(body)
 
 
-def make_app() -> Any:
+def make_app(count: int = COUNT) -> Any:
     app = fastapi.FastAPI()
 
     @app.get("/rows", response_model=None)  # type: ignore[untyped-decorator]
     async def rows() -> Any:
-        return rows_anew()
+        return rows_anew(count)
 
     return app
 
@@ -90,6 +91,22 @@ def test_a_large_answer_is_left_while_it_is_encoded(loop_factory: LoopFactory) -
     assert body.count(b"values") == len(ROWS)
     # It takes some hundred milliseconds, and 20 ms at a time.
     assert beats >= count > 3
+
+
+@pytest.mark.timing
+def test_a_request_in_vain_does_not_spare_the_next_answer(loop_factory: LoopFactory) -> None:
+    """The end of each answer is JSON text and the server's code, which cannot be left: a last request comes to nothing."""
+
+    async def main() -> list[int]:
+        app, counts = make_app(4_000), [preemptions()]
+        for _ in range(20):
+            await asyncio.create_task(body_of(app, "/rows"))
+            counts.append(preemptions())
+        assert gave_up() >= 10
+        return [after - before for before, after in itertools.pairwise(counts)]
+
+    left = pulse.run(main(), loop_factory=loop_factory)
+    assert sum(count > 0 for count in left) >= 15, left
 
 
 @pytest.mark.parametrize("wrap", [lambda: STATE, lambda: {"state": STATE}, STATE.items, lambda: iter(STATE.values())])

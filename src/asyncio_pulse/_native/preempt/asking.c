@@ -9,11 +9,21 @@ enum {
     BOUNDARY_NS = 10000,
     // What one signal costs, with its way through kernel and interpreter.
     SIGNAL_NS = 20000,
+    // What a call of Python code costs more during a search. Measured: 75 ns.
+    CALL_NS = 100,
     // Beyond this, a request in vain does not lengthen the wait.
     MOST_IN_VAIN_NS = 2000000,
 };
 
 static unsigned the_percent = 1;
+
+// A search for a place, in the main thread. It outlives the request if another poll begins meanwhile.
+static struct {
+    // NULL while there is none.
+    pulse_group *group;
+    uint64_t judging_ticks;
+    bool is_heard;
+} the_search;
 
 static uint64_t
 now_ns(void)
@@ -55,18 +65,57 @@ charge(pulse_group *group, uint64_t spent, uint64_t cpu_ns)
     pulse_allowance_spend(&group->ask_allowance, spent / (2 * the_percent), now_ns(), cpu_ns);
 }
 
-void
-pulse_asking_in_vain(pulse_request *request, pulse_group *group, uint64_t more_ns)
+static void
+charge_in_vain(pulse_group *group, uint64_t spent, uint64_t cpu_ns)
 {
-    uint64_t cpu_ns = pulse_thread_clock_ns(), spent = end_burst(request, cpu_ns) + SIGNAL_NS + more_ns;
     uint64_t doubled = 2 * group->asked_in_vain_ns, least = doubled < MOST_IN_VAIN_NS ? doubled : MOST_IN_VAIN_NS;
     group->asked_in_vain_ns = spent > least ? spent : least;
     charge(group, group->asked_in_vain_ns, cpu_ns);
 }
 
 void
+pulse_asking_in_vain(pulse_request *request, pulse_group *group)
+{
+    uint64_t cpu_ns = pulse_thread_clock_ns();
+    charge_in_vain(group, end_burst(request, cpu_ns) + SIGNAL_NS, cpu_ns);
+}
+
+void
+pulse_asking_begin_search(pulse_request *request, pulse_group *group)
+{
+    request->burst_began_ns = 0;
+    the_search.group = (pulse_group *)Py_NewRef(group);
+    the_search.judging_ticks = 0;
+    the_search.is_heard = false;
+}
+
+void
+pulse_asking_judged(uint64_t ticks)
+{
+    uint64_t most = pulse_clock_from_ns(BOUNDARY_NS);
+    the_search.judging_ticks += ticks < most ? ticks : most;
+}
+
+void
+pulse_asking_end_search(int calls)
+{
+    pulse_group *group = the_search.group;
+    uint64_t cpu_ns = pulse_thread_clock_ns(),
+             spent = SIGNAL_NS + (uint64_t)calls * CALL_NS + pulse_clock_to_ns(the_search.judging_ticks);
+    the_search.group = NULL;
+    if (the_search.is_heard) {
+        charge(group, spent, cpu_ns);
+    }
+    else {
+        charge_in_vain(group, spent, cpu_ns);
+    }
+    Py_DECREF(group);
+}
+
+void
 pulse_asking_heard(pulse_request *request, pulse_group *group)
 {
+    the_search.is_heard = true;
     group->asked_in_vain_ns = 0;
     group->ask_allowance = (pulse_allowance){0};
     // Only earlier attempts in vain are charged. Without any, asking is part of the suspension.

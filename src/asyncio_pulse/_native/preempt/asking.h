@@ -29,9 +29,17 @@ uint64_t pulse_asking_wait_ns(const pulse_group *group);
 // The first boundary was tried in vain; `is_hopeless` if the next ones would be, too.
 void pulse_asking_begin_burst(pulse_request *request, bool is_hopeless);
 
-// The request came to nothing. It may be over meanwhile; `group` is that of the running coroutine. `more_ns` is what the
-// search for a place may still cost.
-void pulse_asking_in_vain(pulse_request *request, pulse_group *group, uint64_t more_ns);
+// The request came to nothing. It may be over meanwhile; `group` is that of the running coroutine.
+void pulse_asking_in_vain(pulse_request *request, pulse_group *group);
+
+// The first boundary was tried in vain, and a search for a later place begins. It may end in another poll.
+void pulse_asking_begin_search(pulse_request *request, pulse_group *group);
+
+// The search judged a place, which took so long, ticks.
+void pulse_asking_judged(uint64_t ticks);
+
+// The search is over. Functions of Python code began so often meanwhile.
+void pulse_asking_end_search(int calls);
 
 // The request to a coroutine of this group is about to be heard.
 void pulse_asking_heard(pulse_request *request, pulse_group *group);

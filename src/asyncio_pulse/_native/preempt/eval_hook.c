@@ -6,8 +6,6 @@
 enum {
     // Bounds what the calls cost in all. Time does not: something else may have the processor for a while.
     MOST_CALLS = 5000,
-    // Code that calls nothing should not keep the hook from other libraries.
-    MOST_NS = 20000000,
     MOST_STACK = 64 * 1024,
 };
 
@@ -15,6 +13,7 @@ enum {
 static struct {
     // NULL while it is not set.
     pulse_eval_hook hook;
+    pulse_eval_hook_ended ended;
     PyThreadState *thread_state;
     uint64_t until;
     int calls_left;
@@ -39,6 +38,7 @@ pulse_eval_hook_end(void)
     if (_PyInterpreterState_GetEvalFrameFunc(interpreter) == evaluate) {
         _PyInterpreterState_SetEvalFrameFunc(interpreter, _PyEval_EvalFrameDefault);
     }
+    set.ended(MOST_CALLS - set.calls_left);
 }
 
 // Without the hook, calls of Python functions by Python code take no room on the C stack, and a thread may have little of
@@ -50,8 +50,7 @@ is_over(void)
         first_call.until = set.until;
         first_call.stack = PULSE_STACK_HERE();
     }
-    return first_call.stack - PULSE_STACK_HERE() > MOST_STACK || set.calls_left-- == 0 ||
-           pulse_clock_ticks() > set.until;
+    return first_call.stack - PULSE_STACK_HERE() > MOST_STACK || set.calls_left == 0 || pulse_clock_ticks() > set.until;
 }
 
 static PyObject *
@@ -60,25 +59,27 @@ evaluate(PyThreadState *thread_state, pulse_frame_layout *frame, int throws)
     if (set.hook != NULL && is_over()) {
         pulse_eval_hook_end();
     }
-    else if (set.hook != NULL && thread_state == set.thread_state && !throws) {
+    else if (set.hook != NULL) {
+        set.calls_left--;
         pulse_frame seen;
-        throws = pulse_frame_starting(&seen, frame) && set.hook(&seen) < 0;
+        throws =
+            throws || (thread_state == set.thread_state && pulse_frame_starting(&seen, frame) && set.hook(&seen) < 0);
     }
     return _PyEval_EvalFrameDefault(thread_state, frame, throws);
 }
 
-void
-pulse_eval_hook_set(pulse_eval_hook hook)
+bool
+pulse_eval_hook_set(pulse_eval_hook hook, pulse_eval_hook_ended ended)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Main();
-    if (set.hook == NULL) {
-        if (_PyInterpreterState_GetEvalFrameFunc(interpreter) != _PyEval_EvalFrameDefault) {
-            return;
-        }
-        set.thread_state = PyThreadState_Get();
-        _PyInterpreterState_SetEvalFrameFunc(interpreter, evaluate);
+    if (_PyInterpreterState_GetEvalFrameFunc(interpreter) != _PyEval_EvalFrameDefault) {
+        return false;
     }
+    set.thread_state = PyThreadState_Get();
+    _PyInterpreterState_SetEvalFrameFunc(interpreter, evaluate);
     set.hook = hook;
-    set.until = pulse_clock_ticks() + pulse_clock_from_ns(MOST_NS);
+    set.ended = ended;
+    set.until = pulse_clock_ticks() + pulse_clock_from_ns(PULSE_EVAL_HOOK_NS);
     set.calls_left = MOST_CALLS;
+    return true;
 }

@@ -9,13 +9,19 @@
 
 #include "bytecode/frames.h"
 
+// The hook ends after so long, ns. Code that calls nothing should not keep it from other libraries.
+enum { PULSE_EVAL_HOOK_NS = 20000000 };
+
 // A frame is about to run in the thread that set the hook. Returns 0 to let it run, or -1 with an exception to raise the
 // exception in it. Python code may run, and the thread may be suspended in here.
 typedef int (*pulse_eval_hook)(const pulse_frame *frame);
 
-// Set the hook, or set it anew. It also ends if the C stack of any thread grows much, because nested calls take more of it
-// while the hook is set.
-void pulse_eval_hook_set(pulse_eval_hook hook);
+// The hook has ended, after so many frames of all threads.
+typedef void (*pulse_eval_hook_ended)(int frames);
+
+// Set the hook, which must not be set yet. It also ends if the C stack of any thread grows much, because nested calls take
+// more of it while the hook is set. False, and nothing is called, if another library has set one.
+bool pulse_eval_hook_set(pulse_eval_hook hook, pulse_eval_hook_ended ended);
 
 void pulse_eval_hook_end(void);
 

@@ -173,14 +173,16 @@ is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *
 
 static int on_await(const pulse_frame *starting);
 
-// Only an await will do: hear of the next ones, for a while. Returns what to charge for that, ns. Who did not ask for
-// preemption is asked less often, because most steps that last long do not come from await to await.
-static uint64_t
-wait_for_await(const pulse_governed *giver)
+// Only an await will do: hear of the next ones, for a while. False if that is impossible.
+static bool
+search_await(pulse_request *request, pulse_group *group)
 {
-    enum { CHARGE_NS = 500000, CHARGE_BY_DEFAULT_NS = 2000000 };
-    pulse_eval_hook_set(on_await);
-    return is_requested(giver) ? CHARGE_NS : CHARGE_BY_DEFAULT_NS;
+    pulse_eval_hook_end();
+    if (!pulse_eval_hook_set(on_await, pulse_asking_end_search)) {
+        return false;
+    }
+    pulse_asking_begin_search(request, group);
+    return true;
 }
 
 // Not here: look again at the next bytecode boundary or, after many of them, after a while.
@@ -196,12 +198,9 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
     if (request->burst_began_ns == 0) {
         pulse_asking_begin_burst(request, is_hopeless(governed, rule, where));
     }
-    uint64_t more_ns = 0;
-    bool only_at_await = pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE;
-    if (only_at_await && !is_hopeless(governed, rule, where)) {
-        more_ns = wait_for_await(giver);
-    }
-    else if (request->boundaries_left-- > 0) {
+    bool only_at_await = pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE,
+         searches = only_at_await && !is_hopeless(governed, rule, where) && search_await(request, governed->group);
+    if (!only_at_await && request->boundaries_left-- > 0) {
         PyErr_SetInterruptEx(pulse_the_preemption.signal_number);
         return;
     }
@@ -214,7 +213,11 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
         pulse_joined_jumps_part(where->code);
     }
     pulse_counter_add(&preemption->gave_up, 1);
-    pulse_asking_in_vain(request, governed->group, more_ns);
+    if (searches) {
+        ask_after(thread, PULSE_EVAL_HOOK_NS);
+        return;
+    }
+    pulse_asking_in_vain(request, governed->group);
     ask_after(thread, pulse_asking_wait_ns(governed->group));
 }
 
@@ -273,6 +276,7 @@ suspend(pulse_thread *thread, pulse_governed *governed, bool opted_in)
     pulse_preemption *preemption = &governed->governor->preemption;
     uint64_t now = pulse_clock_ticks();
     pulse_asking_heard(&pulse_the_preemption.request, governed->group);
+    pulse_eval_hook_end();
     pulse_counter_add(&preemption->preemptions, 1);
     atomic_store_explicit(&pulse_the_aim.alert_for, PULSE_AIM_ALERT_LOOKS, memory_order_relaxed);
     pulse_histogram_record(&preemption->delay,
@@ -379,13 +383,15 @@ on_await(const pulse_frame *starting)
         return 0;
     }
     pulse_frame where;
-    if (judge(thread, slice, starting, &where) >= 0) {
+    uint64_t began = pulse_clock_ticks();
+    pulse_rule rule = judge(thread, slice, starting, &where);
+    pulse_asking_judged(pulse_clock_ticks() - began);
+    if (rule >= 0) {
         // Judging takes longer than a call, so the number of places is bounded, too.
         if (pulse_the_preemption.request.boundaries_left-- <= 0) {
             pulse_eval_hook_end();
         }
         return 0;
     }
-    pulse_eval_hook_end();
     return suspend(thread, pulse_slice_owner(slice), false);
 }
