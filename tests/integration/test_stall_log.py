@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import logging
 import socket
 import sys
@@ -221,6 +222,78 @@ def test_what_a_poll_did_at_its_beginning_does_not_hide_what_it_did_then(loop_fa
     manager = governed(work, loop_factory)
     stalls = [stall for stall in manager.report().stalls if stall.group == "GET /"]
     assert {any(frame.function.endswith("late") for frame in stall.stack) for stall in stalls} == {True}
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    ("blocked_s", "computed_ms", "stall_class"), [(0.15, 800, "on-cpu"), (0.8, 150, "blocked")], ids=str
+)
+def test_a_long_poll_is_of_the_class_that_it_was_for_most_of_its_time(
+    blocked_s: float, computed_ms: float, stall_class: str, loop_factory: LoopFactory
+) -> None:
+    def shorter_first() -> None:
+        steps: list[Callable[[], object]] = [lambda: time.sleep(blocked_s), lambda: burn(computed_ms)]
+        for step in steps if stall_class == "on-cpu" else reversed(steps):
+            step()
+
+    async def work() -> None:
+        for _ in range(3):
+            shorter_first()
+            await asyncio.sleep(0.1)
+
+    manager = governed(work, loop_factory)
+    assert {stall.stall_class for stall in manager.report().stalls if stall.group == "GET /"} == {stall_class}
+
+
+@pytest.mark.timing
+def test_a_loop_that_waits_for_a_thread_to_begin_waits_for_the_gil(loop_factory: LoopFactory) -> None:
+    def crunch(end: float) -> None:
+        while time.monotonic() < end:
+            sum(range(1000))
+
+    async def work() -> None:
+        for _ in range(3):
+            end = time.monotonic() + 0.8
+            # Each one must begin to run before the next one may be started.
+            threads = [threading.Thread(target=crunch, args=(end,)) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+
+    manager = governed(work, loop_factory)
+    starting = [
+        stall
+        for stall in manager.report().stalls
+        if any(frame.function == "Thread.start" for frame in stall.stack) and stall.group == "GET /"
+    ]
+    assert {stall.stall_class for stall in starting} == {"gil"}
+
+
+@pytest.mark.timing
+def test_a_loop_that_gets_the_gil_late_in_its_selector_has_stalled(loop_factory: LoopFactory) -> None:
+    values = [str(number * 7_919 % 1_000_003) for number in range(600_000)]
+    beats = [time.monotonic()]
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(0.005)
+            beats.append(time.monotonic())
+
+    async def work() -> None:
+        beating = asyncio.create_task(beat())
+        for _ in range(8):
+            # One call of C code, which keeps the GIL.
+            await asyncio.to_thread(sorted, values)
+            await asyncio.sleep(0.1)
+        beating.cancel()
+
+    manager = governed(work, loop_factory)
+    late = [after - before for before, after in itertools.pairwise(beats) if after - before > 0.16]
+    assert late, "the thread never kept the GIL for long"
+    found = [stall for stall in manager.report().stalls if stall.stall_class == "gil"]
+    assert sum(stall.count for stall in found) >= 0.7 * len(late)
+    assert manager.report().loop_metrics[0].late_ns / 1e9 >= 0.7 * sum(each - 0.025 for each in late)
 
 
 @pytest.mark.timing  # one poll is sampled, and a pause of the machine is a part of it

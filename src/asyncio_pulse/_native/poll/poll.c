@@ -82,6 +82,7 @@ keep_place(pulse_governed *governed, PyObject *stack, const pulse_verdict *verdi
         return;
     }
     if (governor->turns != NULL) {
+        place.off_cpu_ticks = verdict->own_off_cpu;
         pulse_turns_note_poll(governor->turns, &place, verdict->own_wall, pulse_clock_ticks());
     }
     pulse_worst_enter_poll(&governor->worst, &place, verdict, poll->thread->gc_ticks);

@@ -8,6 +8,7 @@
 #include <structmember.h>
 
 #include "watch/spin.h"
+#include "watch/stalls.h"
 #include "watch/turns.h"
 
 typedef struct {
@@ -37,6 +38,15 @@ may_wait(PyObject *const *args, Py_ssize_t count)
         return PyObject_IsTrue(args[0]) == 1;
     }
     return !PyFloat_CheckExact(args[0]) || PyFloat_AS_DOUBLE(args[0]) != 0;
+}
+
+// When a wait that begins `now` is over at the latest, ticks. Epoll counts whole milliseconds, asyncio rounds up. UINT64_MAX
+// for a wait without end.
+static uint64_t
+latest_end(uint64_t now, PyObject *const *args, Py_ssize_t count)
+{
+    double seconds = count > 0 && PyFloat_CheckExact(args[0]) ? PyFloat_AS_DOUBLE(args[0]) : -1;
+    return seconds >= 0 && seconds < 1e6 ? now + pulse_clock_from_ns((uint64_t)(seconds * 1e9)) : UINT64_MAX;
 }
 
 static PULSE_NOINLINE void
@@ -75,11 +85,17 @@ watched_wait(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *key
     uint64_t now = pulse_clock_ticks();
     end_turn(turns, now);
     // The report of a stall may have uninstalled us, so `turns` is compared again below.
-    bool waits = may_wait(args, PyVectorcall_NARGS(nargsf));
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    bool waits = may_wait(args, count);
+    uint64_t due = latest_end(now, args, count);
     PyObject *result = PyObject_Vectorcall(watch->wait, args, nargsf, keywords);
     if (watch->governor->turns == turns) {
         if (waits) {
             now = pulse_clock_ticks();
+            if (PULSE_UNLIKELY(now > due && now - due > watch->governor->target_ticks && result != NULL)) {
+                uint64_t wait = atomic_load_explicit(&turns->last_waited, memory_order_relaxed);
+                pulse_stalls_note_late_wait(turns, wait, due);
+            }
             atomic_store_explicit(&turns->last_waited, now, memory_order_relaxed);
         }
         // A check without waiting is work of the turn that it begins.

@@ -16,7 +16,7 @@ pulse_stalls_notice(pulse_state *state)
 {
     for (pulse_turns *each = first(state); each != NULL; each = each->next) {
         const pulse_thread *thread = atomic_load(&each->thread);
-        each->noticed_gil_since = pulse_waits_is_overdue(each) ? atomic_load(&each->gil_since) : 0;
+        atomic_store(&each->noticed_gil_since, pulse_waits_is_overdue(each) ? atomic_load(&each->gil_since) : 0);
         each->noticed_poll = thread == NULL ? 0 : atomic_load(&thread->poll_started);
         atomic_store(&each->noticed_key, pulse_turns_key(each));
     }
@@ -32,7 +32,7 @@ is_missed(const pulse_turns *turns)
 bool
 pulse_stalls_is_in_question(pulse_turns *turns)
 {
-    return pulse_overdue_field(turns) != NULL || turns->noticed_gil_since != 0 || is_missed(turns) ||
+    return pulse_overdue_field(turns) != NULL || atomic_load(&turns->noticed_gil_since) != 0 || is_missed(turns) ||
            atomic_load(&turns->blocked_within_ticks) != 0;
 }
 
@@ -66,6 +66,19 @@ classify(pulse_worst_entry *entry, const pulse_sighting *sighting, pulse_stall_c
     return pulse_capture_culprit(suspects, count, entry);
 }
 
+// Whether a stack waits until a new thread has begun. What keeps that thread from it is whoever has the GIL.
+static bool
+starts_thread(PyObject *stack)
+{
+    for (Py_ssize_t i = 0; stack != NULL && i < PyTuple_GET_SIZE(stack); i++) {
+        PyObject *function = PyTuple_GET_ITEM(PyTuple_GET_ITEM(stack, i), 0);
+        if (PyUnicode_CompareWithASCIIString(function, "Thread.start") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 capture_stall(const stall_in_sight *stall, pulse_sighting *sighting)
 {
@@ -79,6 +92,9 @@ capture_stall(const stall_in_sight *stall, pulse_sighting *sighting)
     pulse_worst_entry entry = {0};
     int result = is_late ? pulse_capture_nothing(&entry)
                          : pulse_capture_stall(stall->governor, stall_class, sighting->kept_long, &entry);
+    if (entry.stall_class == PULSE_STALL_BLOCKED && sighting->kept_last && starts_thread(entry.stack)) {
+        entry.stall_class = PULSE_STALL_GIL;
+    }
     if (result < 0 || classify(&entry, sighting, is_late ? stall_class : entry.stall_class) < 0) {
         pulse_worst_entry_clear(&entry);
         pulse_state_contain_error(stall->governor->state);
@@ -189,8 +205,7 @@ capture_wait(pulse_turns *turns, pulse_sighting *sighting)
 {
     pulse_governor *governor = turns->governor;
     const pulse_thread *thread = atomic_load(&turns->thread);
-    uint64_t since = turns->noticed_gil_since;
-    turns->noticed_gil_since = 0;
+    uint64_t since = atomic_exchange(&turns->noticed_gil_since, 0);
     if (governor == NULL || thread == NULL) {
         return;
     }
@@ -209,6 +224,27 @@ capture_wait(pulse_turns *turns, pulse_sighting *sighting)
     }
     pulse_worst_entry_clear(&entry);
     Py_DECREF((PyObject *)governor);
+}
+
+void
+pulse_stalls_note_late_wait(pulse_turns *turns, uint64_t wait, uint64_t due)
+{
+    uint64_t late = pulse_overdue_age(due);
+    pulse_turns_note_late_wait(turns, late);
+    // What the watchdog has noticed, or found, it reports itself, with the thread that had the GIL.
+    bool is_reported = atomic_load(&turns->noticed_gil_since) != 0 || turns->late.function != NULL;
+    if (late <= atomic_load(&turns->stall_after_ticks) || atomic_load(&turns->gil_since) < wait || is_reported) {
+        return;
+    }
+    pulse_worst_entry entry = {.wall_ticks = late};
+    if (pulse_capture_nothing(&entry) < 0 || pulse_capture_culprit(NULL, 0, &entry) < 0) {
+        pulse_state_contain_error(turns->governor->state);
+    }
+    else {
+        entry.stall_class = PULSE_STALL_GIL;
+        leave_to_loop(turns, &entry, 0);
+    }
+    pulse_worst_entry_clear(&entry);
 }
 
 // The loop was blocked for most of the time in short turns. See where it is blocked now, or look again later.
@@ -247,7 +283,7 @@ pulse_stalls_capture(pulse_state *state, pulse_sighting *sighting)
         if (is_missed(each)) {
             capture_missed(each, sighting);
         }
-        if (each->noticed_gil_since != 0) {
+        if (atomic_load(&each->noticed_gil_since) != 0) {
             capture_wait(each, sighting);
         }
         if (atomic_load(&each->blocked_within_ticks) != 0 && pulse_overdue_field(each) == NULL) {

@@ -127,6 +127,21 @@ drop_place(pulse_worst_entry *entry)
     pulse_worst_entry_clear(&gone);
 }
 
+// The class of a stall that was one poll of `ticks`. The watchdog saw only a part of it, and what a poll did in all is known at
+// its end. The other classes are about more than the poll.
+static pulse_stall_class
+class_of_poll(const pulse_worst_entry *entry, uint64_t ticks, uint64_t off_cpu_ticks)
+{
+    pulse_stall_class seen = entry->stall_class;
+    if (seen != PULSE_STALL_ON_CPU && seen != PULSE_STALL_BLOCKED && seen != PULSE_STALL_IMPORTING) {
+        return seen;
+    }
+    if (entry->stack != NULL && pulse_samples_is_importing(entry->stack)) {
+        return PULSE_STALL_IMPORTING;
+    }
+    return off_cpu_ticks * 2 > ticks ? PULSE_STALL_BLOCKED : PULSE_STALL_ON_CPU;
+}
+
 // Whether one poll took most of a stall of `ticks`. If so, the stall is that poll's, whatever ran when the watchdog got the
 // GIL.
 static bool
@@ -143,6 +158,7 @@ give_to_longest_poll(pulse_turns *turns, pulse_worst_entry *entry, uint64_t key,
     entry->filename = place.filename;
     entry->line = place.line;
     entry->stack = place.stack;
+    entry->stall_class = class_of_poll(entry, turns->longest_ticks, place.off_cpu_ticks);
     return true;
 }
 
@@ -244,6 +260,22 @@ note_stall(pulse_turns *turns, uint64_t key, uint64_t ticks)
     }
 }
 
+static void
+note_lag(pulse_turn_record *record, uint64_t lag_ticks)
+{
+    pulse_histogram_record(&record->lag, lag_ticks >> pulse_the_clock.histogram_shift);
+    if (lag_ticks > pulse_counter_read(&record->longest_lag)) {
+        pulse_counter_set(&record->longest_lag, lag_ticks);
+    }
+}
+
+void
+pulse_turns_note_late_wait(pulse_turns *turns, uint64_t late_ticks)
+{
+    note_lag(&turns->governor->turn_record, late_ticks);
+    note_late(turns, late_ticks, 0);
+}
+
 void
 pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks, uint64_t sampled_ticks)
 {
@@ -253,10 +285,7 @@ pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks, uint64_t 
         // The first poll of the turn finds out whether they may be reported now.
         turns->governor->flags |= PULSE_GOVERNOR_DUE;
     }
-    pulse_histogram_record(&record->lag, lag_ticks >> pulse_the_clock.histogram_shift);
-    if (lag_ticks > pulse_counter_read(&record->longest_lag)) {
-        pulse_counter_set(&record->longest_lag, lag_ticks);
-    }
+    note_lag(record, lag_ticks);
     if (PULSE_UNLIKELY(lag_ticks > turns->governor->target_ticks)) {
         note_late(turns, lag_ticks, sampled_ticks);
     }

@@ -72,7 +72,7 @@ typedef struct pulse_turns {
     // for the GIL. Only the watchdog writes them.
     _Atomic(uint64_t) noticed_key;
     uint64_t noticed_poll;
-    uint64_t noticed_gil_since;
+    _Atomic(uint64_t) noticed_gil_since;
     // No stack of the captured stall was seen in time, so the watchdog looks again.
     _Atomic(bool) is_vague;
     pulse_turns_look look;
@@ -116,6 +116,9 @@ void pulse_turns_tell_late(pulse_turns *turns, uint64_t ended);
 // Note the lag of the turn that began at `key`. If a stall was captured in that turn, record it, as above. Where turns are not
 // seen, the lag is a sample that stands for `sampled_ticks`; otherwise this is 0.
 void pulse_turns_note(pulse_turns *turns, uint64_t key, uint64_t lag_ticks, uint64_t sampled_ticks);
+
+// Note that what was due while the loop waited ran so much later.
+void pulse_turns_note_late_wait(pulse_turns *turns, uint64_t late_ticks);
 
 void pulse_turns_free_all(pulse_state *state);
 

@@ -242,7 +242,14 @@ capture_overdue(pulse_watchdog *watchdog, bool stalled)
     collected = pulse_clock_to_ns(pulse_threads_collected(state) - collected);
     evidence.collecting = collected > (now_ns() - watchdog->before.taken_ns) / 2;
     if (stalled) {
-        pulse_sighting sighting = {&watchdog->before, &watchdog->after, evidence, waited, kept_long};
+        pulse_sighting sighting = {
+            .before = &watchdog->before,
+            .after = &watchdog->after,
+            .evidence = evidence,
+            .gil_wait_ticks = waited,
+            .kept_long = kept_long,
+            .kept_last = waited > pulse_clock_from_ns(FREE_GIL_US * 1000),
+        };
         pulse_stalls_capture(state, &sighting);
     }
     capture_polls(state, kept_long);
