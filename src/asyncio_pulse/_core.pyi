@@ -146,6 +146,7 @@ class Governor:
         good_cpu_ns: tuple[int, int, int, int],
         evaluation_interval: tuple[int, int, int, int],
         idle_decay_ms: int,
+        max_tier: int,
         observes: bool,
         off: bool,
     ) -> None: ...

@@ -34,7 +34,7 @@ def config(limit_ms: int = LIMIT_MS, budget_us: int = BUDGET_US, slow_ms: int = 
         turn_limit_ms=limit_ms,
         poll_budget_us=budget_us,
         slow_poll_threshold_ms=slow_ms,
-        max_tier="monitor",
+        max_tier="warn",
         slow_queue=slow_queue,
         preempt="off",
     )
@@ -219,8 +219,9 @@ def test_short_polls_run_while_long_ones_wait(loop_factory: LoopFactory) -> None
         ({"max_tier": "monitor"}, {}),
         ({"group": "batch"}, {"groups": {"batch": pulse.GroupPolicy(exempt=True)}}),
         ({"group": "batch"}, {"groups": {"batch": pulse.GroupPolicy(max_tier="monitor")}}),
+        ({}, {"max_tier": "monitor"}),
     ],
-    ids=["a task's cap", "an exempt group", "a group's cap"],
+    ids=["a task's cap", "an exempt group", "a group's cap", "everybody's cap"],
 )
 def test_who_is_only_measured_never_waits(
     loop_factory: LoopFactory, options: dict[str, Any], settings: dict[str, Any]

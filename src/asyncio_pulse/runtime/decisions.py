@@ -137,6 +137,7 @@ class TierDecisions:
                 good_cpu_ns=(good_ns[0], good_ns[1], good_ns[2], good_ns[3]),
                 evaluation_interval=(interval[0], interval[1], interval[2], interval[3]),
                 idle_decay_ms=config.idle_decay_ms,
+                max_tier=config.max_tier,
                 observes=config.mode != "act",
                 off=config.mode == "off",
             )

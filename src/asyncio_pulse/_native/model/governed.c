@@ -87,7 +87,9 @@ pulse_governed_cap(const pulse_governed *governed)
     if (governed->group != NULL && governed->group->max_tier != PULSE_UNSET) {
         return (unsigned)governed->group->max_tier;
     }
-    return governed->priority == 0 ? 1 : 3;
+    // A call has no governor before it is awaited.
+    unsigned most = governed->governor == NULL ? PULSE_TIERS - 1 : governed->governor->max_tier;
+    return governed->priority == 0 && most > 1 ? 1 : most;
 }
 
 unsigned

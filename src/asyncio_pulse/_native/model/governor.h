@@ -132,6 +132,8 @@ typedef struct pulse_governor {
     uint32_t evaluation_interval[PULSE_TIERS];
     uint64_t idle_ticks;
     bool observes;
+    // The highest tier of a task where nothing nearer sets one.
+    uint8_t max_tier;
     // NULL if nothing is ever parked.
     struct pulse_pump *pump;
     // How long a turn may last until long polls are put aside; 0 for no limit.

@@ -55,15 +55,20 @@ pulse_configure_governor(PyObject *self, PyObject *args, PyObject *kwargs)
 PyObject *
 pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "observes",
+    static char *names[] = {"decisions", "good_cpu_ns", "evaluation_interval", "idle_decay_ms", "max_tier", "observes",
                             "off",       NULL};
     PyObject *decisions;
     unsigned long long good_ns[PULSE_TIERS], idle_ms;
     unsigned int interval[PULSE_TIERS];
+    unsigned char max_tier;
     int observes, off;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O(KKKK)(IIII)Kpp:configure_tiers", names, &decisions, &good_ns[0],
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O(KKKK)(IIII)Kbpp:configure_tiers", names, &decisions, &good_ns[0],
                                      &good_ns[1], &good_ns[2], &good_ns[3], &interval[0], &interval[1], &interval[2],
-                                     &interval[3], &idle_ms, &observes, &off)) {
+                                     &interval[3], &idle_ms, &max_tier, &observes, &off)) {
+        return NULL;
+    }
+    if (max_tier >= PULSE_TIERS) {
+        PyErr_Format(PyExc_ValueError, "max_tier must be 0 to %d, got %d", PULSE_TIERS - 1, max_tier);
         return NULL;
     }
     pulse_governor *governor = (pulse_governor *)self;
@@ -76,6 +81,7 @@ pulse_configure_tiers(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     governor->idle_ticks = from_us(idle_ms * 1000);
     governor->observes = observes;
+    governor->max_tier = max_tier;
     if (off) {
         governor->flags |= PULSE_GOVERNOR_OFF;
         pulse_turns_stop_watching(governor);

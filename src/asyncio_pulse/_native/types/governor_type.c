@@ -32,6 +32,7 @@ governor_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     governor->governed_since = pulse_clock_ticks();
     governor->cpu_sample_interval_ticks = pulse_clock_from_ns(200000);
     governor->slow_ticks = governor->stall_ticks = governor->target_ticks = UINT64_MAX;
+    governor->max_tier = PULSE_TIERS - 1;
     for (int i = 0; i < PULSE_PRIORITIES; i++) {
         governor->alarm_ticks[i] = governor->budget_ticks[i] = UINT64_MAX;
         governor->operations[i] = UINT32_MAX;
