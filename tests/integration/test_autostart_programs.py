@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -107,6 +109,18 @@ def test_a_zip_archive_can_be_run(tmp_path: Path) -> None:
     governed = run_governed(tmp_path, archive)
     assert governed.own == run_plain(archive).own
     assert "main" in governed.groups()
+
+
+@pytest.mark.parametrize(
+    "first", ["import asyncio_pulse.lowlevel", "import asyncio_pulse._core", "import asyncio_pulse.integrations.asgi"]
+)
+def test_a_program_may_import_us_before_asyncio(first: str, tmp_path: Path) -> None:
+    program = f"{first}\nimport asyncio\nasyncio.run(asyncio.sleep(0.01))\n"
+    path = tmp_path / "report.json"
+    command = [sys.executable, "-m", "asyncio_pulse", "run", "--quiet", "--json", str(path), "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert json.loads(path.read_text())["processes"][0]["loop_metrics"]
 
 
 def test_a_process_that_never_imports_asyncio_does_not_import_it_because_of_us(tmp_path: Path) -> None:

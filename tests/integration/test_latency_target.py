@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from typing import Any
 
 import pytest
 
@@ -74,3 +76,48 @@ def test_a_step_gives_way_after_the_target(loop_factory: LoopFactory) -> None:
     often, seldom = suspensions_at(10, loop_factory), suspensions_at(80, loop_factory)
     assert seldom >= 1
     assert often >= 2 * seldom
+
+
+async def offend_for(seconds: float, hold_ms: float, pause_s: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        busy(hold_ms)
+        await asyncio.sleep(pause_s)
+
+
+async def beat() -> None:
+    while True:
+        await asyncio.sleep(0.005)
+
+
+def beside_a_beat(
+    offenders: int, hold_ms: float, pause_s: float, loop_factory: LoopFactory, **settings: Any
+) -> pulse.TierManager:
+    """Let tasks hold a loop again and again, beside a beat; give what is known of it afterwards."""
+
+    async def main() -> pulse.TierManager:
+        beating = asyncio.create_task(beat())
+        await asyncio.gather(*(asyncio.create_task(offend_for(3, hold_ms, pause_s)) for _ in range(offenders)))
+        beating.cancel()
+        return pulse.get_manager()
+
+    config = pulse.TierConfig(poll_budget_us=1_000, preempt="off", **settings)
+    return pulse.run(main(), config=config, loop_factory=loop_factory)
+
+
+@pytest.mark.timing
+def test_nobody_goes_beyond_warn_where_the_target_is_kept(loop_factory: LoopFactory) -> None:
+    manager = beside_a_beat(2, 6, 0, loop_factory, latency_target_ms=200)
+    assert manager.get_metrics().violations > 100
+    assert max(change.after for change in manager.audit()) == pulse.InterventionAction.WARN
+
+
+@pytest.mark.timing
+def test_many_small_offenders_hurt_as_one_large_one_does(loop_factory: LoopFactory) -> None:
+    """Each of them uses less than a tenth of the time, which is what others must lose."""
+    manager = beside_a_beat(10, 50, 0.6, loop_factory)
+    rises = [change for change in manager.audit() if change.after == pulse.InterventionAction.YIELD]
+    assert rises
+    assert all("within 1000 ms" in change.reason for change in rises)
+    # One by one: between two of them, others waited for a tenth of the window.
+    assert all(later.at_ns - earlier.at_ns > 80_000_000 for earlier, later in itertools.pairwise(rises))

@@ -53,7 +53,7 @@ def test_nobody_who_waits_nobody_who_is_hurt() -> None:
     for _ in range(20):
         driver.poll(BAD_MS)
     assert driver.tier() == WARN
-    assert "other tasks waited for 0.0% of the time" in driver.reason()
+    assert driver.reason().endswith("but no other task waited for its CPU time")
 
 
 def test_who_comes_later_was_not_kept_waiting() -> None:
@@ -264,7 +264,8 @@ def test_a_task_s_own_cap_holds_though_its_group_is_higher(loop_factory: LoopFac
     async def offend_until(over: asyncio.Event) -> int:
         view = pulse.current()
         while not over.is_set():
-            end = time.thread_time() + 0.005
+            # Longer than the latency target: others wait beyond it.
+            end = time.thread_time() + 0.03
             while time.thread_time() < end:
                 pass
             await asyncio.sleep(0)

@@ -123,6 +123,8 @@ def _govern(loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEv
 
 def _prepare() -> None:
     global _process
+    if "asyncio_pulse._core" in sys.modules:
+        return  # our own core imports asyncio, and is not complete before
     try:
         if _process is None:
             _process = _make_process()

@@ -4,9 +4,9 @@ It is pure: event, rules and time come in as values, and the change of tier, if 
 tiers.
 
 An account goes up one tier when it reaches a number of its tier's policy. Only polls within the promotion window and since
-the account entered the tier count. Beyond Warn its polls must also have kept other tasks waiting. An account goes down one
-tier after enough good polls in a row, after the minimum time at the tier, and outside a cooldown; or after a long time
-without any poll.
+the account entered the tier count. Beyond Warn there must also be pressure: others waited beyond the latency target, the
+account's polls kept some of them waiting, and no other account used more. An account goes down one tier after enough good
+polls in a row, after the minimum time at the tier, and outside a cooldown; or after a long time without any poll.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "enter_violations",
     "on_bad_poll",
     "on_good_polls",
+    "over_budget_ns",
 ]
 
 SLOTS = 16
@@ -66,6 +67,11 @@ class Rules:
     """The highest tier that the account may reach."""
     frozen: bool = False
     """Whether promotion is frozen because the machine is at fault."""
+    pressure: float | None = None
+    """Share of the window in which others waited beyond the target, 0..1. None if nobody watches the loop: then its
+    own bad polls that others waited for count instead."""
+    is_first: bool = True
+    """Whether no other account uses more."""
 
     @classmethod
     def of(
@@ -75,6 +81,8 @@ class Rules:
         max_tier: InterventionAction | None = None,
         *,
         frozen: bool = False,
+        pressure: float | None = None,
+        is_first: bool = True,
     ) -> Rules:
         """Derive the rules of an account.
 
@@ -84,11 +92,14 @@ class Rules:
             max_tier: The highest tier requested for this very account. None means that of the configuration, and for a
                 critical account for at most Warn.
             frozen: Whether promotion is frozen.
+            pressure: Share of the window in which others waited beyond the target.
+            is_first: Whether no other account uses more.
         """
         usual = config.max_tier
         if priority is TaskPriority.CRITICAL:
             usual = min(usual, InterventionAction.WARN)
-        return cls(config, priority.threshold_multiplier, usual if max_tier is None else max_tier, frozen)
+        cap = usual if max_tier is None else max_tier
+        return cls(config, priority.threshold_multiplier, cap, frozen, pressure, is_first)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -295,13 +306,29 @@ def _held_back(standing: Standing, seen: _Entry, rules: Rules) -> str | None:
     if standing.tier >= rules.cap:
         return f"its max_tier is {rules.cap.name.title()}"
     if standing.tier >= InterventionAction.WARN:
-        share = seen.hurting_ns / (rules.config.promotion_window_ms * NS_PER_MS)
-        if share < rules.config.promotion_share or seen.hurting_ns == 0:
-            limit = f"{rules.config.promotion_share:.0%}"
-            return f"other tasks waited for {share:.1%} of the time, less than promotion_share ({limit})"
+        held = _without_pressure(seen, rules)
+        if held is not None:
+            return held
     if rules.frozen:
         return "promotion is frozen: the machine is at fault"
     return None
+
+
+def _without_pressure(seen: _Entry, rules: Rules) -> str | None:
+    if seen.hurting_ns == 0:
+        return "no other task waited for its CPU time"
+    window_ns = rules.config.promotion_window_ms * NS_PER_MS
+    share, waited = rules.pressure, "others waited beyond the latency target"
+    if share is None:
+        share, waited = seen.hurting_ns / window_ns, "other tasks waited for it"
+    if share < rules.config.promotion_share:
+        return f"{waited} for {share:.1%} of the time, less than promotion_share ({rules.config.promotion_share:.0%})"
+    return None if rules.is_first else "another task or group uses more"
+
+
+def over_budget_ns(standing: Standing, rules: Rules, now_ns: int) -> int:
+    """Return the CPU time beyond the budget within the window and since the account entered its tier, nanoseconds."""
+    return _sum(standing, now_ns - rules.config.promotion_window_ms * NS_PER_MS).over_budget_ns
 
 
 def earliest_demotion(standing: Standing, rules: Rules) -> int:

@@ -119,8 +119,8 @@ class TierConfig:
         max_tier: The highest tier of an account whose group and task set no other one.
         rollout_ratio: Share of the groups on which interventions act, 0..1.
         promotion_window_ms: Time within which a tier's promotion numbers must be reached, milliseconds, 10..600,000.
-        promotion_share: Share of its worker's time in that window that an account must use beyond its budgets, in polls
-            that kept others waiting, before it goes beyond Warn, 0..1.
+        promotion_share: Share of that window in which others must have waited beyond `latency_target_ms`, whoever made
+            them wait, before an account goes beyond Warn, 0..1.
         promotion_hysteresis_ms: Least time between two steps up, milliseconds, 0..600,000.
         demotion_hysteresis_ms: Least time between any step and a step down, milliseconds, 0..3,600,000.
         violation_rate_threshold: Violations per second above which no step down is allowed, 1..100,000.

@@ -7,6 +7,7 @@ account above Monitor, and after such an account was idle. Configurations come f
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -26,6 +27,7 @@ from asyncio_pulse.policy.group_policy import NO_POLICY, PREEMPT_MODES
 from asyncio_pulse.policy.health_routes import HEALTH_PRIORITY, is_health_route
 from asyncio_pulse.policy.log_limit import LogLimit
 from asyncio_pulse.policy.machine_fault import MachineFault
+from asyncio_pulse.policy.pressure import Candidate, Pressure
 from asyncio_pulse.policy.priority import TaskPriority
 from asyncio_pulse.policy.state_machine import (
     BadPoll,
@@ -38,6 +40,7 @@ from asyncio_pulse.policy.state_machine import (
     enter_violations,
     on_bad_poll,
     on_good_polls,
+    over_budget_ns,
 )
 from asyncio_pulse.policy.tier_config import InterventionAction, TierConfig
 from asyncio_pulse.runtime.afterwards import AFTERWARDS
@@ -104,6 +107,7 @@ class TierDecisions:
         # Reentrant, because the collector may run finalisers while the lock is held, and a finaliser may poll.
         self._lock = threading.RLock()
         self._machine = MachineFault()
+        self._pressure = Pressure()
         self._audit = AuditRing(config.audit_size)
         self._tasks: weakref.WeakSet[Account] = weakref.WeakSet()
         self._tiered_tasks: weakref.WeakSet[Account] = weakref.WeakSet()
@@ -204,6 +208,7 @@ class TierDecisions:
         poll = BadPoll(violation, slow, over_budget_ns, waited, wall_ns)
         facts = (wall_ns, cpu_ns, stack, coro)
         with self._deciding():
+            self._pressure.note(self._governor.late_ns or 0, ended_ns, self._config.promotion_window_ms * NS_PER_MS)
             for holder in (coro, group) if group.explicit else (coro,):
                 account = self._account_of(holder, group, ended_ns)
                 account.priority = TaskPriority(coro.priority)
@@ -211,6 +216,7 @@ class TierDecisions:
                 self._try_again(account, ended_ns)
                 rules = self._rules(account, ended_ns)
                 self._enter_untold(account, rules, ended_ns)
+                rules = self._under_pressure(account, rules, poll, ended_ns)
                 step = on_bad_poll(account.standing, poll, rules, ended_ns)
                 self._apply(account, step, ended_ns, facts)
                 if account.tier >= rules.cap:
@@ -222,6 +228,7 @@ class TierDecisions:
             self._try_again(account, now_ns)
             rules = self._rules(account, now_ns)
             self._enter_untold(account, rules, now_ns)
+            rules = self._under_pressure(account, rules, None, now_ns)
             step = on_good_polls(account.standing, in_a_row, rules, now_ns)
             self._apply(account, step, now_ns)
             if step is None and not account.standing.pending:
@@ -258,6 +265,7 @@ class TierDecisions:
             self._audit.clear()
             self._log_limit = LogLimit()
             self._machine = MachineFault()
+            self._pressure = Pressure()
             groups = map(self._governor.explicit_group, self._governor.explicit_group_names())
             tasks = [account.holder() for account in self._tasks]
             for holder in (*tasks, *groups):
@@ -306,6 +314,20 @@ class TierDecisions:
             cap = InterventionAction(coro.options.max_tier)
         return Rules.of(self._config, account.priority, cap, frozen=self._machine.is_frozen(now_ns))
 
+    def _under_pressure(self, account: Account, rules: Rules, poll: BadPoll | None, now_ns: int) -> Rules:
+        """Return the rules for an account that may go beyond Warn now: they depend on the loop, and on other accounts."""
+        late_ns = self._governor.late_ns
+        if not InterventionAction.WARN <= account.standing.tier < rules.cap or late_ns is None:
+            return rules
+        used_ns = over_budget_ns(account.standing, rules, now_ns) + (poll.over_budget_ns if poll is not None else 0)
+        candidate = Candidate(account.kind, account.name, account.group, used_ns, now_ns)
+        window_ns = self._config.promotion_window_ms * NS_PER_MS
+        return dataclasses.replace(
+            rules,
+            pressure=self._pressure.share(account.group, late_ns, now_ns, window_ns),
+            is_first=self._pressure.is_first(candidate, window_ns),
+        )
+
     def _enter_untold(self, account: Account, rules: Rules, now_ns: int) -> None:
         if account.untold_violations:
             enter_violations(account.standing, account.untold_violations, rules, now_ns)
@@ -325,6 +347,8 @@ class TierDecisions:
         account.entered_at_ns = now_ns
         self._audit.append(change)
         self._to_tell += (partial(self._log, change, now_ns), partial(self._on_change, change))
+        if step.is_promotion and step.after > InterventionAction.WARN:
+            self._pressure.on_promotion(account.group, self._governor.late_ns or 0, now_ns)
         if step.is_promotion and account.kind == "group":
             self._watch_the_machine(account, now_ns)
 

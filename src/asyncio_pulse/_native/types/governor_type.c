@@ -356,8 +356,21 @@ static PyMethodDef governor_methods[] = {
     {NULL},
 };
 
+static PyObject *
+get_late_ns(PyObject *self, void *Py_UNUSED(closure))
+{
+    pulse_governor *governor = (pulse_governor *)self;
+    if (governor->turns == NULL) {
+        Py_RETURN_NONE;
+    }
+    uint64_t late = pulse_counter_read(&governor->turn_record.late_ticks);
+    return PyLong_FromUnsignedLongLong(pulse_clock_to_ns(late));
+}
+
 static PyGetSetDef governor_getset[] = {
     {"worker_id", get_worker_id, NULL, "Number of the worker.", NULL},
+    {"late_ns", get_late_ns, NULL,
+     "Time beyond the latency target since the loop is watched; None if it is not watched.", NULL},
     {"attached", get_attached, NULL, "Whether polls are measured.", NULL},
     {NULL},
 };
