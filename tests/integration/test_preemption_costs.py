@@ -13,6 +13,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from tests.support import preempting
 from tests.support.loops import LoopFactory
+from tests.support.preempting import preemptions, run_preempting
 
 pytestmark = pytest.mark.timing
 
@@ -113,3 +114,34 @@ def test_c_code_between_two_boundaries_is_no_cost_of_asking(loop_factory: LoopFa
 
     # Two where the calls counted as the cost of asking.
     assert pulse.run(main(), loop_factory=loop_factory) > 30
+
+
+def test_code_of_ours_is_not_asked(loop_factory: LoopFactory) -> None:
+    """GIVEN decisions that take long, within the step of a task; THEN the task is asked where its own code runs."""
+    decided = 0
+
+    def decide_for_long(*_facts: object) -> None:
+        nonlocal decided
+        decided += 1
+        began = time.perf_counter()
+        while time.perf_counter() < began + 0.003:
+            len("")
+
+    @pulse.governed(group="called", preemptible=True)
+    async def called() -> None:
+        for _ in range(60_000):
+            pass
+
+    async def calling() -> list[str]:
+        # They are told of a call before the next one begins.
+        manager: Any = pulse.get_manager()
+        manager._decisions.on_bad_poll = decide_for_long
+        while decided < 100 or preemptions() < 50:
+            await called()
+        return [function for _, function, _, _ in manager.governor.preemption_record()["places"]]
+
+    async def main() -> list[str]:
+        return await pulse.spawn(calling(), preemptible=True)
+
+    places = run_preempting(main(), loop_factory)
+    assert not [place for place in places if place.endswith("decide_for_long")], places

@@ -63,6 +63,8 @@ typedef struct pulse_thread {
     struct pulse_slices *slices;
     // How often polls were suspended in their middle. The polls that enclosed such a poll ended with it.
     uint64_t suspensions;
+    // Code of ours runs at the beginning or end of a special poll, such as Python code that decides, and not the program's.
+    bool runs_ours;
     // Whether the thread tried to start preemption and failed, and for whom.
     uint8_t preemption_tried;
 

@@ -88,6 +88,17 @@ deliver_on_slice(pulse_governed *governed, pulse_slices *slices, pulse_poll *pol
     return outcome;
 }
 
+// From here on, the code that runs in the thread is ours, or is not. Returns what held before. `thread` may be NULL.
+static bool
+now_runs_ours(pulse_thread *thread, bool is_ours)
+{
+    bool before = thread != NULL && thread->runs_ours;
+    if (thread != NULL) {
+        thread->runs_ours = is_ours;
+    }
+    return before;
+}
+
 // Resume the coroutine itself. `poll` is NULL if the poll is not measured.
 static PySendResult
 deliver(pulse_governed *governed, pulse_poll *poll, const pulse_delivery *delivery, PyObject **result)
@@ -140,7 +151,9 @@ deliver_measured(pulse_governed *governed, pulse_thread *thread, const pulse_del
     pulse_poll poll;
     pulse_poll_begin_special(&poll, thread, governed);
     Py_ssize_t ready_before = pulse_kept_waiting_begin(governed);
+    now_runs_ours(thread, false);
     PySendResult outcome = deliver(governed, &poll, delivery, result);
+    now_runs_ours(thread, true);
     pulse_kept_waiting_end(governed, ready_before);
     bool bare_yield = outcome == PYGEN_NEXT && Py_IsNone(*result) && !poll.preempted;
     pulse_poll_result ended = outcome == PYGEN_RETURN ? PULSE_POLL_READY : PULSE_POLL_FAILED;
@@ -161,8 +174,11 @@ pulse_step_suspended(pulse_governed *governed, pulse_poll *poll, PyObject **resu
     poll->preempted = true;
     poll->hooked = false;
     poll->suspensions = poll->thread->suspensions++;
+    pulse_thread *thread = poll->thread;
+    bool was_ours = now_runs_ours(thread, true);
     pulse_poll_end_special(poll, governed, PULSE_POLL_PENDING, false);
     pulse_park_preempted(governed, result);
+    now_runs_ours(thread, was_ours);
     return PYGEN_NEXT;
 }
 
@@ -170,11 +186,13 @@ PULSE_NOINLINE PySendResult
 pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **result)
 {
     pulse_thread *thread = thread_to_measure_in(governed);
+    bool was_ours = now_runs_ours(thread, true);
     if (thread != NULL && governed->governor->flags & PULSE_GOVERNOR_DUE) {
         // Reports come first: a new tier decides whether the coroutine has to wait.
         pulse_decisions_tell(governed->governor, governed);
     }
     if ((thread != NULL || governed->flags & PULSE_GOVERNED_PARKED) && pulse_park(governed, &delivery, result)) {
+        now_runs_ours(thread, was_ours);
         return PYGEN_NEXT;
     }
     PySendResult outcome;
@@ -194,5 +212,6 @@ pulse_step_resume(pulse_governed *governed, pulse_delivery delivery, PyObject **
     Py_XDECREF(delivery.value);
     Py_XDECREF(delivery.exception);
     pulse_exception_put_back(raised);
+    now_runs_ours(thread, was_ours);
     return outcome;
 }

@@ -316,6 +316,9 @@ note_step(const pulse_thread *thread)
     }
 }
 
+// How long the code of ours may take that runs between two parts of the program's: decisions, and what a task holds.
+enum { OURS_NS = 100000 };
+
 static bool
 is_closing(const pulse_governed *governed)
 {
@@ -336,6 +339,10 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
         Py_RETURN_NONE;
     }
     note_step(thread);
+    if (thread->runs_ours) {
+        ask_after(thread, OURS_NS);
+        Py_RETURN_NONE;
+    }
     bool is_bound = pulse_the_preemption.request.burst_began_ns == 0 && !pulse_consent_is_chaotic(governed->governor);
     uint64_t wait = is_bound ? pulse_asking_wait_ns(governed->group) : 0;
     if (wait > 0) {
