@@ -91,6 +91,60 @@ def test_lines_of_handlers_are_marked_on_the_normal_way_too() -> None:
     assert not marked & {2, 5, 6, 11}
 
 
+def loop_around(items: Any) -> None:
+    for item in items:
+        try:
+            print(item)
+        except ValueError:
+            continue
+        finally:
+            for each in item:
+                print(each)
+
+
+def loop_around_pass(items: Any) -> None:
+    while items:
+        try:  # noqa: SIM105
+            print(items)
+        except ValueError:
+            pass
+
+
+def loop_inside(items: Any) -> None:
+    try:
+        print(items)
+    finally:
+        for item in items:
+            print(item)
+    try:
+        print(items)
+    except ValueError:
+        while items:
+            print(items)
+
+
+@pytest.mark.parametrize(
+    ("function", "in_handlers"),
+    [(loop_around, {7}), (loop_around_pass, set()), (loop_inside, {4, 5, 9, 10})],
+    ids=["for", "while", "inside"],
+)
+def test_the_jump_from_a_handler_to_the_next_round_is_no_part_of_it(
+    function: Callable[..., Any], in_handlers: set[int]
+) -> None:
+    code = function.__code__
+    marks = _core.code_marks(code)
+    by_offset = {each.offset: each for each in dis.get_instructions(code)}
+    # At the other ones no signal is handled.
+    jumps = [each for each in by_offset.values() if "JUMP_BACKWARD" in each.opname and "NO_INT" not in each.opname]
+    assert jumps
+    for jump in jumps:
+        positions = by_offset[jump.argval].positions
+        assert positions is not None
+        assert positions.lineno is not None
+        is_inside = positions.lineno - code.co_firstlineno in in_handlers
+        assert bool(marks[jump.offset // 2] & HANDLES) == is_inside, jump
+
+
 def test_the_body_of_an_asynchronous_with_is_no_handler_and_no_critical_section() -> None:
     code = with_asynchronously.__code__
     assert 2 not in lines(code, HANDLES)

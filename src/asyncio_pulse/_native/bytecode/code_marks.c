@@ -144,16 +144,41 @@ collect_line(examination *seen, int start, int end, long line, PyObject *lines)
     }
 }
 
+static bool
+has_line(PyObject *lines, long line)
+{
+    PyObject *number = PyLong_FromLong(line);
+    bool answer = number != NULL && PySet_Contains(lines, number) == 1;
+    Py_XDECREF(number);
+    return answer;
+}
+
+// Whether a jump goes back to the beginning of a loop around the handler, whose last instruction it is: the handler is
+// through. A loop inside a `finally` goes back to a line of the handler.
+static bool
+leaves_handler(const examination *seen, int position, PyObject *lines)
+{
+    if (!pulse_jump_is_back(opcode_at(seen, position)) || seen->marks[position] & PULSE_MARK_HANDLES) {
+        return false;
+    }
+    int target = pulse_unit_after(&seen->instructions, position) - pulse_oparg_at(&seen->instructions, position);
+    return !has_line(lines, PyCode_Addr2Line(seen->code, target * 2));
+}
+
 static void
 mark_line(examination *seen, int start, int end, long line, PyObject *lines)
 {
-    PyObject *number = PyLong_FromLong(line);
-    if (number != NULL && PySet_Contains(lines, number) == 1) {
-        for (int i = start; i < end; i++) {
+    if (!has_line(lines, line)) {
+        return;
+    }
+    for (int i = start; i < end; i++) {
+        if (leaves_handler(seen, i, lines)) {
+            i = pulse_unit_after(&seen->instructions, i) - 1;
+        }
+        else {
             seen->marks[i] |= PULSE_MARK_HANDLES;
         }
     }
-    Py_XDECREF(number);
 }
 
 static int

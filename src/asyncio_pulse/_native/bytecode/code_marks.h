@@ -22,7 +22,8 @@ enum {
     // Inside a synchronous `with`, from before its __enter__ to the end of its __exit__.
     PULSE_MARK_WITH = 1u << 5,
     // On a line of an `except`, a `finally`, or a `with` that handles an exception. The normal way through a `finally` has
-    // the same lines, and no exception may be raised there either.
+    // the same lines, and no exception may be raised there either. The jump from its end to the next round of a loop around it
+    // is no part of it.
     PULSE_MARK_HANDLES = 1u << 6,
     // An exception raised here by a signal handler would miss the `try` around the loop.
     PULSE_MARK_ESCAPES = 1u << 7,
