@@ -201,6 +201,14 @@ def placed(code: types.CodeType) -> Iterator[tuple[dis.Instruction, Span]]:
             yield each, (at.lineno, at.end_lineno, at.col_offset, at.end_col_offset)
 
 
+def leaves_handlers(code: types.CodeType, instruction: dis.Instruction, nesting: Nesting) -> bool:
+    """Whether an instruction ends a handler by a jump to the next round of a loop around it."""
+    if "JUMP_BACKWARD" not in instruction.opname:
+        return False
+    target = next(each for each in dis.get_instructions(code) if each.offset == instruction.argval)
+    return target.positions is not None and target.positions.lineno not in nesting.lines_of_cleanup
+
+
 def faults_of_nesting(source: str, code: types.CodeType) -> tuple[list[str], int]:
     """Name the instructions whose marks contradict the syntax tree, and count those that it says something about."""
     nesting = Nesting(ast.parse(source).body[0])
@@ -216,7 +224,7 @@ def faults_of_nesting(source: str, code: types.CodeType) -> tuple[list[str], int
         where = f"{instruction.offset} {instruction.opname} on line {at[0]}"
         if bool(mark & WITH) != place.in_with:
             faults.append(f"{where}: in a with: {place.in_with}, marks {mark}")
-        if place.handles and not mark & HANDLES:
+        if place.handles and not mark & HANDLES and not leaves_handlers(code, instruction, nesting):
             faults.append(f"{where}: in a handler, and not marked")
         if mark & HANDLES and not place.handles and at[0] not in nesting.lines_of_cleanup:
             faults.append(f"{where}: in no handler, and marked")
