@@ -136,7 +136,7 @@ def test_code_of_ours_is_not_asked(loop_factory: LoopFactory) -> None:
         # They are told of a call before the next one begins.
         manager: Any = pulse.get_manager()
         manager._decisions.on_bad_poll = decide_for_long
-        while decided < 100 or preemptions() < 50:
+        while decided < 20 or preemptions() < 50:
             await called()
         return [function for _, function, _, _ in manager.governor.preemption_record()["places"]]
 

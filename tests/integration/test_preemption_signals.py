@@ -270,3 +270,40 @@ def test_subprocesses_run_and_are_waited_for(loop_factory: LoopFactory) -> None:
         await asyncio.gather(*hogs)
 
     run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
+
+
+def test_a_descriptor_that_nobody_reads_is_not_told_of(
+    loop_factory: LoopFactory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python's own handler takes a lock to tell of it, for which the main thread waited for ever if it had the lock."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while True:
+        try:
+            os.write(writer, b"\0" * 4096)
+        except BlockingIOError:
+            break
+    # Room for some signals.
+    os.read(reader, 4096)
+
+    async def main() -> None:
+        # The loops set one of their own when they begin to run.
+        signal.set_wakeup_fd(writer)
+        others = [pulse.spawn(compute(), preemptible=True) for _ in range(3)]
+        await until_preempted(6_000)
+        for other in others:
+            other.cancel()
+        signal.set_wakeup_fd(-1)
+
+    async def compute() -> None:
+        while True:
+            pass
+
+    try:
+        run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
+        with pytest.raises(BlockingIOError):
+            os.write(writer, b"\0" * 4096)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert "wakeup" not in capfd.readouterr().err

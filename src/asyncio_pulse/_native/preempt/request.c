@@ -193,8 +193,6 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
     pulse_request *request = &pulse_the_preemption.request;
     pulse_preemption *preemption = &governed->governor->preemption;
     pulse_counter_add(&preemption->refused[rule], 1);
-    // Until the poll ends, because the loop cannot read earlier what its signals write.
-    pulse_wakeup_fd_divert();
     if (request->burst_began_ns == 0) {
         pulse_asking_begin_burst(request, is_hopeless(governed, rule, where));
     }
@@ -339,6 +337,8 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
         Py_RETURN_NONE;
     }
     note_step(thread);
+    // Until the poll ends, because the loop cannot read earlier what its signals write.
+    pulse_wakeup_fd_divert();
     if (thread->runs_ours) {
         ask_after(thread, OURS_NS);
         Py_RETURN_NONE;

@@ -13,6 +13,8 @@ static struct {
     // signal.set_wakeup_fd; the C function behind it is hidden.
     PyObject *set_wakeup_fd;
     PyObject *sink_number;
+    // warn_on_full_buffer=False.
+    PyObject *silently;
     // What was in force, new reference; NULL while nothing is diverted.
     PyObject *diverted;
 } wakeup = {.sink = {-1, -1}};
@@ -47,7 +49,8 @@ pulse_wakeup_fd_init(void)
     }
     set_flags();
     wakeup.sink_number = PyLong_FromLong(wakeup.sink[1]);
-    return wakeup.sink_number == NULL ? -1 : 0;
+    wakeup.silently = Py_BuildValue("{sO}", "warn_on_full_buffer", Py_False);
+    return wakeup.sink_number == NULL || wakeup.silently == NULL ? -1 : 0;
 #else
     return 0;
 #endif
@@ -69,11 +72,23 @@ pulse_wakeup_fd_after_fork(void)
 #endif
 }
 
+// Set a descriptor, and return the earlier one: a new reference, or NULL with an exception. Python would warn of a full pipe:
+// its signal handler would take a lock for that, and the main thread would wait for ever if the signal came while it had the
+// lock itself. The earlier setting of this cannot be read.
+static PyObject *
+set_fd(PyObject *descriptor)
+{
+    PyObject *arguments = PyTuple_Pack(1, descriptor);
+    PyObject *earlier = arguments == NULL ? NULL : PyObject_Call(wakeup.set_wakeup_fd, arguments, wakeup.silently);
+    Py_XDECREF(arguments);
+    return earlier;
+}
+
 void
 pulse_wakeup_fd_divert(void)
 {
     if (wakeup.diverted == NULL) {
-        wakeup.diverted = PyObject_CallOneArg(wakeup.set_wakeup_fd, wakeup.sink_number);
+        wakeup.diverted = set_fd(wakeup.sink_number);
         PyErr_Clear();
     }
 }
@@ -114,12 +129,12 @@ pulse_wakeup_fd_pass_on(int signal_number)
 static bool
 put_back(PyObject **earlier)
 {
-    PyObject *found = PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier);
+    PyObject *found = set_fd(*earlier);
     bool is_tried = found != NULL || !PyErr_ExceptionMatches(PyExc_RecursionError);
     if (found != NULL && PyObject_RichCompareBool(found, wakeup.sink_number, Py_EQ) == 0) {
         // The program has set another descriptor meanwhile, which stays in force.
         Py_SETREF(*earlier, Py_NewRef(found));
-        Py_XDECREF(PyObject_CallOneArg(wakeup.set_wakeup_fd, *earlier));
+        Py_XDECREF(set_fd(*earlier));
     }
     // A descriptor that was closed meanwhile is refused. Then there is none.
     PyErr_Clear();
