@@ -161,50 +161,6 @@ def test_no_finally_is_missed_at_the_end_of_a_loop(
     run_preempting(main(), loop_factory, poll_budget_us=AT_ONCE_US)
 
 
-PATIENCE_S = 20.0
-
-
-async def passing(told: list[bool]) -> None:
-    while not told[0]:
-        try:  # noqa: SIM105
-            int("x")
-        except ValueError:
-            pass
-
-
-async def continuing(told: list[bool]) -> None:
-    for _ in iter(lambda: told[0], True):
-        try:
-            int("x")
-        except ValueError:
-            continue
-
-
-async def cleaning_up_each_time(told: list[bool]) -> None:
-    for _ in iter(lambda: told[0], True):
-        try:
-            int("1")
-        finally:
-            int("2")
-
-
-@pytest.mark.parametrize("looping", [passing, continuing, cleaning_up_each_time])
-def test_a_loop_whose_rounds_end_in_a_handler_is_cancelled(
-    loop_factory: LoopFactory, looping: Callable[[list[bool]], Coroutine[Any, Any, None]]
-) -> None:
-    async def main() -> None:
-        told = [False]
-        task = pulse.spawn(looping(told), preemptible=True)
-        await until_preempted(2)
-        task.cancel()
-        asyncio.get_running_loop().call_later(PATIENCE_S, told.__setitem__, 0, True)
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert not told[0], "it went on to its end"
-
-    run_preempting(main(), loop_factory)
-
-
 def test_the_normal_way_through_a_finally_is_not_cut(loop_factory: LoopFactory) -> None:
     steps: list[str] = []
 
