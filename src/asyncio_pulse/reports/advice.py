@@ -157,10 +157,13 @@ def _suspending(report: Report, breach: Breach) -> Remedy:
     name = breach.record.group
     is_explicit = any(group.name == name and group.explicit for group in report.groups)
     expected = f"{_less_waiting(report, breach)}; only if nothing relies on its running in one piece"
-    if not is_explicit and _lives_shortly(report, name):
-        action = f"let it be suspended in its middle: mark the coroutine function {wording.plain(name)}"
+    is_allowed = _is_allowed_already(report, name, is_explicit=is_explicit)
+    if not is_explicit and (is_allowed or _lives_shortly(report, name)):
+        # The configuration's level waits for offences.
+        why = "from its first step on: it is, after offences" if is_allowed else "in its middle"
+        action = f"let it be suspended {why}; mark the coroutine function {wording.plain(name)}"
         return Remedy(breach, action, code="@pulse.governed(preemptible=True)", expected=expected)
-    if _is_allowed_already(report, name, is_explicit=is_explicit):
+    if is_allowed:
         return _elsewhere(report, breach, "it may be suspended anywhere already, and was not")
     return Remedy(
         breach,
