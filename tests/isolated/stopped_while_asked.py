@@ -40,7 +40,8 @@ async def never_left(within_s: float) -> None:
 
 async def main() -> None:
     await pulse.spawn(never_left(30), preemptible=True)
-    assert pulse.get_manager().governor.preemption_record()["refused"]["traced"] == 1
+    # Its request was over before it was judged.
+    assert sum(pulse.get_manager().governor.preemption_record()["refused"].values()) == 0
     assert ended > 0
 
 

@@ -67,7 +67,7 @@ async def check_beside_crowd(seconds: float, spawn: Spawn) -> list[tuple[float, 
 
 
 def main() -> None:
-    """Run one mode, and print the lateness of the checks and the number of the crowd's parked steps."""
+    """Run one mode, and print the lateness of the checks and the number of the crowd's steps that were put off."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--seconds", type=float, required=True)
@@ -76,15 +76,16 @@ def main() -> None:
     factory = new_loop if options.loop == "uvloop" else asyncio.new_event_loop
     if options.mode == "plain":
         with asyncio.Runner(loop_factory=factory) as runner:
-            checks, parked = runner.run(check_beside_crowd(options.seconds, asyncio.create_task)), 0
+            checks, put_off = runner.run(check_beside_crowd(options.seconds, asyncio.create_task)), 0
     else:
 
         async def governed() -> tuple[list[tuple[float, float]], int]:
             checks = await check_beside_crowd(options.seconds, lambda coro: pulse.spawn(coro, group="crowd"))
-            return checks, pulse.get_manager().report().slow_queue.parked
+            queue = pulse.get_manager().report().slow_queue
+            return checks, queue.parked + queue.overlong_turns.waits.count
 
-        checks, parked = pulse.run(governed(), config=pulse.TierConfig(mode=options.mode), loop_factory=factory)
-    json.dump({"mode": options.mode, "checks": checks, "parked": parked}, sys.stdout)
+        checks, put_off = pulse.run(governed(), config=pulse.TierConfig(mode=options.mode), loop_factory=factory)
+    json.dump({"mode": options.mode, "checks": checks, "put_off": put_off}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ class HealthCheck:
 
     mode: str
     checks: Phase
-    parked: int
-    """Steps of the crowd that waited in the slow queue."""
+    put_off: int
+    """Steps of the crowd that waited for a later turn of the loop."""
 
     def figures(self) -> dict[str, float]:
-        """Percentiles of the lateness in ms, the number of checks, and the steps that were parked."""
-        return {**self.checks.percentiles(), "checks": len(self.checks.samples), "parked": self.parked}
+        """Percentiles of the lateness in ms, the number of checks, and the steps that were put off."""
+        return {**self.checks.percentiles(), "checks": len(self.checks.samples), "put_off": self.put_off}
 
 
 def check(mode: str, seconds: float, loop: str) -> HealthCheck:
@@ -67,7 +67,7 @@ def check(mode: str, seconds: float, loop: str) -> HealthCheck:
     return HealthCheck(
         mode,
         Phase(NAMES.get(mode, mode), tuple((at_s, late_ms) for at_s, late_ms in result["checks"])),
-        result["parked"],
+        result["put_off"],
     )
 
 
@@ -75,12 +75,12 @@ def table(checks: Sequence[HealthCheck]) -> str:
     """Lines of text, one for each mode."""
     lines = [
         f"A health check every 10 ms beside {TASKS} tasks that compute 10 ms and yield:",
-        f"{'late by ms':10} {'checks':>7} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}  steps parked",
+        f"{'late by ms':10} {'checks':>7} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}  steps put off",
     ]
     for each in checks:
         figures = each.figures()
         numbers = " ".join(f"{figures[name]:8.1f}" for name in ("p50", "p90", "p99", "max"))
-        lines.append(f"{each.mode:10} {figures['checks']:7} {numbers}  {each.parked}")
+        lines.append(f"{each.mode:10} {figures['checks']:7} {numbers}  {each.put_off}")
     return "\n".join(lines)
 
 

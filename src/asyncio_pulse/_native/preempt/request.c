@@ -339,6 +339,10 @@ pulse_request_on_signal(PyObject *module, PyObject *const *Py_UNUSED(arguments),
     note_step(thread);
     // Until the poll ends, because the loop cannot read earlier what its signals write.
     pulse_wakeup_fd_divert();
+    if (pulse_the_preemption.state == NULL) {
+        // The GIL was given away, and another thread ended all requests.
+        Py_RETURN_NONE;
+    }
     if (thread->runs_ours) {
         ask_after(thread, OURS_NS);
         Py_RETURN_NONE;
