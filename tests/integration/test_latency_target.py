@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 import asyncio_pulse as pulse
-from asyncio_pulse.metrics.model import LoopMetrics
+from asyncio_pulse.metrics.model import LoopMetrics, TierChange
 from tests.support.loops import LoopFactory
 from tests.support.offenders import burn
 from tests.support.preempting import preemptions
@@ -92,32 +93,38 @@ async def beat() -> None:
 
 def beside_a_beat(
     offenders: int, hold_ms: float, pause_s: float, loop_factory: LoopFactory, **settings: Any
-) -> pulse.TierManager:
-    """Let tasks hold a loop again and again, beside a beat; give what is known of it afterwards."""
+) -> tuple[pulse.TierManager, list[TierChange]]:
+    """Let tasks hold a loop again and again, beside a beat; give what is known of it afterwards, and each change of tier."""
+    changes: list[TierChange] = []
+
+    async def listen(events: AsyncIterator[TierChange]) -> None:
+        async for change in events:
+            changes.append(change)
 
     async def main() -> pulse.TierManager:
-        beating = asyncio.create_task(beat())
+        manager = pulse.get_manager()
+        others = [asyncio.create_task(beat()), asyncio.create_task(listen(manager.events()))]
         await asyncio.gather(*(asyncio.create_task(offend_for(3, hold_ms, pause_s)) for _ in range(offenders)))
-        beating.cancel()
-        return pulse.get_manager()
+        for other in others:
+            other.cancel()
+        return manager
 
     config = pulse.TierConfig(poll_budget_us=1_000, preempt="off", **settings)
-    return pulse.run(main(), config=config, loop_factory=loop_factory)
+    return pulse.run(main(), config=config, loop_factory=loop_factory), changes
 
 
 @pytest.mark.timing
 def test_nobody_goes_beyond_warn_where_the_target_is_kept(loop_factory: LoopFactory) -> None:
-    manager = beside_a_beat(2, 6, 0, loop_factory, latency_target_ms=200)
+    manager, changes = beside_a_beat(2, 6, 0, loop_factory, latency_target_ms=200)
     assert manager.get_metrics().violations > 100
-    assert max(change.after for change in manager.audit()) == pulse.InterventionAction.WARN
+    assert max(change.after for change in changes) == pulse.InterventionAction.WARN
 
 
 @pytest.mark.timing
 def test_many_small_offenders_hurt_as_one_large_one_does(loop_factory: LoopFactory) -> None:
     """Each of them uses less than a tenth of the time, which is what others must lose."""
-    manager = beside_a_beat(10, 50, 0.6, loop_factory)
-    rises = [change for change in manager.audit() if change.after == pulse.InterventionAction.YIELD]
-    assert rises
-    assert all("within 1000 ms" in change.reason for change in rises)
+    _, changes = beside_a_beat(10, 50, 0.6, loop_factory)
+    rises = [change.at_ns for change in changes if change.after == pulse.InterventionAction.YIELD]
+    assert len(rises) >= 3
     # One by one: between two of them, others waited for a tenth of the window.
-    assert all(later.at_ns - earlier.at_ns > 80_000_000 for earlier, later in itertools.pairwise(rises))
+    assert all(later - earlier > 90_000_000 for earlier, later in itertools.pairwise(rises))

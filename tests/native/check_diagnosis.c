@@ -50,6 +50,29 @@ check_what_the_thread_did(void)
     CHECK(diagnose(true) == PULSE_STALL_PROCESSOR);
 }
 
+static bool
+was_blocked(uint64_t run_ms, uint64_t queued_ms, uint64_t wakes)
+{
+    pulse_os_thread then, now;
+    begin();
+    spend(0, run_ms, queued_ms, wakes);
+    CHECK(pulse_diagnosis_reading(&before, LOOP, &then) && pulse_diagnosis_reading(&after, LOOP, &now));
+    return pulse_diagnosis_was_blocked(&then, &now, WINDOW_MS * MS, 5 * MS);
+}
+
+static void
+check_what_it_did_for_most_of_the_time(void)
+{
+    pulse_os_thread none;
+    CHECK(was_blocked(1, 0, 1));
+    CHECK(was_blocked(14, 0, 1));
+    CHECK(!was_blocked(16, 0, 1));
+    CHECK(!was_blocked(1, 27, 1));
+    // As a thread that waits for the GIL.
+    CHECK(!was_blocked(1, 0, 6));
+    CHECK(!pulse_diagnosis_reading(&before, 99, &none));
+}
+
 static void
 check_lack_of_the_gil(void)
 {
@@ -154,6 +177,7 @@ main(void)
 {
     check_a_second_reading();
     check_what_the_thread_did();
+    check_what_it_did_for_most_of_the_time();
     check_lack_of_the_gil();
     check_who_may_wait_for_the_gil();
     for (int i = 0; i < 250; i++) {

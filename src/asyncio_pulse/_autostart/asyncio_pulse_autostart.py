@@ -124,7 +124,7 @@ def _govern(loop: asyncio.AbstractEventLoop, loop_class: type[asyncio.AbstractEv
 def _prepare() -> None:
     global _process
     if "asyncio_pulse._core" in sys.modules:
-        return  # our own core imports asyncio, and is not complete before
+        return  # the core itself imports asyncio, and cannot be used before it has done so
     try:
         if _process is None:
             _process = _make_process()

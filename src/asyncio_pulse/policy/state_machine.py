@@ -68,8 +68,8 @@ class Rules:
     frozen: bool = False
     """Whether promotion is frozen because the machine is at fault."""
     pressure: float | None = None
-    """Share of the window in which others waited beyond the target, 0..1. None if nobody watches the loop: then its
-    own bad polls that others waited for count instead."""
+    """Share of the window in which others waited beyond the target, 0..1. None if nobody watches the loop: then the
+    account's own bad polls count that others waited for."""
     is_first: bool = True
     """Whether no other account uses more."""
 
@@ -81,8 +81,6 @@ class Rules:
         max_tier: InterventionAction | None = None,
         *,
         frozen: bool = False,
-        pressure: float | None = None,
-        is_first: bool = True,
     ) -> Rules:
         """Derive the rules of an account.
 
@@ -92,14 +90,11 @@ class Rules:
             max_tier: The highest tier requested for this very account. None means that of the configuration, and for a
                 critical account for at most Warn.
             frozen: Whether promotion is frozen.
-            pressure: Share of the window in which others waited beyond the target.
-            is_first: Whether no other account uses more.
         """
         usual = config.max_tier
         if priority is TaskPriority.CRITICAL:
             usual = min(usual, InterventionAction.WARN)
-        cap = usual if max_tier is None else max_tier
-        return cls(config, priority.threshold_multiplier, cap, frozen, pressure, is_first)
+        return cls(config, priority.threshold_multiplier, usual if max_tier is None else max_tier, frozen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

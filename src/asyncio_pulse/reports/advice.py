@@ -160,8 +160,8 @@ def _suspending(report: Report, breach: Breach) -> Remedy:
     is_allowed = _is_allowed_already(report, name, is_explicit=is_explicit)
     if not is_explicit and (is_allowed or _lives_shortly(report, name)):
         # The configuration's level waits for offences.
-        why = "from its first step on: it is, after offences" if is_allowed else "in its middle"
-        action = f"let it be suspended {why}; mark the coroutine function {wording.plain(name)}"
+        when = "from its first step on, not only after offences" if is_allowed else "in its middle"
+        action = f"let it be suspended {when}: mark the coroutine function {wording.plain(name)}"
         return Remedy(breach, action, code="@pulse.governed(preemptible=True)", expected=expected)
     if is_allowed:
         return _elsewhere(report, breach, "it may be suspended anywhere already, and was not")

@@ -320,11 +320,11 @@ class TierDecisions:
         if not InterventionAction.WARN <= account.standing.tier < rules.cap or late_ns is None:
             return rules
         used_ns = over_budget_ns(account.standing, rules, now_ns) + (poll.over_budget_ns if poll is not None else 0)
-        candidate = Candidate(account.kind, account.name, account.group, used_ns, now_ns)
+        candidate = _candidate(account, used_ns, now_ns)
         window_ns = self._config.promotion_window_ms * NS_PER_MS
         return dataclasses.replace(
             rules,
-            pressure=self._pressure.share(account.group, late_ns, now_ns, window_ns),
+            pressure=self._pressure.share(candidate, late_ns, window_ns),
             is_first=self._pressure.is_first(candidate, window_ns),
         )
 
@@ -348,7 +348,7 @@ class TierDecisions:
         self._audit.append(change)
         self._to_tell += (partial(self._log, change, now_ns), partial(self._on_change, change))
         if step.is_promotion and step.after > InterventionAction.WARN:
-            self._pressure.on_promotion(account.group, self._governor.late_ns or 0, now_ns)
+            self._pressure.on_promotion(_candidate(account, 0, now_ns), self._governor.late_ns or 0)
         if step.is_promotion and account.kind == "group":
             self._watch_the_machine(account, now_ns)
 
@@ -475,6 +475,11 @@ class TierDecisions:
 def _rolled_out(group: str, ratio: float) -> bool:
     """Whether a group belongs to that share: the same groups in every process, and more groups with a larger ratio."""
     return zlib.crc32(group.encode()) < ratio * 2**32
+
+
+def _candidate(account: Account, over_budget_ns: int, now_ns: int) -> Candidate:
+    # A group that is folded away takes its account with it, so nothing else may hold that.
+    return Candidate(weakref.ref(account), account.kind, account.group, over_budget_ns, now_ns)
 
 
 def _is_wrapped(holder: object) -> bool:

@@ -47,6 +47,23 @@ find(const pulse_os_snapshot *snapshot, uint64_t thread)
     return NULL;
 }
 
+bool
+pulse_diagnosis_reading(const pulse_os_snapshot *snapshot, uint64_t thread, pulse_os_thread *reading)
+{
+    const pulse_os_thread *found = find(snapshot, thread);
+    *reading = found == NULL ? (pulse_os_thread){0} : *found;
+    return found != NULL;
+}
+
+bool
+pulse_diagnosis_was_blocked(const pulse_os_thread *then, const pulse_os_thread *now, uint64_t window_ns,
+                            uint64_t switch_interval_ns)
+{
+    uint64_t used = pulse_less(now->run_ns, then->run_ns) + pulse_less(now->queued_ns, then->queued_ns);
+    return pulse_less(window_ns, used) * 2 > window_ns &&
+           !pulse_diagnosis_waited_for_gil(then, now, window_ns, switch_interval_ns);
+}
+
 int
 pulse_diagnosis_suspects(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
                          const pulse_evidence *evidence, uint64_t suspects[PULSE_MOST_SUSPECTS])

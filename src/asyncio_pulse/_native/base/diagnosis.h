@@ -57,6 +57,13 @@ bool pulse_diagnosis_may_wait_for_gil(const pulse_os_snapshot *before, const pul
 bool pulse_diagnosis_waited_for_gil(const pulse_os_thread *then, const pulse_os_thread *now, uint64_t window_ns,
                                     uint64_t switch_interval_ns);
 
+// Whether it slept for most of the time between two readings, and not like that.
+bool pulse_diagnosis_was_blocked(const pulse_os_thread *then, const pulse_os_thread *now, uint64_t window_ns,
+                                 uint64_t switch_interval_ns);
+
+// Copy what a snapshot has of a thread. False if it has nothing.
+bool pulse_diagnosis_reading(const pulse_os_snapshot *snapshot, uint64_t thread, pulse_os_thread *reading);
+
 pulse_stall_class pulse_diagnose(const pulse_os_snapshot *before, const pulse_os_snapshot *after,
                                  const pulse_evidence *evidence);
 

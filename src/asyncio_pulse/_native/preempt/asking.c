@@ -21,6 +21,8 @@ static unsigned the_percent = 1;
 static struct {
     // NULL while there is none.
     pulse_group *group;
+    // What the thread's CPU clock showed at its beginning, ns. Another thread may end the search.
+    uint64_t began_ns;
     uint64_t judging_ticks;
     bool is_heard;
 } the_search;
@@ -83,6 +85,7 @@ pulse_asking_in_vain(pulse_request *request, pulse_group *group)
 void
 pulse_asking_begin_search(pulse_request *request, pulse_group *group)
 {
+    the_search.began_ns = request->burst_began_ns;
     request->burst_began_ns = 0;
     the_search.group = (pulse_group *)Py_NewRef(group);
     the_search.judging_ticks = 0;
@@ -100,14 +103,13 @@ void
 pulse_asking_end_search(int calls)
 {
     pulse_group *group = the_search.group;
-    uint64_t cpu_ns = pulse_thread_clock_ns(),
-             spent = SIGNAL_NS + (uint64_t)calls * CALL_NS + pulse_clock_to_ns(the_search.judging_ticks);
+    uint64_t spent = SIGNAL_NS + (uint64_t)calls * CALL_NS + pulse_clock_to_ns(the_search.judging_ticks);
     the_search.group = NULL;
     if (the_search.is_heard) {
-        charge(group, spent, cpu_ns);
+        charge(group, spent, the_search.began_ns);
     }
     else {
-        charge_in_vain(group, spent, cpu_ns);
+        charge_in_vain(group, spent, the_search.began_ns);
     }
     Py_DECREF(group);
 }

@@ -107,6 +107,8 @@ capture_stall(const stall_in_sight *stall, pulse_sighting *sighting)
     pulse_worst_entry_clear(&turns->pending);
     turns->pending = entry;
     turns->pending_poll = is_late ? 0 : poll;
+    bool is_read = pulse_diagnosis_reading(sighting->after, thread->os_thread, &turns->pending_thread);
+    turns->pending_seen_ns = is_read ? sighting->after->taken_ns : 0;
     turns->is_vague = is_late;
     atomic_store(&turns->captured, stall->key);
 }

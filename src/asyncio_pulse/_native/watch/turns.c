@@ -127,10 +127,21 @@ drop_place(pulse_worst_entry *entry)
     pulse_worst_entry_clear(&gone);
 }
 
-// The class of a stall that was one poll of `ticks`. The watchdog saw only a part of it, and what a poll did in all is known at
-// its end. The other classes are about more than the poll.
+// Whether the loop's thread blocked for most of the time since the stall was captured.
+static bool
+has_blocked_since(const pulse_turns *turns)
+{
+    pulse_os_thread now;
+    return turns->pending_seen_ns != 0 && pulse_os_thread_read(turns->pending_thread.thread, &now) &&
+           pulse_diagnosis_was_blocked(&turns->pending_thread, &now,
+                                       pulse_less(pulse_clock_to_ns(pulse_clock_ticks()), turns->pending_seen_ns),
+                                       pulse_switch_interval_ns());
+}
+
+// The class of a stall that was its longest poll, which was off the CPU for so long. The watchdog saw only the poll's
+// beginning. The other classes are about more than the poll.
 static pulse_stall_class
-class_of_poll(const pulse_worst_entry *entry, uint64_t ticks, uint64_t off_cpu_ticks)
+class_of_poll(const pulse_turns *turns, const pulse_worst_entry *entry, uint64_t off_cpu_ticks)
 {
     pulse_stall_class seen = entry->stall_class;
     if (seen != PULSE_STALL_ON_CPU && seen != PULSE_STALL_BLOCKED && seen != PULSE_STALL_IMPORTING) {
@@ -139,7 +150,9 @@ class_of_poll(const pulse_worst_entry *entry, uint64_t ticks, uint64_t off_cpu_t
     if (entry->stack != NULL && pulse_samples_is_importing(entry->stack)) {
         return PULSE_STALL_IMPORTING;
     }
-    return off_cpu_ticks * 2 > ticks ? PULSE_STALL_BLOCKED : PULSE_STALL_ON_CPU;
+    bool was_off = off_cpu_ticks * 2 > turns->longest_ticks;
+    return was_off && (seen == PULSE_STALL_BLOCKED || has_blocked_since(turns)) ? PULSE_STALL_BLOCKED
+                                                                                : PULSE_STALL_ON_CPU;
 }
 
 // Whether one poll took most of a stall of `ticks`. If so, the stall is that poll's, whatever ran when the watchdog got the
@@ -158,7 +171,7 @@ give_to_longest_poll(pulse_turns *turns, pulse_worst_entry *entry, uint64_t key,
     entry->filename = place.filename;
     entry->line = place.line;
     entry->stack = place.stack;
-    entry->stall_class = class_of_poll(entry, turns->longest_ticks, place.off_cpu_ticks);
+    entry->stall_class = class_of_poll(turns, entry, place.off_cpu_ticks);
     return true;
 }
 

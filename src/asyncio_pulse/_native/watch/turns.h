@@ -57,6 +57,9 @@ typedef struct pulse_turns {
     pulse_worst_entry pending;
     // The poll in which the stall was captured, identified by its start; 0 if no poll ran.
     uint64_t pending_poll;
+    // What the system knew of the thread when the stall was captured, and when that was; 0 if it knew nothing.
+    pulse_os_thread pending_thread;
+    uint64_t pending_seen_ns;
     // The longest poll that has ended in the turn: its group, task and place, how much of the turn it took, and the
     // turn's key. Noted only if the poll took half the threshold.
     pulse_worst_entry longest;
