@@ -94,12 +94,12 @@ async def beat() -> None:
 def beside_a_beat(
     offenders: int, hold_ms: float, pause_s: float, loop_factory: LoopFactory, **settings: Any
 ) -> tuple[pulse.TierManager, list[TierChange]]:
-    """Let tasks hold a loop again and again, beside a beat; give what is known of it afterwards, and each change of tier."""
+    """Let tasks hold a loop again and again, beside a beat; give what is known afterwards, and each change of tier."""
     changes: list[TierChange] = []
 
     async def listen(events: AsyncIterator[TierChange]) -> None:
         async for change in events:
-            changes.append(change)
+            changes.append(change)  # noqa: PERF401  # it is cancelled, and what came before stays
 
     async def main() -> pulse.TierManager:
         manager = pulse.get_manager()
