@@ -13,7 +13,7 @@ import asyncio_pulse as pulse
 from asyncio_pulse import _core
 from tests.support import preempting
 from tests.support.loops import LoopFactory
-from tests.support.preempting import preemptions, run_preempting
+from tests.support.preempting import preemptions, refused, run_preempting
 
 pytestmark = pytest.mark.timing
 
@@ -145,3 +145,26 @@ def test_code_of_ours_is_not_asked(loop_factory: LoopFactory) -> None:
 
     places = run_preempting(main(), loop_factory)
     assert not [place for place in places if place.endswith("decide_for_long")], places
+
+
+def test_c_code_that_looks_for_signals_is_not_asked_at_each_look(loop_factory: LoopFactory) -> None:
+    """`repr` looks for signals at each object. Each look was a boundary tried in vain, a thousand of them in one call."""
+    nested = [[number] for number in range(300_000)]
+    tries: list[int] = []
+
+    async def work() -> None:
+        for _ in range(6):
+            tried = refused("instruction")
+            repr(nested)
+            tries.append(refused("instruction") - tried)
+            began = time.thread_time()
+            while time.thread_time() - began < 0.15:
+                pass
+
+    async def main() -> None:
+        await pulse.spawn(work(), preemptible=True)
+
+    run_preempting(main(), loop_factory)
+    # The danger: calls were asked while they ran.
+    assert sum(count > 0 for count in tries) >= 2, tries
+    assert max(tries) < 500, tries

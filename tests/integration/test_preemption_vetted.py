@@ -94,6 +94,33 @@ def test_a_large_answer_is_left_while_it_is_encoded(loop_factory: LoopFactory) -
 
 
 @pytest.mark.timing
+def test_an_answer_is_left_although_the_endpoint_computed_before(loop_factory: LoopFactory) -> None:
+    """The endpoint's own code cannot be left. What follows it was asked late, or never, because of that."""
+    app = fastapi.FastAPI()
+    computed_s: list[float] = []
+
+    @app.get("/rows", response_model=None)  # type: ignore[untyped-decorator]
+    async def rows() -> Any:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.12:
+            pass
+        computed_s.append(time.thread_time() - began)
+        return rows_anew(8_000)
+
+    async def main() -> list[int]:
+        counts = [preemptions()]
+        for _ in range(8):
+            await asyncio.create_task(body_of(app, "/rows"))
+            counts.append(preemptions())
+        return [after - before for before, after in itertools.pairwise(counts)]
+
+    left = pulse.run(main(), loop_factory=loop_factory)
+    assert min(computed_s) >= 0.12
+    # From the beginning of the encoding on, and not once.
+    assert sum(count > 1 for count in left) >= 7, left
+
+
+@pytest.mark.timing
 def test_a_request_in_vain_does_not_spare_the_next_answer(loop_factory: LoopFactory) -> None:
     """The end of each answer is JSON text and the server's code, which cannot be left: a last request comes to nothing."""
 

@@ -99,7 +99,7 @@ pulse_asking_judged(uint64_t ticks)
     the_search.judging_ticks += ticks < most ? ticks : most;
 }
 
-void
+uint64_t
 pulse_asking_end_search(int calls)
 {
     pulse_group *group = the_search.group;
@@ -111,7 +111,9 @@ pulse_asking_end_search(int calls)
     else {
         charge_in_vain(group, spent, the_search.began_ns);
     }
+    uint64_t wait = pulse_asking_wait_ns(group);
     Py_DECREF(group);
+    return wait;
 }
 
 void

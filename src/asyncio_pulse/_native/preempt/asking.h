@@ -19,6 +19,9 @@ typedef struct {
     // What the thread's CPU clock showed at the first boundary that was tried in vain, ns; 0 for none.
     uint64_t burst_began_ns;
     int boundaries_left;
+    // The last boundary that was tried in vain: its frame, only compared, and its instruction.
+    const void *tried_frame;
+    int tried_position;
     // An await at which the poll could have been suspended was let pass.
     bool has_passed;
 } pulse_request;
@@ -38,8 +41,9 @@ void pulse_asking_begin_search(pulse_request *request, pulse_group *group);
 // The search judged a place, which took so long, ticks.
 void pulse_asking_judged(uint64_t ticks);
 
-// The search is over. Functions of Python code began so often meanwhile.
-void pulse_asking_end_search(int calls);
+// The search is over. Functions of Python code began so often meanwhile. Returns how long no task of that group may be
+// asked, ns.
+uint64_t pulse_asking_end_search(int calls);
 
 // The request to a coroutine of this group is about to be heard.
 void pulse_asking_heard(pulse_request *request, pulse_group *group);

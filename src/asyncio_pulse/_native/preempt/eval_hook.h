@@ -2,15 +2,15 @@
 //
 // CPython calls a function of ours in place of its evaluation loop (PEP 523) for each frame that begins or is resumed. No
 // other way finds the next `await` of a coroutine that computes in between, without looking at every bytecode. While the
-// hook is set, calls from Python to Python code take longer, so it ends after some thousands of calls or some milliseconds. It
-// is not set if another library has set one. Needs the GIL.
+// hook is set, calls from Python to Python code take longer, so it ends after some thousands of calls. Code that calls nothing
+// pays nothing. The hook is not set if another library has set one. Needs the GIL.
 #ifndef PULSE_EVAL_HOOK_H
 #define PULSE_EVAL_HOOK_H
 
 #include "bytecode/frames.h"
 
-// The hook ends after so long, ns. Code that calls nothing should not keep it from other libraries.
-enum { PULSE_EVAL_HOOK_NS = 20000000 };
+// The hook ends after so long, ns: nobody calls it any more if another library sets one meanwhile.
+enum { PULSE_EVAL_HOOK_NS = 1000000000 };
 
 // A frame is about to run in the thread that set the hook. Returns 0 to let it run, or -1 with an exception to raise the
 // exception in it. Python code may run, and the thread may be suspended in here.

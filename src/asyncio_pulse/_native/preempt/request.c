@@ -171,14 +171,36 @@ is_hopeless(const pulse_governed *governed, pulse_rule rule, const pulse_frame *
            (rule == PULSE_RULE_MODULE && pulse_record_knows_place(preemption, rule, where));
 }
 
+// Whether the same instruction still runs as at the last boundary: a call of C code that looks for signals itself, as `repr`
+// does for each object. It may do so a thousand times, and no boundary will do before it is over.
+static bool
+is_stuck(pulse_request *request, pulse_rule rule, const pulse_frame *where)
+{
+    bool is_same = where->frame == request->tried_frame && where->position == request->tried_position;
+    request->tried_frame = where->frame;
+    request->tried_position = where->position;
+    return is_same && rule == PULSE_RULE_INSTRUCTION;
+}
+
 static int on_await(const pulse_frame *starting);
 
-// Only an await will do: hear of the next ones, for a while. False if that is impossible.
+// The search for an await came to nothing, or found one. The poll may go on, and is asked again when it may be.
+static void
+on_search_end(int calls)
+{
+    uint64_t wait = pulse_asking_end_search(calls);
+    const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
+    if (thread != NULL) {
+        ask_after(thread, wait);
+    }
+}
+
+// Only an await will do: hear of the next ones. False if that is impossible.
 static bool
 search_await(pulse_request *request, pulse_group *group)
 {
     pulse_eval_hook_end();
-    if (!pulse_eval_hook_set(on_await, pulse_asking_end_search)) {
+    if (!pulse_eval_hook_set(on_await, on_search_end)) {
         return false;
     }
     pulse_asking_begin_search(request, group);
@@ -195,6 +217,9 @@ ask_again(pulse_thread *thread, pulse_governed *governed, pulse_rule rule, const
     pulse_counter_add(&preemption->refused[rule], 1);
     if (request->burst_began_ns == 0) {
         pulse_asking_begin_burst(request, is_hopeless(governed, rule, where));
+    }
+    if (is_stuck(request, rule, where)) {
+        request->boundaries_left = 0;
     }
     bool only_at_await = pulse_consent_mode(giver) != PULSE_PREEMPT_ANYWHERE,
          searches = only_at_await && !is_hopeless(governed, rule, where) && search_await(request, governed->group);

@@ -112,14 +112,15 @@ is_alert(void)
     return alert_for > 0;
 }
 
-// No step is due. The one under way will be at `deadline`, 0 if there is none. A step lasts at least as long as it computes, so
-// the thread sleeps while the main thread computes for most of the rest, and then for the last tick. After a step was
-// suspended, it sleeps until the deadline: on a shared processor, a step may last much longer than it computes.
+// No step is due. The one under way will be at `deadline`, 0 if there is none. It may be put off for long, but the next one is
+// due `step_ticks` after its beginning. A step lasts at least as long as it computes, so the thread sleeps while the main
+// thread computes for most of the rest, and then for the last tick. After a step was suspended, it sleeps until the deadline:
+// on a shared processor, a step may last much longer than it computes.
 static void
 wait_for_step(preempt_watchdog *watchdog, uint64_t deadline, uint64_t now)
 {
     uint64_t step_ticks = atomic_load(&pulse_the_aim.step_ticks), tick = pulse_clock_from_ns(TICK_US * 1000),
-             left = deadline != 0 ? deadline - now : step_ticks;
+             left = deadline != 0 && deadline - now < step_ticks ? deadline - now : step_ticks;
     if (watchdog->lingers > 0) {
         watchdog->lingers--;
         sleep_until(watchdog, now + pulse_clock_from_ns(LINGER_US * 1000));

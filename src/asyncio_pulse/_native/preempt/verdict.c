@@ -86,7 +86,7 @@ pulse_rule
 pulse_verdict_place(const pulse_thread *thread, const pulse_slice *slice, const pulse_frame *starting,
                     pulse_frame *where)
 {
-    where->code = NULL;
+    *where = (pulse_frame){0};
     const PyThreadState *thread_state = PyThreadState_Get();
     if (thread_state->c_tracefunc != NULL || thread_state->c_profilefunc != NULL || thread_state->tracing > 0) {
         return PULSE_RULE_TRACED;
