@@ -117,7 +117,7 @@ def test_health_routes_are_urgent_unless_told_otherwise(run: Run) -> None:
 def test_patterns_say_which_requests_may_be_suspended_anywhere() -> None:
     middleware = PulseMiddleware(nothing, preemptible=["GET /report*", "* /export"])
     found = {
-        name: middleware._rules.group(name).make_options(None).preemptible
+        name: middleware._rules.group(name).usual.preemptible
         for name in ("GET /report/{id}", "POST /export", "GET /other")
     }
     assert found == {"GET /report/{id}": True, "POST /export": True, "GET /other": None}

@@ -79,6 +79,7 @@ class RequestRules(Generic[R]):
         self._patterns = {} if priority is None or callable(priority) else dict(priority)
         for of_pattern in self._patterns.values():
             make_options(priority=of_pattern)
+        self._has_no_rule = group is None and self._priority_rule is None
         self._preemptible = tuple(preemptible)
         self._max_groups = max_groups
         self._groups: dict[str, RequestGroup] = {}
@@ -91,11 +92,13 @@ class RequestRules(Generic[R]):
             request: The request, as the framework represents it.
             by_route: Finds the group of its route.
         """
+        if self._has_no_rule:
+            return by_route(request).usual
         group = None if self._group_rule is None else self._group_by_rule(self._group_rule, request)
         if group is None:
             group = by_route(request)
         priority = None if self._priority_rule is None else self._priority_by_rule(self._priority_rule, request)
-        return group.by_priority.get(priority) or group.make_options(priority)
+        return group.usual if priority is None else group.options(priority)
 
     def group(self, name: str) -> RequestGroup:
         """Return the group of a name, or the common one if there are too many names. A long name is cut."""
@@ -136,20 +139,23 @@ class RequestRules(Generic[R]):
 
 
 class RequestGroup:
-    """The options of one group's requests, by the priority from a rule."""
+    """The options of one group's requests.
 
-    __slots__ = ("_name", "_preemptible", "_priority", "by_priority")
+    Attributes:
+        usual: The options of requests without a priority from a rule.
+    """
+
+    __slots__ = ("_by_priority", "_make", "usual")
 
     def __init__(self, name: str, priority: TaskPriority | None, *, preemptible: bool) -> None:
-        """Prepare; options are made when they are asked for."""
-        self._name = name
-        self._priority = priority
-        self._preemptible = preemptible or None
-        self.by_priority: dict[TaskPriority | None, _core.Options] = {}
+        """Make the usual options; others are made when they are asked for."""
+        self._make = partial(make_options, group=name, preemptible=preemptible or None)
+        self._by_priority: dict[TaskPriority, _core.Options] = {}
+        self.usual = self._make(priority=priority)
 
-    def make_options(self, by_rule: TaskPriority | None) -> _core.Options:
-        """Make the options of requests with this priority from a rule, and keep them."""
-        priority = self._priority if by_rule is None else by_rule
-        options = make_options(group=self._name, priority=priority, preemptible=self._preemptible)
-        self.by_priority[by_rule] = options
+    def options(self, priority: TaskPriority) -> _core.Options:
+        """Return the options of requests with this priority from a rule."""
+        options = self._by_priority.get(priority)
+        if options is None:
+            options = self._by_priority[priority] = self._make(priority=priority)
         return options

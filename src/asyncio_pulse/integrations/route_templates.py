@@ -73,6 +73,8 @@ class Templates(ABC, Generic[T]):
         self._make = make
         self._remembered: dict[tuple[str | None, str, str], T] = {}
         self._cacheable = True
+        # Each list of routes and its length when it was read. Empty where routes cannot be added later.
+        self._lists: list[tuple[Sequence[Any], int]] = []
 
     @abstractmethod
     def match(self, scope: Mapping[str, Any]) -> str | None:
@@ -84,11 +86,17 @@ class Templates(ABC, Generic[T]):
         Args:
             scope: An ASGI scope of type `http` or `websocket`. It is not changed.
         """
-        path: str = scope["path"]
+        for routes, count in self._lists:
+            if len(routes) != count:
+                self._read_anew()
+                break
         # A websocket has no method.
-        key = (scope.get("method"), path, scope.get("root_path", ""))
+        key = (scope.get("method"), scope["path"], scope.get("root_path", ""))
         found = self._remembered.get(key)
         return self._look_up(scope, key) if found is None else found
+
+    def _read_anew(self) -> None:
+        """Read the routes again, because some were added or removed."""
 
     def _look_up(self, scope: Mapping[str, Any], key: tuple[str | None, str, str]) -> T:
         template = self.match(scope)
@@ -120,17 +128,8 @@ class RouteTemplates(Templates[T]):
         super().__init__(make)
         self._router = router
         self._top = _Candidates([])
-        # Each list of routes and its length when it was read. The first entry never matches, so the first request reads
-        # them.
-        self._lists: list[tuple[Sequence[Any], int]] = [((), 1)]
-
-    def find(self, scope: Mapping[str, Any]) -> T:
-        """Return the value for the template of the route that will answer, after a look for added or removed routes."""
-        for routes, count in self._lists:
-            if len(routes) != count:
-                self._read_anew()
-                break
-        return super().find(scope)
+        # The length never matches, so the first request reads the routes.
+        self._lists = [((), 1)]
 
     def match(self, scope: Mapping[str, Any]) -> str | None:
         """Search all routes."""

@@ -57,6 +57,18 @@ pulse_governed_new(PyTypeObject *type, PyObject *coro)
     return governed;
 }
 
+int
+pulse_governed_is_coroutine(const pulse_state *state, PyObject *object)
+{
+    if (PyCoro_CheckExact(object)) {
+        return 1;
+    }
+    PyObject *verdict = PyObject_CallOneArg(state->is_coroutine, object);
+    int truth = verdict == NULL ? -1 : PyObject_IsTrue(verdict);
+    Py_XDECREF(verdict);
+    return truth;
+}
+
 void
 pulse_governed_become_task(pulse_governed *governed, pulse_governor *governor)
 {

@@ -85,7 +85,10 @@ typedef struct pulse_governed {
 // failure.
 pulse_governed *pulse_governed_new(PyTypeObject *type, PyObject *coro);
 
-// The same for a task of this governor.
+// Whether asyncio takes an object for a coroutine: 1 or 0; -1 with an exception if the answer cannot be had.
+int pulse_governed_is_coroutine(const pulse_state *state, PyObject *object);
+
+// A new coroutine for a task of this governor.
 PyObject *pulse_governed_new_task(pulse_governor *governor, PyObject *coro);
 
 // Make a coroutine that was constructed by hand, and not yet polled, the coroutine of a task.

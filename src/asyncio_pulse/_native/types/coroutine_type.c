@@ -15,33 +15,30 @@
 #include "preempt/suspension.h"
 #include "types/awaiter.h"
 
-static PyObject *
-governed_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+PyObject *
+pulse_coroutine_type_call(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *keywords)
 {
-    static char *names[] = {"coro", "options", NULL};
-    PyObject *coro, *options = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:GovernedCoroutine", names, &coro, &options)) {
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    if (count < 1 || count > 2 || (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0)) {
+        PyErr_SetString(PyExc_TypeError, "GovernedCoroutine takes a coroutine and Options or None, by position");
         return NULL;
     }
-    pulse_state *state = pulse_state_of_type(type);
-    if (!Py_IsNone(options) && !Py_IS_TYPE(options, state->options_type)) {
+    const pulse_state *state = pulse_state_of_type((PyTypeObject *)type);
+    PyObject *options = count == 2 && !Py_IsNone(args[1]) ? args[1] : NULL;
+    if (options != NULL && !Py_IS_TYPE(options, state->options_type)) {
         PyErr_Format(PyExc_TypeError, "options must be Options or None, got %R", options);
         return NULL;
     }
-    if (!PyCoro_CheckExact(coro)) {
-        PyObject *verdict = PyObject_CallOneArg(state->is_coroutine, coro);
-        int truth = verdict == NULL ? -1 : PyObject_IsTrue(verdict);
-        Py_XDECREF(verdict);
-        if (truth == 0) {
-            PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R", coro);
+    int is_coroutine = pulse_governed_is_coroutine(state, args[0]);
+    if (is_coroutine <= 0) {
+        if (is_coroutine == 0) {
+            PyErr_Format(PyExc_TypeError, "a coroutine was expected, got %R", args[0]);
         }
-        if (truth <= 0) {
-            return NULL;
-        }
+        return NULL;
     }
-    pulse_governed *governed = pulse_governed_new(type, coro);
+    pulse_governed *governed = pulse_governed_new((PyTypeObject *)type, args[0]);
     if (governed != NULL) {
-        governed->options = Py_IsNone(options) ? NULL : Py_NewRef(options);
+        governed->options = Py_XNewRef(options);
         governed->flags |= PULSE_GOVERNED_CALL;
     }
     return (PyObject *)governed;
@@ -472,7 +469,6 @@ static PyMemberDef governed_members[] = {
 
 static PyType_Slot governed_slots[] = {
     {Py_tp_doc, "A coroutine whose every poll is measured."},
-    {Py_tp_new, governed_new},
     {Py_tp_dealloc, governed_dealloc},
     {Py_tp_finalize, governed_finalize},
     {Py_tp_traverse, governed_traverse},
@@ -491,6 +487,6 @@ static PyType_Slot governed_slots[] = {
 PyType_Spec pulse_coroutine_type_spec = {
     .name = "asyncio_pulse._core.GovernedCoroutine",
     .basicsize = sizeof(pulse_governed),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = governed_slots,
 };

@@ -14,22 +14,6 @@ typedef struct {
     PyObject *earlier;
 } pulse_factory;
 
-static bool
-is_coroutine(pulse_state *state, PyObject *object)
-{
-    if (PyCoro_CheckExact(object)) {
-        return true;
-    }
-    PyObject *verdict = PyObject_CallOneArg(state->is_coroutine, object);
-    if (verdict == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    bool truth = Py_IsTrue(verdict);
-    Py_DECREF(verdict);
-    return truth;
-}
-
 // The object to make the task of. New reference; NULL with an exception on failure. An object that is no coroutine passes
 // through, so that asyncio rejects it in its own words.
 static PyObject *
@@ -46,7 +30,11 @@ govern(pulse_governor *governor, PyObject *coro)
         }
         return Py_NewRef(coro);
     }
-    return is_coroutine(state, coro) ? pulse_governed_new_task(governor, coro) : Py_NewRef(coro);
+    int is_coroutine = pulse_governed_is_coroutine(state, coro);
+    if (is_coroutine < 0) {
+        PyErr_Clear();
+    }
+    return is_coroutine > 0 ? pulse_governed_new_task(governor, coro) : Py_NewRef(coro);
 }
 
 // In debug mode BaseEventLoop.create_task removes its own frame from the traceback of a task that it made itself. A task

@@ -239,6 +239,7 @@ add_types(PyObject *module, pulse_state *state)
         add_type(module, &pulse_slow_queue_type_spec, &state->slow_queue_type) < 0) {
         return -1;
     }
+    state->governed_type->tp_vectorcall = pulse_coroutine_type_call;
     state->flow_type = PyStructSequence_NewType(&pulse_python_discipline_flow);
     if (state->flow_type == NULL || PyModule_AddType(module, state->flow_type) < 0) {
         return -1;
