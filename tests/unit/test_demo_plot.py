@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -68,20 +69,32 @@ def test_there_are_at_most_eleven_ticks(seconds: float) -> None:
     assert ticks[-1] <= seconds
 
 
-def test_svg_has_every_request_inside_the_axes() -> None:
-    svg = draw_svg([CALM, STORM], title="a <title>", subtitle="b & c")
-    calm, storm = _dots(svg)
-    assert (len(calm), len(storm)) == (len(CALM.samples), len(STORM.samples))
-    assert all(76 <= x <= 876 and 112 <= y <= 424 for x, y in calm + storm)
-    # Up is slow.
-    assert min(y for _, y in storm) < min(y for _, y in calm)
+def test_svg_has_a_panel_for_each_phase() -> None:
+    calm, storm = _dots(draw_svg([CALM, STORM], title="a <title>", subtitle="b & c"))
+    left, middle, right, top, bottom = 76, 506, 936, 130, 404
+    assert all(left <= x < middle for x, _ in calm)
+    assert all(middle < x <= right for x, _ in storm)
+    assert all(top <= y <= bottom for _, y in calm + storm)
+    # Up is slow. All requests of the calm phase took the same time.
+    assert min(y for _, y in storm) < min(y for _, y in calm) == max(y for _, y in calm)
+    assert sum(y < calm[0][1] for _, y in storm) == pytest.approx(len(storm) * 25 / 1000, rel=0.3)
+
+
+def test_svg_stays_small() -> None:
+    busy = Phase("busy", tuple((number / 10_000, 1.0 + number % 7) for number in range(100_000)))
+    assert len(draw_svg([busy] * 3, title="t", subtitle="s")) < 100_000
 
 
 def test_svg_says_what_it_shows() -> None:
-    svg = draw_svg([CALM, STORM], title="a <title>", subtitle="b & c")
+    phases = [dataclasses.replace(CALM, cpu_s=2.34), dataclasses.replace(STORM, report_ms=(250.0,))]
+    svg = draw_svg(phases, title="a <title>", subtitle="b & c")
     texts = [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-    assert {"a <title>", "b & c", "latency", "intended time", "1 ms", "100 ms", "1 s"} <= set(texts)
-    assert "storm <&> (p50 2, p90 2, p99 250, max 250 ms)" in texts
+    assert {"a <title>", "b & c", "latency", "intended time, s", "1 ms", "100 ms", "5", "calm", "storm <&>"} <= set(
+        texts
+    )
+    assert "/ping: p50 2, p99 250, max 250 ms" in texts
+    assert "1,000 /ping, 0 /report, 2.3 s of CPU time" in texts
+    assert "1,000 /ping, 1 /report" in texts
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,27 @@
-"""`asyncio-pulse demo`: what one slow endpoint does to a web service, and how the report names it."""
+"""`asyncio-pulse demo`: what one slow route does to a web service, and what asyncio-pulse does about it.
+
+The same service gets the same load three times: plain, under `asyncio-pulse run` with nothing changed, and with the
+configuration that the second run advised.
+"""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import importlib.util
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from asyncio_pulse.reports.json import read_reports
-from asyncio_pulse.reports.wording import place
-from asyncio_pulse.runtime.config_sources import MODE_VARIABLE
-
-from .crowd import MODES
-from .culprit import Culprit, find_culprit
-from .health_check import HealthCheck, check, draw, table
 from .phase import Phase, percentile
 from .plot import draw_svg, draw_terminal
 from .progress import Progress
@@ -50,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="asyncio-pulse demo", description=__doc__)
+    parser = _Parser(prog="asyncio-pulse demo", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--seconds",
         type=float,
@@ -116,50 +113,60 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Service:
+    """How the service is started in one phase."""
+
+    name: str
+    log: str
+    """Name of the file with its output."""
+    pulse: tuple[str, ...]
+    """Arguments after `python -m` before those of uvicorn."""
+
+
 def _run(options: argparse.Namespace) -> None:
     # Needs the extra, which was checked before.
     from .app import CUSTOMERS_VARIABLE, customers_taking
 
     customers = customers_taking(REPORT_CPU_MS)
     print(f"Calibrated: a /report of {customers} customers should take {REPORT_CPU_MS:g} ms of CPU time here.")
-    report_path = options.output / "report.json"
-    report_path.unlink(missing_ok=True)
+    report, advised = options.output / "report.json", options.output / "advised.toml"
+    for path in (report, advised):
+        path.unlink(missing_ok=True)
+    # A file of its own, as a program of the user's: asyncio-pulse leaves the code of its own package alone.
+    shutil.copyfile(Path(__file__).with_name("app.py"), options.output / "service.py")
+    run = ("asyncio_pulse", "run")
+    services = (
+        _Service("plain", "plain.log", ()),
+        _Service("nothing changed", "server.log", (*run, "--json", str(report), "--advise", str(advised), "-m")),
+        _Service("advised file", "advised.log", (*run, "--quiet", "--config", str(advised), "-m")),
+    )
     environment = {CUSTOMERS_VARIABLE: str(customers)}
-    beside = f"/ping beside /report every {REPORT_PERIOD_S:g} s"
-    # What the service does by itself, measured and with its causes named, but without any intervention.
-    with _server(
-        options, "server.log", {**environment, MODE_VARIABLE: "observe"}, ["--json", str(report_path)]
-    ) as server:
-        log_path = server.log_path
-        alone = _load(server.port, "/ping alone", options.seconds, report_period_s=0.0)
-        plain = _load(server.port, beside, options.seconds, REPORT_PERIOD_S)
-    with _server(options, "governed.log", environment, ["--quiet"]) as server:
-        governed = _load(server.port, "the same, governed", options.seconds, REPORT_PERIOD_S)
-    phases = (alone, plain, governed)
-    if not report_path.exists():
-        raise DemoError(f"the server left no report; see {log_path}")
-    print(f"\n{_percentile_table(phases)}\n\n{draw_terminal(phases)}\n\n{_report_in(log_path.read_text())}\n")
-    culprit = find_culprit(read_reports(str(report_path))[0].worst_polls)
-    print(_describe(culprit))
-    checks = [check(mode, options.seconds, options.loop) for mode in MODES]
-    print(f"\n{table(checks)}\n\nFiles:")
-    for path in (*_write(options.output, phases, culprit, customers, checks), report_path, log_path):
+    phases = [_measure(service, options, environment) for service in services]
+    print(f"\n{_table(phases)}\n\n{draw_terminal(phases)}\n")
+    print(f"What the second server printed at its end:\n\n{_report_in((options.output / 'server.log').read_text())}\n")
+    print(f"The file that it advised, and the third server used, {advised}:\n\n{advised.read_text()}\nFiles:")
+    logs = [options.output / service.log for service in services]
+    for path in (*_write(options.output, phases, customers), report, advised, *logs, options.output / "service.py"):
         print(f"  {path}")
 
 
-@contextlib.contextmanager
-def _server(
-    options: argparse.Namespace, log: str, environment: Mapping[str, str], arguments: Sequence[str]
-) -> Iterator[Server]:
-    """Run the service as a user would, and warm it up."""
+def _measure(service: _Service, options: argparse.Namespace, environment: dict[str, str]) -> Phase:
+    """Run the service as a user would, warm it up, and put it under load."""
     port = find_free_port()
-    command = ["run", *arguments, "-m", *uvicorn_arguments(port, options.loop)]
-    mode = f"{MODE_VARIABLE}={environment[MODE_VARIABLE]} " if MODE_VARIABLE in environment else ""
-    print(f"Starting: {mode}asyncio-pulse {' '.join(command)}")
-    log_path = options.output / log
-    with Server(["asyncio_pulse", *command], port=port, log_path=log_path, environment=environment) as server:
-        print(f"Warmed up: one /report alone took {_time_one_report_ms(port):.0f} ms.\n")
-        yield server
+    command = [*service.pulse, *uvicorn_arguments(port, options.loop, "service:app")]
+    command += ["--app-dir", str(options.output)]
+    print(f"Starting: {' '.join(command).replace('asyncio_pulse run', 'asyncio-pulse run')}")
+    log_path = options.output / service.log
+    with Server(command, port=port, log_path=log_path, environment=environment) as server:
+        print(f"Warmed up: one /report alone took {_time_one_report_ms(port):.0f} ms.")
+        before_s = server.cpu_s()
+        phase = _load(port, service.name, options.seconds)
+        after_s = server.cpu_s()
+    if "--advise" in service.pulse and not (options.output / "advised.toml").exists():
+        raise DemoError(f"the server left no advice; see {log_path}")
+    used_s = None if before_s is None or after_s is None else after_s - before_s
+    return dataclasses.replace(phase, cpu_s=used_s)
 
 
 def _report_in(log: str) -> str:
@@ -175,10 +182,10 @@ def _time_one_report_ms(port: int) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def _load(port: int, name: str, seconds: float, report_period_s: float) -> Phase:
+def _load(port: int, name: str, seconds: float) -> Phase:
     """Run the load generator once and show its progress."""
     command = [sys.executable, "-m", "asyncio_pulse.demo.load", str(port), "--seconds", str(seconds)]
-    command += ["--pings-per-second", str(PINGS_PER_SECOND), "--report-period", str(report_period_s)]
+    command += ["--pings-per-second", str(PINGS_PER_SECOND), "--report-period", str(REPORT_PERIOD_S)]
     with Progress(name, seconds) as progress:
         generator = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         try:
@@ -201,48 +208,30 @@ def _load(port: int, name: str, seconds: float, report_period_s: float) -> Phase
     )
 
 
-def _percentile_table(phases: Sequence[Phase]) -> str:
-    width = max(len(phase.name) for phase in phases)
-    lines = [f"{'latency in ms':{width}} {'requests':>9} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}"]
+def _table(phases: Sequence[Phase]) -> str:
+    """Return what each server answered, the CPU time that it took, and how long `/ping` waited."""
+    lines = [
+        f"{'':16}{'answered':>17} {'CPU time':>9}   latency of /ping, ms",
+        f"{'':16}{'/ping':>8} {'/report':>8} {'s':>9} {'p50':>8} {'p90':>8} {'p99':>8} {'max':>8}",
+    ]
     for phase in phases:
+        cpu = "-" if phase.cpu_s is None else f"{phase.cpu_s:.1f}"
         figures = " ".join(f"{latency_ms:8.2f}" for latency_ms in phase.percentiles().values())
-        lines.append(f"{phase.name:{width}} {len(phase.samples):9} {figures}")
+        lines.append(f"{phase.name:16}{len(phase.samples):8} {len(phase.report_ms):8} {cpu:>9} {figures}")
     lateness_ms = max(phase.lateness_ms for phase in phases)
     lines.append(f"Counted from the intended time; the generator's own lateness is p99 {lateness_ms:.2f} ms.")
     return "\n".join(lines)
 
 
-def _describe(culprit: Culprit | None) -> str:
-    if culprit is None:
-        return "The report names no culprit: no poll was slow."
-    where = place(culprit.place.filename, culprit.place.line, 60)
-    return (
-        f"The culprit is number {culprit.rank} of the worst polls: {culprit.place.function}() at\n"
-        f"  {where}, in tasks of group {culprit.group}.\n"
-        f"  {culprit.count} polls there held the event loop for {culprit.total_ms / 1e3:.1f} s in all, up to\n"
-        f"  {culprit.wall_ms:.0f} ms at a time, and while one of them runs every other request waits.\n"
-        "  In the last phase such a poll was suspended every 20 ms."
+def _write(output: Path, phases: Sequence[Phase], customers: int) -> list[Path]:
+    plot_path, result_path = output / "demo.svg", output / "demo.json"
+    subtitle = (
+        f"{PINGS_PER_SECOND} /ping a second beside one /report every {REPORT_PERIOD_S:g} s; each dot is one /ping"
     )
-
-
-def _write(
-    output: Path,
-    phases: Sequence[Phase],
-    culprit: Culprit | None,
-    customers: int,
-    checks: Sequence[HealthCheck],
-) -> list[Path]:
-    plot_path, check_path, result_path = (
-        output / name for name in ("ping-latency.svg", "health-check.svg", "demo.json")
-    )
-    subtitle = f"{PINGS_PER_SECOND} requests a second on loopback; each dot is one /ping, from its intended time"
     plot_path.write_text(draw_svg(phases, title="What one heavy route does to the others", subtitle=subtitle))
-    check_path.write_text(draw(checks))
     result = {
         "customers": customers,
         "phases": [{**dataclasses.asdict(phase), "percentiles_ms": phase.percentiles()} for phase in phases],
-        "culprit": dataclasses.asdict(culprit) if culprit else None,
-        "health_check": {each.mode: each.figures() for each in checks},
     }
     result_path.write_text(json.dumps(result) + "\n")
-    return [plot_path, check_path, result_path]
+    return [plot_path, result_path]

@@ -31,6 +31,8 @@ class Phase:
     """Latencies of the heavy requests of this phase."""
     lateness_ms: float = 0.0
     """The generator's own lateness, not exceeded by 99 % of its requests; the latencies include it."""
+    cpu_s: float | None = None
+    """CPU time of the server under this load, seconds; None where the system does not tell it."""
 
     def percentiles(self) -> dict[str, float]:
         """Return latencies in ms by name: p50, p90, p99, max."""

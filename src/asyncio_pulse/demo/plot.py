@@ -18,10 +18,11 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 COLUMNS = 68
 ROWS_PER_DECADE = 2
 
-# Blue and vermilion of Okabe and Ito, distinguishable with every kind of colour vision.
-COLORS = ("#0072b2", "#d55e00")
-WIDTH, HEIGHT = 900, 480
-LEFT, RIGHT, TOP, BOTTOM = 76, 24, 112, 56
+# Vermilion, blue and green of Okabe and Ito, distinguishable with every kind of colour vision.
+COLORS = ("#d55e00", "#0072b2", "#009e73")
+WIDTH, HEIGHT = 960, 460
+LEFT, RIGHT, TOP, BOTTOM = 76, 24, 130, 56
+GAP = 22
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _panel(phase: Phase, scale: Scale) -> Iterator[str]:
 
 
 def draw_svg(phases: Sequence[Phase], *, title: str, subtitle: str) -> str:
-    """Draw every request of every phase as a dot: intended time across, latency up.
+    """Draw one panel per phase, side by side: each request is a dot, intended time across, latency up.
 
     Returns:
         The text of a stand-alone SVG document.
@@ -109,26 +110,45 @@ def draw_svg(phases: Sequence[Phase], *, title: str, subtitle: str) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<text x="{LEFT}" y="28" font-size="18" font-weight="600" fill="#111">{escape(title)}</text>',
         f'<text x="{LEFT}" y="48" fill="#666">{escape(subtitle)}</text>',
-        *_axes(scale),
+        *_latency_axis(scale),
     ]
+    width = (WIDTH - LEFT - RIGHT - GAP * (len(phases) - 1)) / len(phases)
     for number, phase in enumerate(phases):
         color = COLORS[number % len(COLORS)]
-        # A line of zero length with round caps is a dot, and one path holds thousands of them in little space.
-        dots = "".join(f"M{_across(scale, at):.1f} {_up(scale, ms):.1f}h0" for at, ms in phase.samples)
-        parts.append(f'<path d="{dots}" stroke="{color}" stroke-width="4" stroke-linecap="round" opacity="0.45"/>')
-        parts.extend(_legend(phase, number, color))
+        parts.extend(_svg_panel(phase, scale, LEFT + number * (width + GAP), width, color))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _across(scale: Scale, seconds: float) -> float:
-    return LEFT + seconds / scale.seconds * (WIDTH - LEFT - RIGHT)
+def _svg_panel(phase: Phase, scale: Scale, left: float, width: float, color: str) -> Iterator[str]:
+    bottom = HEIGHT - BOTTOM
+    yield f'<text x="{left:.0f}" y="78" font-size="15" font-weight="600" fill="{color}">{escape(phase.name)}</text>'
+    for line, text in enumerate(_figures(phase)):
+        yield f'<text x="{left:.0f}" y="{98 + 17 * line}">{escape(text)}</text>'
+    # Requests of one place share a dot. A line of zero length with round caps is a dot, and one path holds thousands
+    # of them in little space.
+    dots = {(round(left + at / scale.seconds * width), round(_up(scale, ms))) for at, ms in phase.samples}
+    path = "".join(f"M{x} {y}h0" for x, y in sorted(dots))
+    yield f'<path d="{path}" stroke="{color}" stroke-width="4" stroke-linecap="round" opacity="0.45"/>'
+    yield f'<path d="M{left:.1f} {TOP}V{bottom}h{width:.1f}" stroke="#888" fill="none"/>'
+    for second in scale.second_ticks():
+        x = left + second / scale.seconds * width
+        yield f'<path d="M{x:.1f} {bottom}v5" stroke="#888"/>'
+        yield f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{second}</text>'
+    yield f'<text x="{left + width / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle">intended time, s</text>'
+
+
+def _figures(phase: Phase) -> Iterator[str]:
+    of = phase.percentiles()
+    yield f"/ping: p50 {of['p50']:.3g}, p99 {of['p99']:.3g}, max {of['max']:.3g} ms"
+    cpu = "" if phase.cpu_s is None else f", {phase.cpu_s:.1f} s of CPU time"
+    yield f"{len(phase.samples):,} /ping, {len(phase.report_ms)} /report{cpu}"
 
 
 def _up(scale: Scale, latency_ms: float) -> float:
     return HEIGHT - BOTTOM - scale.height(latency_ms) * (HEIGHT - TOP - BOTTOM)
 
 
-def _axes(scale: Scale) -> Iterator[str]:
+def _latency_axis(scale: Scale) -> Iterator[str]:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     for decade in scale.decades():
         y = _up(scale, decade)
@@ -137,18 +157,4 @@ def _axes(scale: Scale) -> Iterator[str]:
         for factor in range(2, 10):
             if decade < scale.high_ms:
                 yield f'<path d="M{LEFT} {_up(scale, decade * factor):.1f}h-4" stroke="#aaa"/>'
-    for second in scale.second_ticks():
-        x = _across(scale, second)
-        yield f'<path d="M{x:.1f} {bottom}v5" stroke="#888"/>'
-        yield f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{second} s</text>'
-    yield f'<path d="M{LEFT} {TOP}V{bottom}H{right}" stroke="#888" fill="none"/>'
-    middle = (LEFT + right) / 2
-    yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">intended time</text>'
     yield f'<text transform="translate(18 {(TOP + bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">latency</text>'
-
-
-def _legend(phase: Phase, number: int, color: str) -> Iterator[str]:
-    y = 72 + 20 * number
-    figures = ", ".join(f"{name} {latency_ms:.3g}" for name, latency_ms in phase.percentiles().items())
-    yield f'<circle cx="{LEFT + 6}" cy="{y - 4}" r="6" fill="{color}"/>'
-    yield f'<text x="{LEFT + 18}" y="{y}">{escape(phase.name)} ({figures} ms)</text>'

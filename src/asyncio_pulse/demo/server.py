@@ -73,6 +73,15 @@ class Server:
         """Process id of the server; 0 before it was started."""
         return self._process.pid if self._process else 0
 
+    def cpu_s(self) -> float | None:
+        """Return the CPU time of the running server so far, seconds; None where there is no /proc."""
+        try:
+            fields = Path(f"/proc/{self.process_id}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        # utime and stime, the fields 14 and 15 of proc(5).
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def __enter__(self) -> Self:
         """Start the server, and wait until it accepts connections."""
         with self.log_path.open("w") as log:
