@@ -142,11 +142,11 @@ def test_the_worst_of_several_loops_is_told_apart() -> None:
         (stall(COMPUTE, ROUTE, stall_class="processor"), "a larger CPU limit", ""),
         (stall(COMPUTE, ROUTE, stall_class="collecting"), "out of collections", "gc.freeze()"),
         (stall(COMPUTE, ROUTE, stall_class="importing"), "import it when the program starts", ""),
-        (stall(COMPUTE, ROUTE, stall_class="spinning"), "wait for something", "asyncio.sleep(seconds)"),
+        (stall(COMPUTE, ROUTE, stall_class="spinning"), "wait for something", "asyncio.sleep(0.01)"),
         (stall(COMPUTE, ROUTE, stall_class="unknown"), "a call in it blocks", "to_thread(rows,"),
         (stall(COMPUTE, ROUTE, gil_ms=200), "C code computes", "process_pool, rows,"),
         (stall(JSON, ROUTE), "C code computes", "process_pool, dumps,"),
-        (poll(wall_ms=90, cpu_ms=2), "a call in it blocks", "to_thread(function,"),
+        (poll(wall_ms=90, cpu_ms=2), "was not seen", "--target 5ms"),
         (poll(COMPUTE, ROUTE, gc_ms=50), "out of collections", "gc.freeze()"),
     ],
     ids=lambda value: f"{value.stall_class}" if isinstance(value, Stall) else None,
@@ -257,8 +257,8 @@ def test_an_import_is_known_by_its_frames_and_a_servers_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("    zlib.compress(data)", "to_thread(function,"),
-        ("    hashlib.pbkdf2_hmac(1)", "to_thread(function,"),
+        ("    zlib.compress(data)", "to_thread(zlib.compress, data)"),
+        ("    hashlib.pbkdf2_hmac(1)", "to_thread(hashlib.pbkdf2_hmac, 1)"),
         ("    re.sub(1)", "process_pool"),
     ],
 )
@@ -267,6 +267,74 @@ def test_a_computing_call_of_c_code_is_known_by_its_line(tmp_path: Path, line: s
     source.write_text(f"async def report():\n{line}\n")
     [remedy] = remedies(report_of(poll(StackFrame("report", str(source), 2))))
     assert code in remedy.code
+
+
+def test_collections_of_the_longest_poll_do_not_speak_for_all_of_them() -> None:
+    report = report_of(poll(COMPUTE, ROUTE, gc_ms=50, count=20))
+    group = GroupMetrics("GET /report", explicit=True, polls=20, wall_time_ns=1200 * MS, gc_time_ns=200 * MS)
+    [breach] = breaches(dataclasses.replace(report, groups=(group,)))
+    assert breach.stall_class == "on-cpu"
+    [breach] = breaches(dataclasses.replace(report, groups=(dataclasses.replace(group, gc_time_ns=900 * MS),)))
+    assert breach.stall_class == "collecting"
+
+
+def test_an_unseen_poll_that_kept_the_gil_called_c_code() -> None:
+    unseen = stall(gil_ms=200)
+    [remedy] = remedies(report_of(unseen))
+    assert "keeps the GIL" in remedy.action
+    assert "process_pool" in remedy.code
+
+
+def test_a_library_that_calls_c_code_in_its_own_coroutine_gets_an_option_or_less_work() -> None:
+    gzip = pytest.importorskip("starlette.middleware.gzip")
+    lines = Path(gzip.__file__).read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "async def __call__" in text) + 1
+    caller = StackFrame("GZipMiddleware.__call__", gzip.__file__, line)
+    compress = StackFrame("compress", f"{PACKAGES}/zlib/__init__.py", 5)
+    [remedy] = remedies(report_of(stall(compress, caller)))
+    assert "thread_minimum_size" in remedy.code
+    [remedy] = remedies(
+        report_of(stall(compress, StackFrame("Route.handle", f"{PACKAGES}/starlette/routing.py", 1), caller))
+    )
+    assert "a coroutine of starlette calls it" in remedy.action
+
+
+def test_a_place_in_a_greenlet_is_to_do_less_at_a_time(tmp_path: Path) -> None:
+    source = tmp_path / "app.py"
+    source.write_text("async def main():\n    listing(await rows())\n    session.execute(query)\n")
+    execute = StackFrame("Session.execute", f"{PACKAGES}/sqlalchemy/orm/session.py", 5)
+    row = StackFrame("row", f"{PACKAGES}/sqlalchemy/orm/loading.py", 5)
+    [remedy] = remedies(report_of(stall(row, execute, StackFrame("main", str(source), 2))))
+    assert "greenlet" in remedy.action
+    assert "yield_per" in remedy.code
+    [remedy] = remedies(report_of(stall(row, execute, StackFrame("main", str(source), 3))))
+    assert remedy.modules == ("sqlalchemy",)
+
+
+def test_what_is_made_anew_is_to_be_made_once() -> None:
+    made = StackFrame("create_default_context", f"{Path(os.__file__).parent}/ssl.py", 770)
+    for kind in ("on-cpu", "blocked"):
+        [remedy] = remedies(report_of(stall(made, ROUTE, stall_class=kind)))
+        assert "make it once" in remedy.action
+
+
+def test_threads_that_take_turns_are_told_from_one_that_keeps_the_gil() -> None:
+    starts = StackFrame("Thread.start", f"{Path(os.__file__).parent}/threading.py", 969)
+    waiting = poll(starts, ROUTE, cpu_ms=1)
+    [remedy] = remedies(report_of(waiting))
+    assert (remedy.breach.stall_class, remedy.code) == ("gil", "sys.setswitchinterval(0.0005)")
+    kept = dataclasses.replace(stall(group="(callbacks)", stall_class="gil"), culprit="worker in sort")
+    assert {each.code for each in remedies(report_of(waiting, kept))} == {
+        "await loop.run_in_executor(process_pool, function)  # process_pool = ProcessPoolExecutor()"
+    }
+
+
+def test_what_is_suspended_already_gets_no_setting() -> None:
+    report = report_of(poll(ENCODER, OURS, UVICORN, wall_ms=26, cpu_ms=26))
+    acted = dataclasses.replace(report, metrics=Metrics(polls=9, tasks=1, preemptions=5))
+    [remedy] = remedies(acted)
+    assert "suspends this already" in remedy.action
+    assert not remedy.toml
 
 
 def test_what_was_not_seen_gets_no_setting() -> None:
@@ -346,7 +414,7 @@ def test_the_advised_configuration_is_valid(tmp_path: Path) -> None:
     assert config.preempt == "anywhere"
     assert config.preemptible_modules == ("markdown",)
     assert config.group_policy('a "b"\\n').preempt == "anywhere"
-    assert "#     concurrent.futures.ProcessPoolExecutor()" in path.read_text()
+    assert "process_pool = ProcessPoolExecutor()" in path.read_text()
 
 
 def test_no_advice_is_a_valid_configuration(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from asyncio_pulse.runtime.vetted import VETTED_LIBRARIES
 
 from . import wording
 from .breaches import Breach, breaches, worst_loop
-from .counterparts import counterpart, in_c, module_of, package_of
+from .counterparts import counterpart, in_c, made_once, module_of, option_of, package_of, starts_process, starts_thread
+from .imports import import_line
+from .program_calls import called_in, innermost_coroutine, moved_call
 
 __all__ = ["KEPT_GIL_NS", "Remedy", "remedies", "remedy_of", "toml_of"]
 
@@ -91,7 +93,11 @@ def remedies(report: Report) -> list[Remedy]:
 def remedy_of(report: Report, breach: Breach) -> Remedy:
     """Return what helps against one breach."""
     always = _ALWAYS.get(breach.stall_class)
-    return always(breach) if always is not None else _RULES.get(breach.stall_class, _unknown)(report, breach)
+    if always is not None:
+        return always(breach)
+    # Reading and computing alternate while it is made.
+    made = made_once(breach.record.stack) if breach.stall_class in ("on-cpu", "blocked", "off-cpu") else ""
+    return _made_once(breach, made) if made else _RULES.get(breach.stall_class, _unknown)(report, breach)
 
 
 def _callee(breach: Breach) -> str:
@@ -119,25 +125,77 @@ def _target(report: Report) -> str:
 
 
 def _computing(report: Report, breach: Breach) -> Remedy:
-    if not breach.record.stack:
-        return Remedy(
-            breach,
-            "find what computes in it: with a smaller target, more is seen",
-            code="asyncio-pulse run --target 5ms ...",
-            expected="the line that computes",
+    if breach.record.stack:
+        return (
+            _impossible(report, breach)
+            or _only_observed(report, breach)
+            or _suspended_already(report, breach)
+            or _suspending(report, breach)
         )
-    return _impossible(report, breach) or _only_observed(report, breach) or _suspending(report, breach)
+    if _is_c_call(report, breach):
+        return _elsewhere(report, breach, "C code in it keeps the GIL, which nothing can suspend")
+    return Remedy(
+        breach,
+        "find what computes in it: with a smaller target, more is seen",
+        code=_SMALLER_TARGET,
+        expected="the line that computes",
+    )
+
+
+def _made_once(breach: Breach, made: str) -> Remedy:
+    return Remedy(
+        breach,
+        f"it makes {made}: make it once, when the program starts, and share it",
+        expected="only the start of the program waits for it",
+        everywhere=True,
+    )
 
 
 def _impossible(report: Report, breach: Breach) -> Remedy | None:
     """Return what to do where nothing can be suspended; None if that is not known."""
     refused = _refused(report, breach)
+    if refused == "greenlet" or _is_in_greenlet(breach):
+        return Remedy(
+            breach,
+            "it runs in a greenlet of its library, which cannot be suspended: let it compute less at a time",
+            code=_LESS_IN_GREENLETS.get(package_of(breach.where.filename), ""),
+            expected="the loop serves others after each part",
+            everywhere=True,
+        )
     if refused == "instruction" or _is_c_call(report, breach):
         return _in_c(report, breach)
-    if refused in ("c_code", "critical", "greenlet"):
+    if refused in ("c_code", "critical"):
         why, advice = wording.REFUSALS[refused]
         return Remedy(breach, advice, expected=f"it can then be suspended; now it cannot: {why}")
     return None
+
+
+def _is_in_greenlet(breach: Breach) -> bool:
+    """Whether a library computes in a greenlet: the program's line awaits the library, but no coroutine of it is seen."""
+    stack = breach.record.stack
+    own = first_own(stack)
+    index = stack.index(own) if own is not None else 0
+    if index == 0 or package_of(stack[index - 1].filename) not in _LESS_IN_GREENLETS:
+        return False
+    coroutine = innermost_coroutine(stack)
+    name = stack[index - 1].function.rpartition(".")[2]
+    return (
+        coroutine == index and not name.startswith("__") and all(call.name != name for call in called_in(stack[index]))
+    )
+
+
+def _suspended_already(report: Report, breach: Breach) -> Remedy | None:
+    """Return what is left to do for code that is suspended by default, in steps little longer than the target."""
+    loop = worst_loop(report)
+    is_acted_on = report.metrics.preemptions > 0 and _is_vetted(breach)
+    if loop is None or not is_acted_on or breach.cost_ns > 3 * breach.count * loop.target_ns:
+        return None
+    return Remedy(
+        breach,
+        "asyncio-pulse suspends this already, but not in the middle of a call of C code or of a garbage collection: "
+        "do less at a time",
+        expected="shorter steps; no setting suspends it more often",
+    )
 
 
 def _only_observed(report: Report, breach: Breach) -> Remedy | None:
@@ -179,12 +237,24 @@ def _less_waiting(report: Report, breach: Breach) -> str:
 
 
 def _elsewhere(report: Report, breach: Breach, why: str) -> Remedy:
+    call = moved_call(breach.record.stack)
     return Remedy(
         breach,
         f"{why}: call it in a process, or for less at a time",
-        code=f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
+        code=call.in_process() if call else f"await loop.run_in_executor(process_pool, {_callee(breach)}, ...)",
         expected=f"the loop is back within {_target(report)}; the result comes as late as before",
     )
+
+
+def _in_thread(breach: Breach) -> str:
+    call = moved_call(breach.record.stack)
+    return call.in_thread() if call else f"await asyncio.to_thread({_callee(breach)}, ...)"
+
+
+def _library_that_calls(breach: Breach) -> str:
+    """Return the package whose coroutine makes the call; empty if a coroutine of the program does, or none is known."""
+    index = innermost_coroutine(breach.record.stack)
+    return package_of(breach.record.stack[index].filename) if index is not None else ""
 
 
 def _lives_shortly(report: Report, name: str) -> bool:
@@ -224,55 +294,127 @@ def _refused(report: Report, breach: Breach) -> str:
 
 
 def _is_c_call(report: Report, breach: Breach) -> bool:
-    here = (stall for stall in report.stalls if stall.group == breach.record.group)
+    # A garbage collection keeps the GIL as well.
+    here = (each for each in report.stalls if each.group == breach.record.group and each.stall_class != "collecting")
     kept_gil = any(stall.gil_held_ns > KEPT_GIL_NS and wording.headline(stall) == breach.where for stall in here)
     return kept_gil or in_c(breach.record.stack) != ""
 
 
 def _in_c(report: Report, breach: Breach) -> Remedy:
+    library = _library_that_calls(breach)
+    if library:
+        option = option_of(breach.record.stack)
+        what = "let it use a thread" if option else "give it less at a time"
+        return Remedy(
+            breach,
+            f"C code computes, which nothing can suspend, and a coroutine of {library} calls it: {what}",
+            code=option,
+            expected=f"the loop is back within {_target(report)}"
+            if option
+            else "each call keeps the loop for less time",
+        )
     if in_c(breach.record.stack) == "thread":
         return Remedy(
             breach,
             "C code computes, which lets other threads run: call it in a thread",
-            code=f"await asyncio.to_thread({_callee(breach)}, ...)",
+            code=_in_thread(breach),
             expected=f"the loop is back within {_target(report)}",
         )
     return _elsewhere(report, breach, "C code computes, which nothing can suspend")
 
 
 def _blocking(report: Report, breach: Breach) -> Remedy:
-    instead = counterpart(breach.record.stack)
-    if instead:
+    stack = breach.record.stack
+    if starts_process(stack):
+        return Remedy(
+            breach,
+            "asyncio forks, and waits until the new program has begun: start it in a thread, without preexec_fn",
+            code="await asyncio.to_thread(subprocess.run, [program, argument])",
+            expected=SERVES_OTHERS,
+        )
+    library = _library_that_calls(breach)
+    if library:
+        return Remedy(
+            breach,
+            f"a coroutine of {library} blocks: look for an option or a version that does not, or do without it",
+            expected=SERVES_OTHERS,
+        )
+    return _not_blocking(breach)
+
+
+def _not_blocking(breach: Breach) -> Remedy:
+    """Return what asyncio has instead of a call; where a function of the program makes the call, a thread for that one."""
+    stack = breach.record.stack
+    instead, call = counterpart(stack), moved_call(stack)
+    own = first_own(stack)
+    has_helper = call is not None and own is not None and stack.index(own) != innermost_coroutine(stack)
+    if instead and not has_helper:
         return Remedy(breach, "use a call that does not block the loop", code=instead, expected=SERVES_OTHERS)
-    code = f"await asyncio.to_thread({_callee(breach)}, ...)"
-    return Remedy(breach, "move the call to a thread", code=code, expected=SERVES_OTHERS)
+    action = f"move the call to a thread, or use in it: {instead}" if instead else "move the call to a thread"
+    return Remedy(breach, action, code=_in_thread(breach), expected=SERVES_OTHERS)
 
 
 def _without_gil(report: Report, breach: Breach) -> Remedy:
-    seen = (stall.culprit for stall in report.stalls if stall.group == breach.record.group)
-    culprit = next(filter(None, seen), "")
+    stalls = [stall for stall in report.stalls if stall.stall_class == "gil" and stall.culprit]
+    here = [stall for stall in stalls if stall.group == breach.record.group]
+    culprit = next((stall.culprit for stall in here or stalls), "")
+    if not stalls and starts_thread(breach.record.stack):
+        return Remedy(
+            breach,
+            "threads compute, and each keeps the GIL for 5 ms: compute in processes, or let threads give it back sooner",
+            code="sys.setswitchinterval(0.0005)",
+            expected="the loop waits a tenth as long for the GIL; threads need a little more CPU time",
+            everywhere=True,
+        )
     thread = f" ({wording.plain(culprit)})" if culprit else ""
     return Remedy(
         breach,
         f"compute in a process instead of that thread{thread}",
-        code="concurrent.futures.ProcessPoolExecutor()",
+        code=_PROCESS,
         expected="the loop's thread gets the GIL at once",
+        everywhere=True,
+    )
+
+
+def _importing(report: Report, breach: Breach) -> Remedy:
+    return Remedy(
+        breach,
+        "import it when the program starts, at the top of a module",
+        code=import_line(breach.record.stack),
+        expected="no request waits for this import",
     )
 
 
 def _unknown(report: Report, breach: Breach) -> Remedy:
+    if not breach.record.stack:
+        return Remedy(
+            breach,
+            "what it waited for was not seen, a call, the GIL or a processor: with a smaller target, more is seen",
+            code=_SMALLER_TARGET,
+            expected="the line that blocks",
+        )
     return Remedy(
         breach,
         "a call in it blocks, or the machine was busy: find the call, and move it to a thread",
-        code=f"await asyncio.to_thread({_callee(breach)}, ...)",
+        code=_in_thread(breach),
         expected=SERVES_OTHERS,
     )
 
+
+_SMALLER_TARGET = "asyncio-pulse run --target 5ms ..."
+
+_PROCESS = "await loop.run_in_executor(process_pool, function)  # process_pool = ProcessPoolExecutor()"
+
+_LESS_IN_GREENLETS = {
+    "sqlalchemy": "rows = await session.stream_scalars(statement.execution_options(yield_per=500))",
+}
+"""Packages whose code runs in a greenlet while the program awaits it, and how it does less at a time."""
 
 _RULES: Mapping[str, Callable[[Report, Breach], Remedy]] = {
     "on-cpu": _computing,
     "blocked": _blocking,
     "gil": _without_gil,
+    "importing": _importing,
 }
 
 _ALWAYS: Mapping[str, Callable[[Breach], Remedy]] = {
@@ -288,15 +430,10 @@ _ALWAYS: Mapping[str, Callable[[Breach], Remedy]] = {
         expected="full collections look only at what was made later",
         everywhere=True,
     ),
-    "importing": partial(
-        Remedy,
-        action="import it when the program starts, at the top of a module",
-        expected="no request waits for an import",
-    ),
     "spinning": partial(
         Remedy,
         action="wait for something in that task or callback; it schedules itself again and again",
-        code="await asyncio.sleep(seconds)",
+        code="await asyncio.sleep(0.01)",
         expected="the loop is idle when there is nothing to do",
     ),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from asyncio_pulse.metrics.model import STALL_WORDS, LoopMetrics, Report, StackFrame, Stall, WorstPoll
 
 from . import wording
-from .counterparts import counterpart, package_of
+from .counterparts import counterpart, package_of, starts_thread
 
 __all__ = ["Breach", "breaches", "worst_loop"]
 
@@ -64,7 +64,7 @@ def breaches(report: Report) -> list[Breach]:
         return []
     polls = [poll for poll in report.worst_polls if poll.wall_ns > LONG * loop.target_ns]
     polled = {poll.group for poll in polls}
-    found = [_of_poll(poll, report.stalls, loop.target_ns) for poll in polls]
+    found = [_of_poll(poll, _class_of(poll, report), loop.target_ns) for poll in polls]
     found += [_of_stall(stall) for stall in report.stalls if stall.group not in polled]
     joined = _with_unseen(_by_function(breach for breach in found if not _is_start(breach)))
     return sorted(joined, key=lambda breach: -breach.cost_ns)
@@ -75,24 +75,44 @@ def _of_stall(stall: Stall) -> Breach:
     return Breach(stall, kind, stall.total_wall_ns, stall.count, stall.wall_ns)
 
 
-def _of_poll(poll: WorstPoll, stalls: Iterable[Stall], target_ns: int) -> Breach:
+def _of_poll(poll: WorstPoll, kind: str, target_ns: int) -> Breach:
     if poll.total_wall_ns > poll.count * target_ns:
-        return Breach(poll, _class_of(poll, stalls), poll.total_wall_ns, poll.count, poll.wall_ns)
-    return Breach(poll, _class_of(poll, stalls), poll.wall_ns, 1, poll.wall_ns)
+        return Breach(poll, kind, poll.total_wall_ns, poll.count, poll.wall_ns)
+    return Breach(poll, kind, poll.wall_ns, 1, poll.wall_ns)
 
 
-def _class_of(poll: WorstPoll, stalls: Iterable[Stall]) -> str:
-    if poll.gc_ns * 2 >= poll.wall_ns:
+def _class_of(poll: WorstPoll, report: Report) -> str:
+    if _collects(poll, report):
         return "collecting"
     if _imports(poll):
         return "importing"
     if poll.cpu_ns * 2 >= poll.wall_ns:
         return "on-cpu"
-    seen = [stall for stall in stalls if stall.group == poll.group and stall.stall_class in _OFF_CPU]
+    seen = [stall for stall in report.stalls if stall.group == poll.group and stall.stall_class in _OFF_CPU]
     here = [stall for stall in seen if wording.headline(stall) == wording.headline(poll)]
     for stall in sorted(here or seen, key=lambda stall: -stall.total_wall_ns):
         return stall.stall_class
-    return "blocked" if counterpart(poll.stack) else "off-cpu"
+    return _class_unseen(poll, report)
+
+
+def _collects(poll: WorstPoll, report: Report) -> bool:
+    """Whether garbage collections are most of a place's time. The longest poll alone does not speak for the others."""
+    if poll.gc_ns * 2 < poll.wall_ns:
+        return False
+    # A report that was not kept whole may lack the group.
+    group = next((group for group in report.groups if group.name == poll.group and group.wall_time_ns), None)
+    return poll.count == 1 or group is None or group.gc_time_ns * 2 >= group.wall_time_ns
+
+
+def _class_unseen(poll: WorstPoll, report: Report) -> str:
+    """Return why a poll was off the CPU that the watchdog did not see."""
+    if starts_thread(poll.stack):
+        return "gil"
+    if counterpart(poll.stack):
+        return "blocked"
+    # What blocks for long is seen. Shorter waits are for the GIL where other threads were seen to keep it.
+    has_gil = any(stall.stall_class == "gil" for stall in report.stalls)
+    return "gil" if has_gil and not poll.sampled else "off-cpu"
 
 
 def _imports(record: Stall | WorstPoll) -> bool:

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from asyncio_pulse.metrics.code_places import PACKAGE_DIRECTORIES, STANDARD_LIBRARY
 from asyncio_pulse.metrics.model import StackFrame
 
-__all__ = ["counterpart", "in_c", "module_of", "package_of"]
+from .program_calls import called_in
+
+__all__ = [
+    "counterpart",
+    "in_c",
+    "made_once",
+    "module_of",
+    "option_of",
+    "package_of",
+    "starts_process",
+    "starts_thread",
+]
 
 _COMPUTE_IN_C = frozenset(
     {
@@ -50,37 +61,50 @@ _CALLS_OF_C = (
 
 # Modules of the standard library, and packages, by the name that their frames show.
 _BY_MODULE = {
-    "requests": "await client.get(...) of an httpx.AsyncClient",
-    "urllib3": "await client.get(...) of an httpx.AsyncClient",
-    "httpx": "await client.get(...) of an httpx.AsyncClient",
-    "http": "await client.get(...) of an httpx.AsyncClient",
-    "urllib": "await client.get(...) of an httpx.AsyncClient",
-    "botocore": "the same call of aiobotocore",
-    "boto3": "the same call of aiobotocore",
-    "psycopg2": "await connection.execute(...) of a psycopg.AsyncConnection",
-    "psycopg": "await connection.execute(...) of a psycopg.AsyncConnection",
-    "pymysql": "the same call of aiomysql",
-    "MySQLdb": "the same call of aiomysql",
-    "pymongo": "await collection.find_one(...) of a pymongo.AsyncMongoClient",
-    "redis": "the same call of redis.asyncio",
-    "sqlalchemy": "await session.execute(...) of an AsyncSession",
-    "sqlite3": "await asyncio.to_thread(...)",
-    "paramiko": "the same call of asyncssh",
-    "smtplib": "the same call of aiosmtplib",
-    "subprocess": "process = await asyncio.create_subprocess_exec(...)",
+    "requests": "response = await client.get(url)  # client = httpx.AsyncClient()",
+    "urllib3": "response = await client.get(url)  # client = httpx.AsyncClient()",
+    "httpx": "response = await client.get(url)  # client = httpx.AsyncClient()",
+    "http": "response = await client.get(url)  # client = httpx.AsyncClient()",
+    "urllib": "response = await client.get(url)  # client = httpx.AsyncClient()",
+    "botocore": "async with aiobotocore.session.get_session().create_client(service) as client: ...",
+    "boto3": "async with aiobotocore.session.get_session().create_client(service) as client: ...",
+    "psycopg2": "await connection.execute(query)  # connection = await psycopg.AsyncConnection.connect(address)",
+    "psycopg": "await connection.execute(query)  # connection = await psycopg.AsyncConnection.connect(address)",
+    "pymysql": "connection = await aiomysql.connect(host)",
+    "MySQLdb": "connection = await aiomysql.connect(host)",
+    "pymongo": "await collection.find_one(query)  # client = pymongo.AsyncMongoClient(address)",
+    "redis": "await client.get(key)  # client = redis.asyncio.Redis(host=host)",
+    "sqlalchemy": "await session.execute(statement)  # session = sqlalchemy.ext.asyncio.AsyncSession(engine)",
+    "sqlite3": "await connection.execute(query)  # connection = await aiosqlite.connect(path)",
+    "paramiko": "connection = await asyncssh.connect(host)",
+    "smtplib": "await aiosmtplib.send(message, hostname=host)",
+    "subprocess": "process = await asyncio.create_subprocess_exec(program, *arguments)",
     "socket": "reader, writer = await asyncio.open_connection(host, port)",
     "ssl": "reader, writer = await asyncio.open_connection(host, port, ssl=True)",
-    "logging": "a logging.handlers.QueueHandler with a QueueListener, which writes in a thread",
+    "logging": "logging.handlers.QueueListener(queue, handler).start()  # log to a logging.handlers.QueueHandler(queue)",
 }
 
 # By the line of source, where only C code was called.
 _BY_LINE = (
-    (r"\btime\.sleep\(|\bsleep\(", "await asyncio.sleep(...)"),
-    (r"\bgethostby\w+\(|\bgetaddrinfo\(", "await loop.getaddrinfo(...)"),
+    (r"\btime\.sleep\(|\bsleep\(", "await asyncio.sleep({})"),
+    (r"\bgethostby\w+\(|\bgetaddrinfo\(", "await loop.getaddrinfo({})"),
     (r"\.recv\(|\.sendall\(|\.accept\(", "reader, writer = await asyncio.open_connection(host, port)"),
     (r"\.result\(", "await asyncio.wrap_future(future)"),
-    (r"\.acquire\(|\bwith \w*lock\b", "async with asyncio.Lock()"),
+    (r"\.acquire\(|\bwith \w*lock\b", "async with lock: ...  # lock = asyncio.Lock()"),
 )
+
+# What takes long to make, by the function that makes it.
+_MADE_ONCE = {
+    ("ssl", "create_default_context"): "an SSL context, which reads all certificates",
+    ("ssl", "load_default_certs"): "an SSL context, which reads all certificates",
+    ("aiobotocore", "create_client"): "a client of AWS, which reads the description of its service",
+    ("botocore", "create_client"): "a client of AWS, which reads the description of its service",
+}
+
+_OPTIONS = {
+    "starlette.middleware.gzip": "app.add_middleware(GZipMiddleware, thread_minimum_size=128 * 1024)",
+}
+"""By module, settings of libraries."""
 
 
 def module_of(filename: str) -> str:
@@ -119,4 +143,37 @@ def counterpart(stack: Sequence[StackFrame]) -> str:
     if not stack or package_of(stack[0].filename):
         return ""
     line = linecache.getline(stack[0].filename, stack[0].line)
-    return next((advice for pattern, advice in _BY_LINE if re.search(pattern, line)), "")
+    for pattern, advice in _BY_LINE:
+        if re.search(pattern, line):
+            found = next((call for call in called_in(stack[0]) if re.search(pattern, f".{call.function}(")), None)
+            return advice.replace("{}", ", ".join(found.arguments) if found is not None else "...")
+    return ""
+
+
+def made_once(stack: Sequence[StackFrame]) -> str:
+    """Return what a stack makes anew though one is enough for a program; empty if it is nothing like that."""
+    for frame in stack:
+        key = package_of(frame.filename), frame.function.rpartition(".")[2].lstrip("_")
+        if key in _MADE_ONCE:
+            return _MADE_ONCE[key]
+    return ""
+
+
+def option_of(stack: Sequence[StackFrame]) -> str:
+    """Return the setting of a library that moves its own computing to a thread; empty if none is known."""
+    return next(
+        (_OPTIONS[name] for name in map(module_of, (frame.filename for frame in stack)) if name in _OPTIONS), ""
+    )
+
+
+def starts_thread(stack: Sequence[StackFrame]) -> bool:
+    """Whether a stack waits until a new thread has begun. What keeps that thread from it is whoever has the GIL."""
+    return any(frame.function == "Thread.start" for frame in stack)
+
+
+def starts_process(stack: Sequence[StackFrame]) -> bool:
+    """Whether asyncio's own functions for processes are what blocks: they fork, and wait for the new program to begin."""
+    return any(
+        module_of(frame.filename) == "asyncio.subprocess" and frame.function.startswith("create_subprocess")
+        for frame in stack
+    )
