@@ -51,6 +51,8 @@ def test_the_call_to_move_is_read_from_the_source(tmp_path: Path) -> None:
     assert moved_call((StackFrame("other", render.filename, 5), handler)) is None
     assert moved_call((fill,)) is None
     assert [found.name for found in called_in(fill)] == ["finditer"]
+    # What is awaited gives way by itself.
+    assert [found.name for found in called_in(handler)] == ["render"]
 
 
 def test_an_import_is_given_as_a_line(tmp_path: Path) -> None:
