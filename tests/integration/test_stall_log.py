@@ -236,12 +236,22 @@ def test_a_long_poll_is_of_the_class_that_it_was_for_most_of_its_time(
         for step in steps if stall_class == "on-cpu" else reversed(steps):
             step()
 
+    took_s: list[float] = []
+
     async def work() -> None:
         for _ in range(3):
+            began = time.monotonic()
             shorter_first()
+            took_s.append(time.monotonic() - began)
             await asyncio.sleep(0.1)
 
-    manager = governed(work, loop_factory)
+    for _ in range(4):
+        took_s.clear()
+        manager = governed(work, loop_factory)
+        if max(took_s) < 1.2 * (blocked_s + computed_ms / 1000):
+            break
+    else:
+        pytest.skip("a poll that has no processor for long is of the class 'processor', and rightly so")
     assert {stall.stall_class for stall in manager.report().stalls if stall.group == "GET /"} == {stall_class}
 
 

@@ -184,6 +184,9 @@ is_stuck(pulse_request *request, pulse_rule rule, const pulse_frame *where)
 
 static int on_await(const pulse_frame *starting);
 
+// The least time between two searches in one poll, ns. Each may leave nested calls that take C stack until they return.
+enum { SEARCH_AGAIN_NS = 20000000 };
+
 // The search for an await came to nothing, or found one. The poll may go on, and is asked again when it may be.
 static void
 on_search_end(int calls)
@@ -191,7 +194,7 @@ on_search_end(int calls)
     uint64_t wait = pulse_asking_end_search(calls);
     const pulse_thread *thread = atomic_load(&pulse_the_aim.thread);
     if (thread != NULL) {
-        ask_after(thread, wait);
+        ask_after(thread, wait > SEARCH_AGAIN_NS ? wait : SEARCH_AGAIN_NS);
     }
 }
 
